@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: one family, so that a caller can catch it whole."""
+"""Every error that this package raises on purpose: one family, to be caught whole."""
 
 
 class GhostNetError(Exception):

@@ -98,13 +98,6 @@ GHOSTNET_600M = Architecture(
     image_size=240,
 )
 
-ARCHITECTURES = {
-    "ghostnet": GHOSTNET_1X,
-    "ghostnet_nose": GHOSTNET_NOSE_1X,
-    "ghostnet-600": GHOSTNET_600M,
-}
-"""The hub's model names, in lower case, and what each builds."""
-
 
 def make_divisible(channels: float, divisor: int) -> int:
     """The multiple of ``divisor`` nearest to ``channels``, but never under 90 % of it."""
@@ -139,6 +132,16 @@ def widened(architecture: Architecture, width: float) -> Architecture:
         blocks=tuple(scaled_block(block) for block in architecture.blocks),
         last_channels=scaled(architecture.last_channels),
     )
+
+
+ARCHITECTURES = {
+    "ghostnet": GHOSTNET_1X,
+    "ghostnet_nose": GHOSTNET_NOSE_1X,
+    "ghostnet-600": GHOSTNET_600M,
+    "ghostnet-0.5x": widened(GHOSTNET_1X, 0.5),
+    "ghostnet-1.3x": widened(GHOSTNET_1X, 1.3),
+}
+"""The hub's model names, in lower case, and what each builds."""
 
 
 def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:

@@ -1,0 +1,127 @@
+"""The one preprocessing: a picture file to the normalised array that the networks take.
+
+Decode (EXIF orientation, any mode to RGB), bicubic resize of the short side, centre crop,
+normalise: what the released checkpoints and timm's GhostNet were evaluated with.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ghostnet.errors import ImageError
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""Of ImageNet's red, green and blue on [0, 1]."""
+
+MAX_PIXELS = 100_000_000
+MAX_ASPECT = 50
+"""A picture beyond these is refused: decoding or resizing it could exhaust memory."""
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""File names that count as pictures when a folder is searched."""
+
+
+def decode(source: Path | bytes) -> Image.Image:
+    """A picture file, or its bytes, as an upright RGB image.
+
+    Raises:
+        ImageError: not a picture, a truncated one, or one too large to decode safely.
+    """
+    name = "these bytes" if isinstance(source, bytes) else str(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own size warning: the limit here is lower
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                _check_size(image, name)
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: too large to decode safely ({error})") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not a picture in a format that Pillow reads") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: no such file") from error
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        raise ImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width}×{height} pixels, more than the {MAX_PIXELS:,} that are decoded; "
+            "make a smaller copy"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"{name}: {width}×{height} pixels, one side over {MAX_ASPECT} times the other; "
+            "crop it first"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # convert() would clip 16 bits instead of scaling them
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Image to (3, image_size, image_size) float32, normalised by `MEAN` and `STD`.
+
+    The short side is resized to 8/7 of ``image_size`` (256 for 224, 274 for 240) before the
+    centre is cropped.
+    """
+
+    image_size: int = 224
+
+    @property
+    def resize_size(self) -> int:
+        """Length of the short side before the crop, in pixels."""
+        return round(self.image_size * 8 / 7)
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """Resize the short side, bicubic, and cut out the centre square."""
+        scale = self.resize_size / min(image.size)
+        width, height = (
+            self.resize_size if side == min(image.size) else int(side * scale)
+            for side in image.size
+        )
+        left = round((width - self.image_size) / 2)
+        top = round((height - self.image_size) / 2)
+        resized = image.resize((width, height), Image.Resampling.BICUBIC)
+        return resized.crop((left, top, left + self.image_size, top + self.image_size))
+
+    def __call__(self, image: Image.Image) -> NDArray[np.float32]:
+        pixels = np.asarray(self.crop(image), dtype=np.float32) / np.float32(255)
+        normalised = (pixels - MEAN) / STD
+        return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+
+    def dataset_operation(self, encoded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same for ``mindspore.dataset``'s ``map``, from a file's bytes as a uint8 array.
+
+        ``ImageFolderDataset(folder).map(Preprocess().dataset_operation, "image")``.
+        """
+        return self(decode(encoded.tobytes()))
+
+
+def find_images(paths: list[Path]) -> list[Path]:
+    """The picture files among ``paths``: files as given, folders searched in sorted order."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(
+                file
+                for file in path.rglob("*")
+                if file.suffix.lower() in SUFFIXES and file.is_file()
+            )
+        else:
+            found.append(path)
+    return found
