@@ -1,0 +1,231 @@
+"""Hub cards: a Markdown file read into a typed, frozen `ModelCard`, or refused with a reason."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+)
+
+from ghostnet.errors import CardError
+from ghostnet.hub.claims import ClaimTable, read_claims
+from ghostnet.hub.front_matter import FrontMatter, Place, Value, read_front_matter
+
+MAX_BYTES = 1024 * 1024
+
+# Attribute → the name that a card gives it. Fields that are not here are not read.
+CARD_FIELDS = {
+    "name": "model-name",
+    "backbone": "backbone-name",
+    "module_type": "module-type",
+    "fine_tunable": "fine-tunable",
+    "input_shape": "input-shape",
+    "model_version": "model-version",
+    "dataset": "train-dataset",
+    "accuracy": "accuracy",
+    "evaluation": "evaluation",
+    "author": "author",
+    "repo_link": "repo-link",
+    "user_id": "user-id",
+    "train_backends": "train-backend",
+    "infer_backends": "infer-backend",
+    "mindspore_version": "mindspore-version",
+    "assets": "asset",
+    "licence": "license",
+    "summary": "summary",
+    "labels": "labels",
+}
+ASSET_FIELDS = {"format": "file-format", "link": "asset-link", "sha256": "asset-sha256"}
+
+# What authors write where they have nothing to say.
+ABSENT: tuple[Value, ...] = ("", "-", "N/A")
+
+# `vit-base: 83.78 / swin-base: 84.03`: an accuracy for each of several models.
+ACCURACIES = re.compile(r"[\w.-]+: \d+(\.\d+)?( / [\w.-]+: \d+(\.\d+)?)*")
+
+URL = re.compile(r"[a-z][a-z0-9+.-]*://.+", re.IGNORECASE)
+RELATIVE_LINK = re.compile(r"\w[\w.@+=-]*(/\w[\w.@+=-]*)*")
+
+
+def _check_link(link: str) -> str:
+    """Takes the `<…>` off a link; refuses what is neither a URL nor a file beside the card."""
+    link = link.removeprefix("<").removesuffix(">").strip()
+    if URL.fullmatch(link):
+        urlsplit(link)
+    elif not RELATIVE_LINK.fullmatch(link):
+        raise ValueError("expected a URL or the name of a file beside the card")
+    return link
+
+
+def _split_backends(text: object) -> object:
+    return tuple(text.lower().split("/")) if isinstance(text, str) else text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Link = Annotated[Text, AfterValidator(_check_link)]
+Shape = tuple[PositiveInt, ...]
+Backends = Annotated[tuple[Text, ...], BeforeValidator(_split_backends)]
+Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$", to_lower=True)]
+
+
+class Asset(BaseModel):
+    """A file that a card offers: its format, where it is, and the SHA-256 that it must have."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Annotated[Text, AfterValidator(lambda text: text.lower().removeprefix("."))]
+    link: Link
+    sha256: Hex | None = None
+    folder: Path | None = None
+    """The folder of the card, where a relative link starts."""
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether the card gives a whole SHA-256 rather than a few digits or none."""
+        return self.sha256 is not None and len(self.sha256) == 64
+
+    @property
+    def local_file(self) -> Path | None:
+        """The file that a relative link means; None for a URL.
+
+        Raises `CardError` for a relative link on a card that did not come from a file.
+        """
+        if URL.fullmatch(self.link):
+            return None
+        if self.folder is None:
+            raise CardError(
+                f"asset-link: {self.link!r} is relative, but the card is not a file here: "
+                "expected a URL"
+            )
+        return self.folder / self.link
+
+
+class ModelCard(BaseModel):
+    """What a hub card says of its model. `claims` are the tables of its Performance section."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Text
+    backbone: Text
+    module_type: Text
+    fine_tunable: bool
+    input_shape: Shape | tuple[Shape, ...] | None = None
+    model_version: Text
+    dataset: Text | None = None
+    accuracy: Annotated[float, Field(ge=0, le=100)] | None = None
+    evaluation: Text | None = None
+    author: Text
+    repo_link: Link | None = None
+    user_id: Text
+    train_backends: Backends = ()
+    infer_backends: Backends = ()
+    mindspore_version: Text
+    assets: tuple[Asset, ...] = ()
+    licence: Text
+    summary: Text
+    labels: tuple[Text, ...] | None = None
+    claims: tuple[ClaimTable, ...] = ()
+    source: str = ""
+    """The file or URL that the card was read from."""
+
+    @property
+    def checkpoint(self) -> Asset:
+        """The MindSpore checkpoint: the last asset of that format, which is the hub client's rule.
+
+        Raises `CardError` where the card offers none.
+        """
+        checkpoints = [asset for asset in self.assets if asset.format == "ckpt"]
+        if not checkpoints:
+            formats = ", ".join(asset.format for asset in self.assets) or "no assets"
+            raise CardError(f"{self.source}: asset: expected one of format ckpt, found {formats}")
+        return checkpoints[-1]
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Reads the card in the file `path`.
+
+    Raises `CardError`, which names file, line and field, for whatever is not a card.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise CardError(f"{path}: expected a card, found no such file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CardError(f"{path}, line {line}: expected UTF-8 text, found other bytes") from None
+    if len(content) > MAX_BYTES:
+        raise CardError(f"{path}: expected at most {MAX_BYTES} bytes, found more")
+    return parse_card(text, str(path), path.parent)
+
+
+def parse_card(text: str, source: str, folder: Path | None = None) -> ModelCard:
+    """Reads a card from its text.
+
+    `source` is what errors call it; `folder` is where its relative links start, None for a card
+    that is not a file. Raises `CardError` as `read_card` does.
+    """
+    front = read_front_matter(text, source)
+    fields = _attributes(front.values, CARD_FIELDS)
+    if isinstance(fields.get("assets"), list):
+        fields["assets"] = [_asset_fields(asset, folder) for asset in fields["assets"]]
+    if ACCURACIES.fullmatch(str(fields.get("accuracy"))):
+        fields.setdefault("evaluation", fields.pop("accuracy"))
+    try:
+        return ModelCard(**fields, claims=read_claims(front.body), source=source)
+    except ValidationError as error:
+        raise CardError(_explain(error, front, source)) from None
+
+
+def _attributes(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Any]:
+    """The values that `names` knows and that say something, under our names for them."""
+    return {
+        attribute: values[name]
+        for attribute, name in names.items()
+        if name in values and values[name] not in ABSENT
+    }
+
+
+def _asset_fields(asset: Value, folder: Path | None) -> Any:
+    """The fields of one asset; what is not a mapping is left for the validation to name."""
+    if not isinstance(asset, dict):
+        return asset
+    return _attributes(asset, ASSET_FIELDS) | {"folder": folder}
+
+
+def _explain(error: ValidationError, front: FrontMatter, source: str) -> str:
+    """One line a field: file, line, field, what is wrong with it and what was found."""
+    problems: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        place = _place(detail["loc"], front)
+        field = " → ".join(str(part + 1 if isinstance(part, int) else part) for part in place)
+        problem = detail["msg"].removeprefix("Value error, ")
+        found = "" if detail["type"] == "missing" else f", found {str(detail['input'])[:80]!r}"
+        problems.setdefault(field, f"{source}, line {front.line(place)}: {field}: {problem}{found}")
+    return "\n".join(problems.values())
+
+
+def _place(location: tuple[int | str, ...], front: FrontMatter) -> Place:
+    """Where in the front matter the thing stands, or should stand, that pydantic points at."""
+    place: Place = ()
+    for part in location:
+        names = ASSET_FIELDS if place else CARD_FIELDS
+        step = names.get(part, part) if isinstance(part, str) else part
+        if part not in names and (*place, step) not in front.lines:
+            break
+        place = (*place, step)
+    return place

@@ -1,0 +1,88 @@
+"""The tables of a card's Performance section: the figures that the card claims."""
+
+import re
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*")
+CODE_FENCE = re.compile(r"[ \t]*(```|~~~)")
+SEPARATOR = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+")
+CELL_BORDER = re.compile(r"(?<!\\)\|")
+
+# What the hub's cards call the column, or the row, that names the models.
+MODEL_HEADINGS = frozenset({"model", "model name", "model version"})
+
+
+class ClaimTable(BaseModel):
+    """One table, every cell as written; `title` is the heading that it stands under."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def by_model(self) -> dict[str, dict[str, str]]:
+        """The cells as model → quantity → text, whether the models are rows or columns.
+
+        Empty where the table names no models, or one model twice.
+        """
+        if self.header[0].lower() in MODEL_HEADINGS:
+            names = [row[0] for row in self.rows]
+            cells = [dict(zip(self.header[1:], row[1:], strict=False)) for row in self.rows]
+        else:
+            head = next((row for row in self.rows if row[0].lower() in MODEL_HEADINGS), ("",))
+            names = list(head[1:])
+            others = [row for row in self.rows if row != head]
+            cells = [
+                {row[0]: row[column] for row in others if column < len(row)}
+                for column in range(1, len(head))
+            ]
+        return dict(zip(names, cells, strict=True)) if len(set(names)) == len(names) else {}
+
+    def figure(self, model: str, quantity: str) -> float | None:
+        """The number claimed for `quantity` of `model`; None where the table gives no number."""
+        try:
+            return float(self.by_model()[model][quantity])
+        except (KeyError, ValueError):
+            return None
+
+
+def read_claims(body: str) -> tuple[ClaimTable, ...]:
+    """The tables under every heading that speaks of performance, in the order of the card."""
+    claims: list[ClaimTable] = []
+    lines = list(_performance_lines(body))
+    for index, (_, line) in enumerate(lines[1:], 1):
+        title, above = lines[index - 1]
+        if SEPARATOR.fullmatch(line) and above.startswith("|"):
+            claims.append(
+                ClaimTable(title=title, header=_cells(above), rows=_rows(lines[index + 1 :]))
+            )
+    return tuple(claims)
+
+
+def _performance_lines(body: str) -> Iterator[tuple[str, str]]:
+    """(nearest heading, line) of each line below a performance heading and outside code."""
+    title, level, in_code = "", 0, False
+    for line in body.split("\n"):
+        in_code ^= bool(CODE_FENCE.match(line))
+        heading = None if in_code else HEADING.fullmatch(line)
+        if heading:
+            title, depth = heading[2], len(heading[1])
+            if not level or depth <= level:
+                level = depth if "performance" in title.lower() else 0
+        elif level and not in_code:
+            yield title, line.strip()
+
+
+def _rows(lines: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """The rows of the table that `lines` begin with."""
+    end = next((i for i, (_, line) in enumerate(lines) if not line.startswith("|")), len(lines))
+    return tuple(_cells(line) for _, line in lines[:end])
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    """The cells of `| a | b |`, stripped."""
+    inner = line.removeprefix("|").removesuffix("|")
+    return tuple(cell.strip() for cell in CELL_BORDER.split(inner))

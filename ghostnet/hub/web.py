@@ -1,0 +1,217 @@
+"""Reading from the network, and the rules for it: the only module that opens a connection."""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from ghostnet.errors import FetchError
+
+T = TypeVar("T")
+Consumer = Callable[[int | None, Iterator[bytes]], T]
+
+MAX_REDIRECTS = 5
+MAX_WAIT = 30.0
+CHUNK_BYTES = 256 * 1024
+OBJECT = re.compile(r"<[^>]*>: |HTTPS?Connection\([^)]*\): ")
+HEADERS = {"User-Agent": "mindspore-ghostnet", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how much to read: times in seconds, sizes in bytes.
+
+    A connection that brings fewer than `stall_bytes` in `stall_time` counts as broken, however
+    regularly it drips. The wait before each new attempt is twice the one before.
+    """
+
+    connect_time: float = 10.0
+    read_time: float = 30.0
+    stall_time: float = 60.0
+    stall_bytes: int = 64 * 1024
+    max_bytes: int = 2 * 1024**3
+    attempts: int = 4
+    first_wait: float = 0.5
+
+
+DEFAULT_LIMITS = Limits()
+CARD_LIMITS = Limits(max_bytes=1024 * 1024)
+
+
+class _Passing(Exception):
+    """A failure that may be gone at the next attempt."""
+
+    def __init__(self, problem: str, wait: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait = wait
+
+
+def read(url: str, consume: Consumer[T], limits: Limits = DEFAULT_LIMITS) -> T:
+    """Gives `consume` the length (if known) and the chunks of what `url` answers with.
+
+    A broken connection, a 5xx or a 429 is tried again, so `consume` may be called several times.
+    Raises `FetchError` for a link that is not allowed, a refusal, or too many failures.
+    """
+    wait = limits.first_wait
+    for attempt in range(1, limits.attempts + 1):
+        try:
+            with closing(_open(url, limits)) as response:
+                return consume(_length(response, limits), _chunks(response, limits))
+        except _Passing as failure:
+            if attempt == limits.attempts:
+                raise FetchError(f"{url}: {failure} ({attempt} attempts)") from None
+            time.sleep(min(max(wait, failure.wait), MAX_WAIT))
+            wait *= 2
+    raise FetchError(f"{url}: no attempt was allowed")
+
+
+def fetch_text(url: str, limits: Limits = CARD_LIMITS) -> str:
+    """The UTF-8 text that `url` answers with. Raises `FetchError` as `read` does."""
+    content = read(url, lambda _, chunks: b"".join(chunks), limits)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FetchError(f"{url}: expected UTF-8 text, found other bytes") from None
+
+
+def check_link(url: str, came_from: str | None = None) -> None:
+    """Raises `FetchError` unless `url` may be opened, `came_from` being what redirected to it.
+
+    HTTPS is allowed to anywhere and plain HTTP to this machine; a redirect may neither leave
+    HTTPS nor lead from a public address to a private one.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        origin = urlsplit(came_from or "")
+    except ValueError as error:
+        raise FetchError(f"{url}: not a link: {error}") from None
+    story = f"{url} (redirected from {came_from})" if came_from else url
+    if parts.scheme not in ("https", "http") or not host:
+        raise FetchError(f"{story}: expected a link that starts with https://")
+    if parts.username is not None:
+        raise FetchError(f"{story}: expected a link without a user name in it")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise FetchError(f"{story}: plain http is allowed to this machine only; expected https")
+    if origin.scheme == "https" and parts.scheme == "http":
+        raise FetchError(f"{story}: a redirect may not leave https")
+    if came_from and _is_private(host) and not _is_private(origin.hostname or ""):
+        raise FetchError(f"{story}: a redirect from a public address may not lead to a private one")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _is_private(host: str) -> bool:
+    """Whether any address of `host` is one that the public internet does not route."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return False  # unknown here: connecting will fail, or a proxy will resolve it
+    addresses = [_address(text) for text in found]
+    return any(address is not None and not address.is_global for address in addresses)
+
+
+def _open(url: str, limits: Limits) -> requests.Response:
+    """The answer at the end of the redirects, its body not yet read."""
+    came_from: str | None = None
+    for _ in range(MAX_REDIRECTS + 1):
+        check_link(url, came_from)
+        response = _request(url, limits)
+        if not response.is_redirect:
+            _check_status(response)
+            return response
+        response.close()
+        came_from, url = url, urljoin(url, response.headers["location"])
+    raise FetchError(f"{url}: expected at most {MAX_REDIRECTS} redirects, found more")
+
+
+def _request(url: str, limits: Limits) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
+        try:
+            return session.get(
+                url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(limits.connect_time, limits.read_time),
+                headers=HEADERS,
+                auth=lambda request: request,  # or requests would send passwords from ~/.netrc
+            )
+        except requests.exceptions.SSLError as error:
+            raise FetchError(f"{url}: the server's certificate is not trusted: {error}") from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _Passing(_reason(error)) from None
+        except (requests.RequestException, ValueError) as error:
+            raise FetchError(f"{url}: {error}") from None
+
+
+def _check_status(response: requests.Response) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    response.close()
+    answer = f"the server answers {status} {response.reason}"
+    if status == 429 or status >= 500:
+        wait = response.headers.get("Retry-After", "")
+        raise _Passing(answer, float(wait) if wait.isascii() and wait.isdigit() else 0.0)
+    raise FetchError(f"{response.url}: {answer}")
+
+
+def _length(response: requests.Response, limits: Limits) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    length = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    if length and length > limits.max_bytes:
+        raise _too_large(response.url, length, limits)
+    return length
+
+
+def _chunks(response: requests.Response, limits: Limits) -> Iterator[bytes]:
+    """The body as it arrives, watched for its size and for stalling."""
+    received, mark, since = 0, 0, time.monotonic()
+    while chunk := _next_chunk(response):
+        received += len(chunk)
+        if received > limits.max_bytes:
+            raise _too_large(response.url, received, limits)
+        now = time.monotonic()
+        if received - mark >= limits.stall_bytes:
+            mark, since = received, now
+        elif now - since > limits.stall_time:
+            raise _Passing(f"{received - mark} bytes in {limits.stall_time:g} s: the server stalls")
+        yield chunk
+
+
+def _next_chunk(response: requests.Response) -> bytes:
+    try:
+        return response.raw.read1(CHUNK_BYTES, decode_content=False) or b""
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _Passing(_reason(error)) from None
+
+
+def _too_large(url: str, found: int, limits: Limits) -> FetchError:
+    return FetchError(f"{url}: expected at most {limits.max_bytes} bytes, found {found} or more")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost words of a network error, without the objects that requests wraps round it."""
+    inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    inner = getattr(inner, "reason", None) or inner
+    return OBJECT.sub("", str(inner))
