@@ -38,7 +38,7 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
     """
     try:
         message = Checkpoint.FromString(data)
-    except DecodeError as error:
+    except (DecodeError, ValueError) as error:
         raise CheckpointError(f"{name}: not a MindSpore checkpoint, or cut short") from error
     if not message.value:
         raise CheckpointError(f"{name}: holds no parameters")

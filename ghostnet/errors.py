@@ -31,3 +31,7 @@ class DatasetError(GhostNetError):
 
 class KernelError(GhostNetError):
     """An input that the fused kernels cannot take, or a network that cannot be fused."""
+
+
+class DeviceError(GhostNetError):
+    """A device that MindSpore does not reach."""

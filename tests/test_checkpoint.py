@@ -1,0 +1,255 @@
+"""Checkpoints: written and read back, told apart, refused when wrong, converted from peers."""
+
+import contextlib
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from ghostnet.checkpoint import (
+    Parameters,
+    convert,
+    identify,
+    load_parameters,
+    parameters_of,
+    parse_checkpoint,
+    read_checkpoint,
+    read_foreign,
+    write_checkpoint,
+)
+from ghostnet.errors import CheckpointError
+from ghostnet.network import ARCHITECTURES, GhostNet, create_network
+
+SMALL = "ghostnet-0.5x"
+
+
+@pytest.fixture(scope="module")
+def network() -> GhostNet:
+    ms.set_seed(1)
+    return create_network(SMALL, 3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network: GhostNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "small.ckpt"
+    write_checkpoint(parameters_of(network), path)
+    return path
+
+
+def timm_names(parameters: Parameters) -> Parameters:
+    """The parameters of a GhostNet under timm's names, every block in a stage of its own."""
+    suffixes = {
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+    renamed = {}
+    for name, array in parameters.items():
+        parts = name.split(".")
+        parts[-1] = suffixes.get(parts[-1], parts[-1])
+        if parts[0] == "blocks":
+            parts[1] += ".0"
+            rest = ".".join(parts[2:])
+            for ours, theirs in (
+                ("primary_conv.conv", "primary_conv.0"),
+                ("primary_conv.bn", "primary_conv.1"),
+                ("cheap_operation.conv", "cheap_operation.0"),
+                ("cheap_operation.bn", "cheap_operation.1"),
+                ("dw.conv", "conv_dw"),
+                ("dw.bn", "bn_dw"),
+                ("shortcut.0.conv", "shortcut.0"),
+                ("shortcut.0.bn", "shortcut.1"),
+                ("shortcut.1.conv", "shortcut.2"),
+                ("shortcut.1.bn", "shortcut.3"),
+            ):
+                if rest.startswith((ours + ".", f"ghost1.{ours}.", f"ghost2.{ours}.")):
+                    rest = rest.replace(ours, theirs, 1)
+                    break
+            else:
+                rest = f"bn1.{parts[-1]}" if rest.startswith("bn.") else rest
+            renamed[f"blocks.{parts[1]}.{rest}"] = array
+        else:
+            renamed[".".join(parts)] = array
+    return renamed
+
+
+def test_what_is_written_is_read_back(network: GhostNet, checkpoint: Path) -> None:
+    expected, found = parameters_of(network), read_checkpoint(checkpoint)
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_written_checkpoint_is_mindspores_own_format(network: GhostNet, checkpoint: Path) -> None:
+    loaded = ms.load_checkpoint(str(checkpoint))
+    assert {n: p.shape for n, p in loaded.items()} == {
+        p.name: p.shape for p in network.get_parameters()
+    }
+
+
+def test_writing_replaces_a_file_and_leaves_nothing_else(network: GhostNet, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "model.ckpt"
+    write_checkpoint(parameters_of(network), path)
+    write_checkpoint(parameters_of(network), path)
+    assert [file.name for file in path.parent.iterdir()] == ["model.ckpt"]
+    path.write_bytes(b"writable")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_architecture_is_told_by_its_parameters(name: str) -> None:
+    parameters = parameters_of(create_network(name, 2))
+    assert identify(parameters) == ARCHITECTURES[name]
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="none of ghostnet, ghostnet_nose"):
+        identify({"weight": np.zeros(3)})
+
+
+def test_problems_are_listed_and_nothing_is_loaded(network: GhostNet) -> None:
+    parameters = parameters_of(network)
+    parameters["conv_stem.weight"] = np.zeros((9, 3, 3, 3), np.float32)
+    parameters["stranger"] = np.zeros(1, np.float32)
+    del parameters["bn1.gamma"]
+    parameters["bn1.beta"] = parameters["bn1.beta"] + 1
+    before = network.bn1.beta.asnumpy().copy()
+    with pytest.raises(CheckpointError) as caught:
+        load_parameters(network, parameters, name="x.ckpt")
+    message = str(caught.value)
+    assert "missing: bn1.gamma" in message
+    assert "not of this network: stranger" in message
+    assert "conv_stem.weight is (9, 3, 3, 3), expected (8, 3, 3, 3)" in message
+    np.testing.assert_array_equal(network.bn1.beta.asnumpy(), before)
+
+
+def test_the_head_can_be_left_alone(network: GhostNet) -> None:
+    other = create_network(SMALL, 7)
+    head = other.classifier.weight.asnumpy().copy()
+    load_parameters(other, parameters_of(network), keep_head=False)
+    np.testing.assert_array_equal(other.classifier.weight.asnumpy(), head)
+    np.testing.assert_array_equal(
+        other.conv_stem.weight.asnumpy(), network.conv_stem.weight.asnumpy()
+    )
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(tmp_path / "none.ckpt")
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_raise_anything_but_our_error(data: bytes) -> None:
+    with pytest.raises(CheckpointError):
+        parse_checkpoint(data)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_damage_gives_parameters_or_our_error(checkpoint: Path, data: st.DataObject) -> None:
+    content = bytearray(checkpoint.read_bytes()[: data.draw(st.integers(1, 200_000))])
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(CheckpointError):
+        assert all(array.size >= 0 for array in parse_checkpoint(bytes(content)).values())
+
+
+def test_timms_weights_give_timms_answers(shared: Path) -> None:
+    reference = np.load(shared / "data/weights/flowers_reference.npz")
+    for file, answers in (("flowers", "logits"), ("cifar10", "cifar10_logits")):
+        source = shared / f"data/weights/ghostnet_100_{file}.safetensors"
+        conversion = convert(read_foreign(source))
+        assert len(conversion.refused) == 80
+        assert all(name.endswith("num_batches_tracked") for name in conversion.refused)
+        network = create_network("ghostnet", reference[answers].shape[1]).set_train(False)
+        load_parameters(network, conversion.parameters)
+        logits = network(ms.Tensor(reference["pictures"])).asnumpy()
+        np.testing.assert_allclose(logits, reference[answers], atol=1e-4)
+
+
+def test_the_bundled_checkpoint_is_the_converted_one(shared: Path) -> None:
+    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+    bundled = Path(__file__).parents[1] / "assets/ghostnet/cpu/2.10/ghostnet_v1.0_flowers.ckpt"
+    found, converted = read_checkpoint(bundled), convert(read_foreign(source)).parameters
+    assert list(found) == list(converted)
+    assert all((found[name] == array).all() for name, array in converted.items())
+
+
+def test_names_of_timm_in_safetensors_and_pth(network: GhostNet, tmp_path: Path) -> None:
+    ours = parameters_of(network)
+    save_file(timm_names(ours), tmp_path / "timm.safetensors")
+    sources = [tmp_path / "timm.safetensors"]
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        state = {name: torch.tensor(array) for name, array in timm_names(ours).items()}
+        torch.save({"state_dict": state}, tmp_path / "timm.pth")
+        sources.append(tmp_path / "timm.pth")
+    for source in sources:
+        converted = convert(read_foreign(source)).parameters
+        assert list(converted) == list(ours)
+        assert all((converted[name] == array).all() for name, array in ours.items())
+
+
+def test_names_of_mindcv(network: GhostNet, tmp_path: Path) -> None:
+    ours = parameters_of(network)
+    last = len(network.blocks) - 1
+    foreign = {}
+    back = {"running_mean": "moving_mean", "running_var": "moving_variance"}
+    for name, array in timm_names(ours).items():
+        module, _, leaf = name.rpartition(".")
+        if module.endswith(("bn1", "bn_dw", ".1", ".3")) and array.ndim == 1:
+            leaf = back.get(leaf, {"weight": "gamma", "bias": "beta"}.get(leaf, leaf))
+        module = module.replace(f"blocks.{last}.0.conv", f"blocks.{last}.features.0")
+        module = module.replace(f"blocks.{last}.0.bn1", f"blocks.{last}.features.1")
+        foreign[f"{module}.{leaf}"] = array
+    write_checkpoint(foreign, tmp_path / "mindcv.ckpt")
+    converted = convert(read_foreign(tmp_path / "mindcv.ckpt")).parameters
+    assert list(converted) == list(ours)
+    assert all((converted[name] == array).all() for name, array in ours.items())
+
+
+def test_conversion_refuses_what_it_cannot_place(network: GhostNet) -> None:
+    foreign = timm_names(parameters_of(network))
+    with pytest.raises(CheckpointError, match=r"no place.*\n  blocks\.0\.0\.attn\.weight"):
+        convert(foreign | {"blocks.0.0.attn.weight": np.zeros(1, np.float32)})
+    del foreign["classifier.weight"]
+    with pytest.raises(CheckpointError, match="classifier is missing"):
+        convert(foreign)
+
+
+def test_a_pickle_is_never_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="reading .pth needs PyTorch, the extra 'torch'")
+    import pickle
+
+    class Harm:
+        def __reduce__(self) -> tuple:
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(CheckpointError, match="not a plain PyTorch state dict"):
+        read_foreign(tmp_path / "evil.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.safetensors", b"nonsense", "not a safetensors file"),
+        ("a.onnx", b"", "expected one of .safetensors"),
+    ],
+)
+def test_foreign_files_that_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        read_foreign(tmp_path / name)
+    with pytest.raises(CheckpointError, match="no such file"):
+        read_foreign(tmp_path / "none.pth")

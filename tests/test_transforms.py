@@ -1,0 +1,148 @@
+"""Preprocessing: one definition, the same from Pillow and from mindspore.dataset, and safe."""
+
+import contextlib
+import io
+import zlib
+from pathlib import Path
+
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ghostnet.errors import ImageError
+from ghostnet.transforms import MAX_PIXELS, Preprocess, decode, find_images
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def photograph(width: int = 60, height: int = 40) -> Image.Image:
+    rng = np.random.default_rng(width * height)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_reference_pictures_are_met_exactly(shared: Path) -> None:
+    reference = np.load(shared / "data/weights/flowers_reference.npz")
+    for file, expected in zip(reference["files"], reference["pictures"], strict=False):
+        ours = Preprocess()(decode(shared / "data/flowers/val" / str(file)))
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_the_dataset_path_gives_the_same(shared: Path) -> None:
+    root = shared / "data/flowers/val"
+    preprocess = Preprocess(64)
+    dataset = ds.ImageFolderDataset(str(root), num_samples=8, shuffle=False, decode=False)
+    files = sorted(root.rglob("*.jpg"))[:8]
+    mapped = dataset.map(preprocess.dataset_operation, "image").batch(4)
+    batches = [row["image"] for row in mapped.create_dict_iterator(output_numpy=True)]
+    assert [batch.shape for batch in batches] == [(4, 3, 64, 64)] * 2
+    for got, file in zip(np.concatenate(batches), files, strict=True):
+        np.testing.assert_allclose(got, preprocess(decode(file)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("image_size", "resize"), [(224, 256), (240, 274), (64, 73)])
+def test_resize_is_eight_sevenths_of_the_crop(image_size: int, resize: int) -> None:
+    preprocess = Preprocess(image_size)
+    assert preprocess.resize_size == resize
+    assert preprocess(photograph()).shape == (3, image_size, image_size)
+
+
+def test_normalisation() -> None:
+    grey = Image.new("RGB", (50, 50), (124, 116, 104))  # ImageNet's mean in bytes
+    assert np.abs(Preprocess(32)(grey)).max() < 0.02
+
+
+@given(width=st.integers(1, 120), height=st.integers(1, 120), size=st.integers(8, 48))
+@settings(max_examples=60, deadline=None)
+def test_any_size_of_picture_gives_the_size_asked_for(width: int, height: int, size: int) -> None:
+    data = encoded(photograph(width, height))
+    if max(width, height) > 50 * min(width, height):
+        with pytest.raises(ImageError, match="crop it first"):
+            decode(data)
+        return
+    array = Preprocess(size)(decode(data))
+    assert array.shape == (3, size, size)
+    assert array.dtype == np.float32
+    assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_any_mode_becomes_rgb(mode: str) -> None:
+    grey = photograph().convert("L")
+    assert decode(encoded(grey.convert(mode), "TIFF")).mode == "RGB"
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    ramp = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    decoded = np.asarray(decode(encoded(Image.fromarray(ramp))))
+    np.testing.assert_array_equal(decoded[..., 0], ramp >> 8)
+
+
+def test_exif_orientation_turns_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    assert decode(encoded(photograph(60, 40), "JPEG", exif=exif)).size == (40, 60)
+
+
+def test_a_truncated_picture_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "half.jpg"
+    whole = encoded(photograph(300, 300), "JPEG")
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"half\.jpg: cannot be decoded"):
+        decode(file)
+
+
+def test_a_file_that_is_no_picture_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "notes.jpg"
+    file.write_text("not a picture")
+    with pytest.raises(ImageError, match=r"notes\.jpg: not a picture"):
+        decode(file)
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        decode(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decode(tmp_path)
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(factor: int) -> None:
+    side = int((factor * MAX_PIXELS) ** 0.5) + 1
+    header = encoded(Image.new("1", (1, 1)))
+    start = header.index(b"IHDR") + 4
+    body = side.to_bytes(4, "big") * 2 + header[start + 8 : start + 13]
+    crc = zlib.crc32(b"IHDR" + body).to_bytes(4, "big")
+    bomb = header[:start] + body + crc + header[start + 17 :]
+    with pytest.raises(ImageError, match=r"decoded|too large"):
+        decode(bomb)
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_raise_anything_but_our_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(data)
+
+
+@given(position=st.integers(0, 10_000), value=st.integers(0, 255))
+@settings(max_examples=150, deadline=None)
+def test_a_flipped_byte_gives_a_picture_or_our_error(position: int, value: int) -> None:
+    data = bytearray(encoded(photograph(32, 32), "JPEG"))
+    data[position % len(data)] = value
+    with contextlib.suppress(ImageError):
+        assert decode(bytes(data)).mode == "RGB"
+
+
+def test_folders_are_searched_for_pictures_only(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp"):
+        (tmp_path / name).touch()
+    found = find_images([tmp_path, Path("given.xyz")])
+    assert [file.name for file in found] == ["a.png", "b.JPG", "c.webp", "given.xyz"]
