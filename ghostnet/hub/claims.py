@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 
 from pydantic import BaseModel, ConfigDict
 
-HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*")
+HEADING = re.compile(r"(#{1,6})[ \t](.*)")
 CODE_FENCE = re.compile(r"[ \t]*(```|~~~)")
 SEPARATOR = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+")
 CELL_BORDER = re.compile(r"(?<!\\)\|")
@@ -52,34 +53,31 @@ class ClaimTable(BaseModel):
 def read_claims(body: str) -> tuple[ClaimTable, ...]:
     """The tables under every heading that speaks of performance, in the order of the card."""
     claims: list[ClaimTable] = []
-    lines = list(_performance_lines(body))
-    for index, (_, line) in enumerate(lines[1:], 1):
-        title, above = lines[index - 1]
-        if SEPARATOR.fullmatch(line) and above.startswith("|"):
-            claims.append(
-                ClaimTable(title=title, header=_cells(above), rows=_rows(lines[index + 1 :]))
-            )
+    for (title, is_table), block in groupby(_performance_lines(body), key=_kind):
+        lines = [line for _, line in block]
+        if is_table and len(lines) > 1 and SEPARATOR.fullmatch(lines[1]):
+            rows = tuple(_cells(line) for line in lines[2:])
+            claims.append(ClaimTable(title=title, header=_cells(lines[0]), rows=rows))
     return tuple(claims)
 
 
+def _kind(titled_line: tuple[str, str]) -> tuple[str, bool]:
+    title, line = titled_line
+    return title, line.startswith("|")
+
+
 def _performance_lines(body: str) -> Iterator[tuple[str, str]]:
-    """(nearest heading, line) of each line below a performance heading and outside code."""
+    """(nearest heading, line) of each line below a performance heading; code counts as blank."""
     title, level, in_code = "", 0, False
     for line in body.split("\n"):
         in_code ^= bool(CODE_FENCE.match(line))
         heading = None if in_code else HEADING.fullmatch(line)
         if heading:
-            title, depth = heading[2], len(heading[1])
+            title, depth = heading[2].strip(" \t#"), len(heading[1])
             if not level or depth <= level:
                 level = depth if "performance" in title.lower() else 0
-        elif level and not in_code:
-            yield title, line.strip()
-
-
-def _rows(lines: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """The rows of the table that `lines` begin with."""
-    end = next((i for i, (_, line) in enumerate(lines) if not line.startswith("|")), len(lines))
-    return tuple(_cells(line) for _, line in lines[:end])
+        if level:
+            yield title, "" if in_code or heading else line.strip()
 
 
 def _cells(line: str) -> tuple[str, ...]:

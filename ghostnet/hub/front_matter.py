@@ -172,6 +172,6 @@ class _Reader:
 def _field_at(text: str, line: int) -> str:
     """The field that a line of front matter belongs to, as far as its words say."""
     for candidate in reversed(text.split("\n")[: line + 1]):
-        if match := re.match(r"[ \t-]*([\w-]+)[ \t]*[:：]", candidate):
+        if match := re.match(r"[ \t]*(?:- +)?([\w-]+)[ \t]*[:：]", candidate):
             return match[1]
     return "front matter"

@@ -39,8 +39,9 @@ def install(
     card = read_card(source)
     text = source.read_text(encoding="utf-8")
     folder = model_folder(uid, cache_dir)
+    entry = folder / _entry_folder(card) / ENTRY_FILE
     write_text(folder / source.name, _with_assets(text, ""))
-    write_text(folder / _entry_folder(card) / ENTRY_FILE, ENTRY)
+    write_text(entry, ENTRY)
     checkpoint = _lay_checkpoint(card.checkpoint, folder, uid, limits)
     write_text(folder / source.name, _with_assets(text, _local_asset(card.checkpoint, checkpoint)))
     return checkpoint

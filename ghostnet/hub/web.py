@@ -140,12 +140,26 @@ def _open(url: str, limits: Limits) -> requests.Response:
             _check_status(response)
             return response
         response.close()
-        came_from, url = url, urljoin(url, response.headers["location"])
+        came_from, url = url, _joined(url, response.headers["location"])
     raise FetchError(f"{url}: expected at most {MAX_REDIRECTS} redirects, found more")
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchError(f"{location} (redirected from {url}): not a link: {error}") from None
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone; requests' own would read their bodies, of any size."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 def _request(url: str, limits: Limits) -> requests.Response:
-    with requests.Session() as session:
+    with _Session() as session:
         session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
         try:
             return session.get(

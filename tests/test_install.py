@@ -1,0 +1,179 @@
+"""What `install` lays is what the real hub client takes: by its rules, and by running it."""
+
+import importlib.util
+import io
+import shutil
+import socket
+import urllib.request
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mindspore as ms
+import pytest
+import yaml
+
+from ghostnet.errors import CardError, FetchError, IntegrityError
+from ghostnet.hub.cache import find_card, list_cards, model_folder
+from ghostnet.hub.card import read_card
+from ghostnet.hub.install import install
+from ghostnet.hub.web import Limits
+
+PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
+FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+ONCE = Limits(connect_time=1, attempts=1)
+
+MANDATORY = {
+    "backbone-name",
+    "module-type",
+    "fine-tunable",
+    "model-version",
+    "author",
+    "update-time",
+    "repo-link",
+    "user-id",
+    "used-for",
+    "mindspore-version",
+    "license",
+    "summary",
+}
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends every request that leaves this machine to a proxy that is not there."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def header_by_the_clients_rules(path: Path) -> dict[str, Any]:
+    """The front matter as the client reads it, once it has passed what the client checks."""
+    lines = path.read_text(encoding="ascii").splitlines()
+    fences = [number for number, line in enumerate(lines) if line.startswith("---")]
+    assert len(fences) == 2
+    header = yaml.load("\n".join(lines[fences[0] + 1 : fences[1]]), Loader=yaml.FullLoader)
+    assert header.keys() >= MANDATORY
+    assert isinstance(header["fine-tunable"], bool)
+    assert isinstance(header["accuracy"], float)
+    assert header["module-type"].split("-")[0] == "cv"
+    assert header["used-for"] == "inference"
+    assert header.get("train-dataset", "Oxford-IIIT Pet") == "Oxford-IIIT Pet"
+    for field, value in header.items():
+        assert field in ("repo-link", "asset", "evaluation") or ":" not in str(value)
+    scheme, _, host, owner, repo, tree, branch, *folder = header["repo-link"].strip("<>").split("/")
+    assert (scheme, tree, folder[-1]) == ("https:", "tree", "ghostnet")
+    assert host.endswith(".com")
+    assert owner
+    assert repo
+    assert branch
+    for asset in header.get("asset", ()):
+        assert asset.keys() >= {"asset-link", "asset-sha256", "file-format"}
+    return header
+
+
+def entry_of(folder: Path) -> ModuleType:
+    """The entry file, imported as the client imports it."""
+    path = folder / "ghostnet/mindspore_hub_conf.py"
+    spec = importlib.util.spec_from_file_location("mindspore_hub_conf.py", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("uid", list_cards())
+def test_every_card_keeps_the_clients_rules(uid: str) -> None:
+    header = header_by_the_clients_rules(find_card(uid))
+    assert header["labels"] == list(read_card(find_card(uid)).labels or ())
+
+
+def test_whole_model_is_laid(tmp_path: Path) -> None:
+    checkpoint = install(FLOWERS, tmp_path)
+    folder = model_folder(FLOWERS, tmp_path)
+    header = header_by_the_clients_rules(folder / "ghostnet_v1.0_flowers.md")
+    (asset,) = header["asset"]
+    link = asset["asset-link"].strip("<>")
+    assert checkpoint == folder / "ghostnet_v1.0_flowers.ckpt"
+    assert folder / link.rpartition("/")[2] == checkpoint
+    with urllib.request.urlopen(link) as laid:
+        assert laid.read() == checkpoint.read_bytes()
+    assert entry_of(folder).create_network("ghostnet", num_classes=5).num_classes == 5
+    assert install(FLOWERS, tmp_path) == checkpoint
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_the_checkpoint_the_rest_is_laid(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=f"ghostnet hub fetch {PETS} --from FILE"):
+        install(PETS, tmp_path, limits=ONCE)
+    folder = model_folder(PETS, tmp_path)
+    header = header_by_the_clients_rules(folder / "ghostnet_v1.0_oxford_pets.md")
+    assert "asset" not in header
+    assert header["model-name"] == "GhostNet"
+    assert (folder / "ghostnet/mindspore_hub_conf.py").is_file()
+
+
+@pytest.mark.usefixtures("offline")
+def test_wrong_checkpoint_is_not_linked(tmp_path: Path) -> None:
+    folder = model_folder(PETS, tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "ghostnet_1x_pets.ckpt").write_bytes(b"wrong")
+    with pytest.raises((FetchError, IntegrityError), match="set aside"):
+        install(PETS, tmp_path, limits=ONCE)
+    assert "asset" not in header_by_the_clients_rules(folder / "ghostnet_v1.0_oxford_pets.md")
+
+
+def test_unknown_model_is_not_laid(tmp_path: Path) -> None:
+    with pytest.raises(CardError):
+        install("noah-cvlab/gpu/1.0/none", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_entry_files_of_the_repository(tmp_path: Path) -> None:
+    install(FLOWERS, tmp_path)
+    laid = model_folder(FLOWERS, tmp_path) / "ghostnet/mindspore_hub_conf.py"
+    root = Path(__file__).resolve().parents[1]
+    assert laid.read_text() == (root / "mindspore_hub_conf.py").read_text()
+    shutil.copy(root / "hub_conf.py", laid)
+    entry = entry_of(laid.parents[1])
+    assert entry.create_network(37).num_classes == 37
+    assert entry.create_network(num_classes=37).num_classes == 37
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The genuine client on the cache in `tmp_path`; only its look at the repo-link is answered
+    here, so that the test needs no network."""
+    hub = pytest.importorskip(
+        "mindspore_hub", reason="needs the genuine mindspore_hub, which is not on the package index"
+    )
+    from mindspore_hub._utils import check
+
+    def urlopen(request: urllib.request.Request, **options: Any) -> Any:
+        if request.full_url.startswith("https://github.com/"):
+            return io.BytesIO()
+        return urllib.request.urlopen(request, **options)
+
+    monkeypatch.setattr(check, "urlopen", urlopen)
+    monkeypatch.setattr(socket, "gethostbyname", lambda host: "192.0.2.1")
+    monkeypatch.setattr("mindspore_hub.manage.CACHE_DIR", str(tmp_path))
+    return hub
+
+
+def test_genuine_client_loads_the_weights(client: ModuleType, tmp_path: Path) -> None:
+    checkpoint = ms.load_checkpoint(str(install(FLOWERS, tmp_path)))
+    network = client.load(FLOWERS, num_classes=5)
+    loaded = network.parameters_dict()
+    assert loaded.keys() == checkpoint.keys()
+    assert all((loaded[name].asnumpy() == checkpoint[name].asnumpy()).all() for name in loaded)
+
+
+@pytest.mark.usefixtures("offline")
+def test_genuine_client_works_without_the_checkpoint(client: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(FetchError):
+        install(PETS, tmp_path, limits=ONCE)
+    assert client.load(PETS, num_classes=37, pretrained=False).num_classes == 37
+    with pytest.raises(ValueError, match="has no asset"):
+        client.load(PETS, num_classes=37)
