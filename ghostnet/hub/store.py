@@ -40,6 +40,7 @@ def file_hash(path: Path) -> str | None:
 
 
 def check_file(path: Path, expected: str) -> None:
+    """Raises `FetchError` where there is no file, `IntegrityError` where its SHA-256 is wrong."""
     found = file_hash(path)
     if found is None:
         raise FetchError(f"{path}: expected the file that the card names, found none")
@@ -152,11 +153,15 @@ def _sync(folder: Path) -> None:
 
 def _open_regular(path: Path) -> BinaryIO:
     """Opens a file, but no folder, device or pipe that would never end. Raises `OSError`."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file")
     return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _mismatch(name: str, expected: str, found: str) -> IntegrityError:
