@@ -138,8 +138,8 @@ ARCHITECTURES = {
     "ghostnet": GHOSTNET_1X,
     "ghostnet_nose": GHOSTNET_NOSE_1X,
     "ghostnet-600": GHOSTNET_600M,
-    "ghostnet-0.5x": widened(GHOSTNET_1X, 0.5),
-    "ghostnet-1.3x": widened(GHOSTNET_1X, 1.3),
+    "ghostnet_050": widened(GHOSTNET_1X, 0.5),
+    "ghostnet_130": widened(GHOSTNET_1X, 1.3),
 }
 """The hub's model names, in lower case, and what each builds."""
 

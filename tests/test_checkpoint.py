@@ -24,7 +24,7 @@ from ghostnet.checkpoint import (
 from ghostnet.errors import CheckpointError
 from ghostnet.network import ARCHITECTURES, GhostNet, create_network
 
-SMALL = "ghostnet-0.5x"
+SMALL = "ghostnet_050"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,114 @@
+"""Pictures in, labels out: the loop that `ghostnet predict` and `ghostnet eval` share."""
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.errors import ImageError
+from ghostnet.hub.loader import Model
+from ghostnet.kernels import fuse_if_possible
+from ghostnet.transforms import decode
+
+TURN = 32
+"""Pictures that are decoded before the network has its turn."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to look at: what to call it, and its file or bytes."""
+
+    name: str
+    source: Path | bytes
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The network's answer for one picture.
+
+    Attributes:
+        values: (num_classes,) float32.
+        milliseconds: the network's time for this picture, decoding not included.
+    """
+
+    values: NDArray[np.float32]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label with its index and its softmax probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+class Classifier:
+    """A model made ready to label pictures.
+
+    Args:
+        model: as `ghostnet.hub.open_model` gives it.
+        fused: run the fused kernels where the machine allows.
+        batch_size: pictures that go through the network together.
+    """
+
+    def __init__(self, model: Model, *, fused: bool = True, batch_size: int = 1) -> None:
+        self.model = model
+        self.batch_size = batch_size
+        self.network = fuse_if_possible(model.network) if fused else model.network
+
+    def logits(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | ImageError]]:
+        """Each picture with its logits, or with the error that kept it from having any.
+
+        Decoding and the network take turns, each on all processors: side by side they would only
+        be in each other's way. The order is that of the input, but that broken pictures come
+        before the others of their turn.
+        """
+        remaining = iter(pictures)
+        with ThreadPoolExecutor() as executor:
+            while turn := list(islice(remaining, max(TURN, self.batch_size))):
+                decoded: list[tuple[Picture, NDArray[np.float32]]] = []
+                for picture, array in zip(turn, executor.map(self._load, turn), strict=True):
+                    if isinstance(array, ImageError):
+                        yield picture, array
+                    else:
+                        decoded.append((picture, array))
+                for start in range(0, len(decoded), self.batch_size):
+                    yield from self._run(decoded[start : start + self.batch_size])
+
+    def warm_up(self) -> None:
+        """Compile the graph, so that the first picture does not wait for it."""
+        size = self.model.preprocess.image_size
+        self.network(ms.Tensor(np.zeros((self.batch_size, 3, size, size), np.float32)))
+
+    def top(self, logits: Logits, count: int) -> list[Prediction]:
+        """The ``count`` likeliest labels, best first."""
+        shifted = np.exp(logits.values.astype(np.float64) - logits.values.max())
+        probabilities = shifted / shifted.sum()
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return [Prediction(self.model.labels[i], int(i), float(probabilities[i])) for i in best]
+
+    def _load(self, picture: Picture) -> NDArray[np.float32] | ImageError:
+        try:
+            return self.model.preprocess(decode(picture.source))
+        except ImageError as error:
+            return error
+
+    def _run(
+        self, batch: list[tuple[Picture, NDArray[np.float32]]]
+    ) -> Iterator[tuple[Picture, Logits]]:
+        arrays = [array for _, array in batch]
+        # A graph is compiled for one shape: a short batch is filled up, not compiled anew.
+        filled = np.stack(arrays + arrays[-1:] * (self.batch_size - len(arrays)))
+        start = time.perf_counter()
+        values = self.network(ms.Tensor(filled)).asnumpy()
+        milliseconds = (time.perf_counter() - start) * 1000 / len(batch)
+        for (picture, _), row in zip(batch, values, strict=False):
+            yield picture, Logits(row, milliseconds)

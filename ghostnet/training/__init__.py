@@ -1,0 +1,1 @@
+"""Data sets, fine-tuning and evaluation."""

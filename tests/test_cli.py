@@ -1,0 +1,244 @@
+"""The command as a person or a program meets it: output, JSON, exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ghostnet import cli
+from ghostnet.hub.cache import assets_folder
+from ghostnet.hub.store import file_hash
+
+MODEL = ("--model", cli.BUNDLED_MODEL)
+PICTURES = assets_folder() / "images"
+
+
+class Ghostnet:
+    """Runs the command in this process and keeps what it printed."""
+
+    def __init__(self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capfd = capfd
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, *words: object, status: int = 0) -> str:
+        self.monkeypatch.setattr(sys, "argv", ["ghostnet", *map(str, words)])
+        self.monkeypatch.setenv("COLUMNS", "200")
+        self.capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, self.err = self.capfd.readouterr()
+        assert stopped.value.code == status, out + self.err
+        return out
+
+    def json(self, *words: object, status: int = 0) -> object:
+        return json.loads(self(*words, "--json", status=status))
+
+
+@pytest.fixture
+def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ghostnet:
+    return Ghostnet(capfd, monkeypatch)
+
+
+def test_predict_prints_a_table(ghostnet: Ghostnet) -> None:
+    out = ghostnet("predict", PICTURES / "dandelion.jpg", *MODEL)
+    assert "dandelion.jpg" in out
+    assert "90.4%  dandelion" in out
+    assert ghostnet.err == ""
+
+
+def test_predict_json_has_labels_indices_and_probabilities(ghostnet: Ghostnet) -> None:
+    answers = ghostnet.json("predict", PICTURES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    assert [Path(answer["file"]).name for answer in answers] == [
+        "cat.jpg",
+        "dahlia.jpg",
+        "dandelion.jpg",
+        "sunflower.jpg",
+    ]
+    for answer in answers:
+        shares = [prediction["probability"] for prediction in answer["predictions"]]
+        assert sum(shares) == pytest.approx(1)
+        assert shares == sorted(shares, reverse=True)
+    assert answers[2]["predictions"][0] | {"probability": 0} == {
+        "label": "dandelion",
+        "index": 1,
+        "probability": 0,
+    }
+
+
+def test_one_bad_picture_does_not_cost_the_others_their_answer(
+    ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes((PICTURES / "cat.jpg").read_bytes()[:5000])
+    good = PICTURES / "sunflower.jpg"
+    answers = ghostnet.json("predict", tmp_path / "broken.jpg", good, *MODEL, status=1)
+    assert {Path(a["file"]).name: "error" in a for a in answers} == {
+        "broken.jpg": True,
+        "sunflower.jpg": False,
+    }
+    assert "broken.jpg" in ghostnet("predict", tmp_path / "broken.jpg", good, *MODEL, status=1)
+
+
+def test_predict_reads_a_picture_from_stdin() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ghostnet.cli", "predict", "-", *MODEL, "--json"],
+        input=(PICTURES / "dandelion.jpg").read_bytes(),
+        capture_output=True,
+        check=True,
+        env={name: value for name, value in os.environ.items() if name != "GLOG_v"},
+    )
+    (answer,) = json.loads(done.stdout)
+    assert answer["file"] == "-"
+    assert answer["predictions"][0]["label"] == "dandelion"
+    assert done.stderr == b""  # MindSpore's log stays off the terminal
+
+
+def test_fused_and_plain_and_pynative_agree(ghostnet: Ghostnet) -> None:
+    picture = PICTURES / "dahlia.jpg"
+    fused, plain, pynative = (
+        ghostnet.json("predict", picture, *MODEL, *options)[0]["predictions"]
+        for options in ((), ("--no-fuse",), ("--no-fuse", "--mode", "pynative", "--device", "cpu"))
+    )
+    for other in (plain, pynative):
+        assert [p["label"] for p in other] == [p["label"] for p in fused]
+        for a, b in zip(fused, other, strict=True):
+            assert a["probability"] == pytest.approx(b["probability"], abs=1e-4)
+
+
+def test_the_default_model_is_never_replaced_in_silence(
+    ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    document = ghostnet.json("predict", PICTURES / "cat.jpg", "--cache-dir", tmp_path, status=1)
+    assert list(document) == ["error"]
+    assert "ghostnet_1x_pets.ckpt" in ghostnet.err
+    assert f"--model {cli.BUNDLED_MODEL}" in ghostnet.err
+
+
+def test_a_device_that_is_not_there(ghostnet: Ghostnet) -> None:
+    ghostnet("predict", PICTURES / "cat.jpg", *MODEL, "--device", "Ascend", status=1)
+    assert "does not reach device Ascend" in ghostnet.err
+
+
+@pytest.mark.parametrize(
+    "words", [("predict",), ("predict", "x", "--top-k", "0"), ("nonsense",), ("hub", "show")]
+)
+def test_wrong_words_exit_with_2(ghostnet: Ghostnet, words: tuple[str, ...]) -> None:
+    ghostnet(*words, status=2)
+
+
+def test_nothing_to_predict(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    ghostnet("predict", tmp_path, *MODEL, status=1)
+    assert "no pictures in" in ghostnet.err
+
+
+def folder_of_pictures(root: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for label in ("roses", "tulips"):
+        (root / label).mkdir(parents=True)
+        for index in range(3):
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{index}.png")
+    return root
+
+
+def test_eval_counts_and_draws(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path / "pictures")
+    (folder / "roses" / "broken.jpg").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    result = ghostnet.json("eval", folder, *MODEL, "--out", out, "--batch-size", 4)
+    assert result["images"] == 6
+    assert result["top1"] == result["correct"] / 6
+    assert result["top5"] == 1
+    assert set(result["per_class"]) == {"roses", "tulips"}
+    assert np.sum(result["confusion"]) == 6
+    assert [Path(entry["file"]).name for entry in result["skipped"]] == ["broken.jpg"]
+    assert json.loads((out / "confusion.json").read_text()) == result
+    assert Image.open(out / "confusion.png").size[0] > 300
+
+
+def test_eval_on_the_flowers_gives_the_documented_top1(ghostnet: Ghostnet, shared: Path) -> None:
+    result = ghostnet.json("eval", shared / "data/flowers/val", *MODEL)
+    assert result["images"] == 370
+    assert result["correct"] == 338
+    assert "338" in (shared / "data/weights/README.md").read_text()
+
+
+def test_eval_refuses_folders_that_are_no_label(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path)
+    (folder / "roses").rename(folder / "orchids")
+    ghostnet("eval", folder, *MODEL, status=1)
+    assert "no label of the model: orchids" in ghostnet.err
+
+
+@pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no sub-folders")])
+def test_eval_refuses_what_is_no_data_set(
+    ghostnet: Ghostnet, tmp_path: Path, make: bool, message: str
+) -> None:
+    if make:
+        (tmp_path / "data").mkdir()
+    ghostnet("eval", tmp_path / "data", *MODEL, status=1)
+    assert message in ghostnet.err
+
+
+def test_convert_writes_a_checkpoint_that_predicts(
+    ghostnet: Ghostnet, shared: Path, tmp_path: Path
+) -> None:
+    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+    target = tmp_path / "flowers.ckpt"
+    answer = ghostnet.json("convert", source, target)
+    assert answer["sha256"] == file_hash(target)
+    assert answer["num_classes"] == 5
+    assert len(answer["refused"]) == 80
+    (prediction,) = ghostnet.json("predict", PICTURES / "dandelion.jpg", "-m", target)
+    assert prediction["predictions"][0]["label"] == "class 1"
+    assert "432" in ghostnet("convert", source, target)
+
+
+def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"nonsense")
+    ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.ckpt", status=1)
+    assert "not a safetensors file" in ghostnet.err
+    ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.onnx", status=2)
+
+
+def test_hub_list_and_show(ghostnet: Ghostnet) -> None:
+    uids = [card["uid"] for card in ghostnet.json("hub", "list")]
+    assert {cli.DEFAULT_MODEL, cli.BUNDLED_MODEL} <= set(uids)
+    out = ghostnet("hub", "list")
+    assert all(uid in out for uid in uids)
+    card = ghostnet.json("hub", "show", cli.DEFAULT_MODEL)
+    assert card["name"] == "GhostNet"
+    assert len(card["labels"]) == 37
+    assert "Abyssinian" in ghostnet("hub", "show", cli.DEFAULT_MODEL)
+    ghostnet("hub", "show", "nobody/gpu/1.0/nothing", status=1)
+    assert cli.BUNDLED_MODEL in ghostnet.err
+
+
+def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.ckpt"
+    wrong.write_bytes(b"not the weights")
+    words = ("hub", "fetch", cli.DEFAULT_MODEL, "--cache-dir", tmp_path / "cache", "--from", wrong)
+    ghostnet(*words, status=1)
+    assert "722e13be6cd6186dddcd68d5c0a50776d9a8ad8e79db3870556f68d4d2f179e4" in ghostnet.err
+    bundled = ghostnet.json("hub", "fetch", cli.BUNDLED_MODEL)
+    assert Path(bundled["file"]).name == "ghostnet_v1.0_flowers.ckpt"
+
+
+def test_hub_install_lays_card_and_entry_first(
+    ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    ghostnet("hub", "install", cli.DEFAULT_MODEL, "--cache-dir", tmp_path, status=1)
+    folder = tmp_path / "noah-cvlab/gpu/1.0"
+    assert (folder / "ghostnet_v1.0_oxford_pets.md").is_file()
+    assert (folder / "ghostnet/mindspore_hub_conf.py").is_file()
+
+
+def test_help_names_every_verb(ghostnet: Ghostnet) -> None:
+    out = ghostnet("--help")
+    assert all(verb in out for verb in ("predict", "eval", "convert", "hub"))
