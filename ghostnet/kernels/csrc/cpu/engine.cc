@@ -1,0 +1,120 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "thread_pool.h"
+
+namespace ghostnet::cpu {
+namespace {
+
+std::atomic<int> chosen_threads{1};
+std::atomic<std::size_t> chosen_set{0};
+
+// Arenas wait here for the next call, so that a thread finds its memory mapped and warm.
+class ArenaStore {
+ public:
+  std::unique_ptr<Arena> take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (idle_.empty()) return std::make_unique<Arena>();
+    std::unique_ptr<Arena> arena = std::move(idle_.back());
+    idle_.pop_back();
+    return arena;
+  }
+
+  void give_back(std::unique_ptr<Arena> arena) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(arena));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Arena>> idle_;
+};
+
+ArenaStore& arenas() {
+  static ArenaStore* store = new ArenaStore;
+  return *store;
+}
+
+// A batch on its way through the network.
+class Batch {
+ public:
+  Batch(const Model& model, const Pictures& pictures, Forward forward)
+      : model_(model),
+        pictures_(pictures),
+        forward_(forward),
+        geometry_(model, 1, pictures.height, pictures.width) {}
+
+  // Every picture of `images` by one thread.
+  void run_alone(Range images) const {
+    std::unique_ptr<Arena> arena = arenas().take();
+    Workspace space = make_workspace(model_, geometry_, 1, *arena);
+    for (std::ptrdiff_t i = images.begin; i < images.end; ++i) {
+      forward_(model_, geometry_, picture(i), space, {0, 1, nullptr});
+    }
+    arenas().give_back(std::move(arena));
+  }
+
+  // Each thread takes whole pictures; those that cannot be dealt out evenly all threads do
+  // together, one by one.
+  void run(Range images, int threads) const {
+    if (threads == 1) return run_alone(images);
+    const std::ptrdiff_t each = images.size() / threads;
+    std::unique_ptr<Arena> arena = arenas().take();
+    Workspace space = make_workspace(model_, geometry_, threads, *arena);
+    Barrier barrier(threads);
+    const bool ran = ThreadPool::instance().try_run(threads, [&](int rank) {
+      if (each > 0) run_alone({images.begin + rank * each, images.begin + (rank + 1) * each});
+      const Worker worker{rank, threads, &barrier};
+      for (std::ptrdiff_t i = images.begin + threads * each; i < images.end; ++i) {
+        worker.sync();
+        forward_(model_, geometry_, picture(i), space, worker);
+      }
+    });
+    arenas().give_back(std::move(arena));
+    if (!ran) run_alone(images);
+  }
+
+ private:
+  Pictures picture(std::ptrdiff_t index) const {
+    Pictures one = pictures_;
+    one.data += index * 3 * one.height * one.width;
+    one.out += index * model_.head.output().out;
+    return one;
+  }
+
+  const Model& model_;
+  const Pictures pictures_;
+  const Forward forward_;
+  const Geometry geometry_;
+};
+
+}  // namespace
+
+Settings settings() {
+  return {chosen_threads.load(), instruction_sets()[chosen_set.load()]};
+}
+
+void set_threads(int threads) { chosen_threads.store(std::max(1, threads)); }
+
+bool set_instruction_set(const char* name) {
+  const std::vector<InstructionSet>& sets = instruction_sets();
+  const auto found = std::find_if(sets.begin(), sets.end(), [name](const InstructionSet& set) {
+    return std::strcmp(set.name, name) == 0;
+  });
+  if (found == sets.end()) return false;
+  chosen_set.store(found - sets.begin());
+  return true;
+}
+
+void run(const Model& model, const float* pictures, int images, int height, int width, float* out) {
+  const Settings now = settings();
+  Batch(model, {pictures, height, width, out}, now.instruction_set.forward)
+      .run({0, images}, now.threads);
+}
+
+}  // namespace ghostnet::cpu

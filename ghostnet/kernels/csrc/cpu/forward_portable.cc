@@ -1,0 +1,7 @@
+#include "forward.h"
+
+namespace ghostnet::cpu {
+
+template void forward<4>(const Model&, const Geometry&, const Pictures&, Workspace&, Worker);
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,30 @@
+// The grids of a model's feature maps, for some number of pictures of one size.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model.h"
+#include "planes.h"
+
+namespace ghostnet::cpu {
+
+class Geometry {
+ public:
+  Geometry(const Model& model, int images, int height, int width);
+
+  // The grid of what block `index` reads; past the last block, of what that one writes.
+  const Grid& input(std::size_t index) const { return grids_[index]; }
+  const Grid& output(std::size_t index) const { return grids_[index + 1]; }
+  const Grid& last() const { return grids_.back(); }
+  int images() const { return grids_.front().images; }
+
+ private:
+  std::vector<Grid> grids_;
+  std::vector<std::vector<std::int32_t>> masks_;
+};
+
+// Half of a length, rounded up: what stride 2 makes of it.
+inline int halved(int length) { return (length + 1) / 2; }
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,63 @@
+// How a feature map lies in memory: one plane of floats a channel, all of the same grid.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace ghostnet::cpu {
+
+// Half-open: begin, ..., end - 1. Of rows, channels, blocks or positions in a plane.
+struct Range {
+  std::ptrdiff_t begin;
+  std::ptrdiff_t end;
+
+  std::ptrdiff_t size() const { return end - begin; }
+};
+
+// The plane of one channel: `images` pictures below one another, each of `height` rows of `width`
+// pixels. Rows lie `pitch` floats apart and the floats between them are zero, so a depthwise
+// convolution reads its horizontal padding from there. Position p of a plane is row p / pitch,
+// column p % pitch. Writers fill whole planes, up to `extent`, with zeros beyond the last row.
+struct Grid {
+  int images;
+  int height;
+  int width;
+  int pitch;
+  const std::int32_t* valid;  // for each position all bits set if it is a pixel, else none
+
+  int rows() const { return images * height; }
+  std::ptrdiff_t size() const { return std::ptrdiff_t{rows()} * pitch; }
+  std::ptrdiff_t extent() const { return (size() + 15) / 16 * 16; }
+
+  Range all_rows() const { return {0, rows()}; }
+
+  Range image_rows(int image) const {
+    return {std::ptrdiff_t{image} * height, std::ptrdiff_t{image + 1} * height};
+  }
+
+  // The positions of some rows; the last row owns the floats after it.
+  Range span(Range rows_) const {
+    return {rows_.begin * pitch, rows_.end == rows() ? extent() : rows_.end * pitch};
+  }
+
+  // Some rows and `halo` more on either side, as far as there are any.
+  Range widened(Range rows_, int halo) const {
+    return {std::max<std::ptrdiff_t>(0, rows_.begin - halo),
+            std::min<std::ptrdiff_t>(rows(), rows_.end + halo)};
+  }
+};
+
+// Channels of a feature map, `stride` floats apart. kGuard floats before and after them are zero
+// or at least readable.
+struct Planes {
+  float* data;
+  std::ptrdiff_t stride;
+
+  float* plane(std::ptrdiff_t channel) const { return data + channel * stride; }
+  Planes from(std::ptrdiff_t channel) const { return {plane(channel), stride}; }
+};
+
+constexpr std::ptrdiff_t kGuard = 64;
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,110 @@
+// Pointwise (1×1) convolution: out[n][p] = act(bias[n] + Σ_k weight[n][k] · in[k][p]).
+//
+// A tile of output channels × packs of pixels stays in registers while k runs; each step loads the
+// packs of one input plane once and one weight for each output channel.
+#pragma once
+
+#include <array>
+
+#include "activation.h"
+#include "planes.h"
+
+namespace ghostnet::cpu {
+
+// Output channels are cut into an even number of blocks (two threads share them evenly) of at most
+// kBlock, as equal as can be. `weights` holds the blocks one after the other, each [in][block].
+struct Pointwise {
+  static constexpr int kBlock = 12;
+
+  int in;
+  int out;
+  const float* weights;
+  const float* bias;
+
+  int blocks() const { return (out + 2 * kBlock - 1) / (2 * kBlock) * 2; }
+  std::ptrdiff_t first(std::ptrdiff_t block) const { return out * block / blocks(); }
+  Range channels(std::ptrdiff_t block) const { return {first(block), first(block + 1)}; }
+  const float* block_weights(std::ptrdiff_t block) const { return weights + first(block) * in; }
+};
+
+// Where the planes of the input begin: evenly apart, or, for a k×k convolution, one plane for each
+// tap of the kernel.
+struct EvenlyApart {
+  std::ptrdiff_t stride;
+  std::ptrdiff_t operator[](std::ptrdiff_t k) const { return k * stride; }
+};
+
+using Taps = const std::ptrdiff_t*;
+
+// Everything that the tiles of one block share. `in` and `out` are position 0 of the first plane.
+template <class Offsets>
+struct PointwiseBlock {
+  const float* in;
+  Offsets offsets;
+  int depth;
+  const float* weights;  // [depth][channels of the block]
+  const float* bias;
+  Activation activation;
+  const std::int32_t* valid;
+  Planes out;
+};
+
+template <int Lanes, int Channels, int Packs, class Offsets>
+inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t position,
+                           std::ptrdiff_t end) {
+  Floats<Lanes> sums[Channels][Packs];
+  for (int n = 0; n < Channels; ++n) {
+    for (int v = 0; v < Packs; ++v) sums[n][v] = broadcast<Lanes>(block.bias[n]);
+  }
+  const float* weights = block.weights;
+  for (int k = 0; k < block.depth; ++k, weights += Channels) {
+    const float* in = block.in + block.offsets[k] + position;
+    Floats<Lanes> pixels[Packs];
+    for (int v = 0; v < Packs; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
+    for (int n = 0; n < Channels; ++n) {
+      for (int v = 0; v < Packs; ++v) sums[n][v] += weights[n] * pixels[v];
+    }
+  }
+  for (int v = 0; v < Packs; ++v) {
+    const std::ptrdiff_t at = position + v * Lanes;
+    for (int n = 0; n < Channels; ++n) {
+      store_first<Lanes>(
+          block.out.plane(n) + at,
+          keep<Lanes>(block.valid + at, activate<Lanes>(block.activation, sums[n][v])), end - at);
+    }
+  }
+}
+
+// Registers for sums: 24 of 32 with AVX-512, 12 of 16 otherwise.
+template <int Lanes, int Channels>
+constexpr int packs_per_tile() {
+  constexpr int kRegisters = Lanes == 16 ? 24 : 12;
+  return std::max(1, std::min(4, kRegisters / Channels));
+}
+
+template <int Lanes, int Channels, class Offsets>
+void pointwise_span(const PointwiseBlock<Offsets>& block, Range span) {
+  constexpr int kPacks = packs_per_tile<Lanes, Channels>();
+  std::ptrdiff_t position = span.begin;
+  for (; position + kPacks * Lanes <= span.end; position += kPacks * Lanes) {
+    pointwise_tile<Lanes, Channels, kPacks>(block, position, span.end);
+  }
+  for (; position < span.end; position += Lanes) {
+    pointwise_tile<Lanes, Channels, 1>(block, position, span.end);
+  }
+}
+
+template <int Lanes, class Offsets, int... Index>
+constexpr auto pointwise_spans(std::integer_sequence<int, Index...>) {
+  return std::array{&pointwise_span<Lanes, Index + 1, Offsets>...};
+}
+
+// One block of output channels over one span of positions.
+template <int Lanes, class Offsets>
+void pointwise(const PointwiseBlock<Offsets>& block, std::ptrdiff_t channels, Range span) {
+  static constexpr auto kSpans =
+      pointwise_spans<Lanes, Offsets>(std::make_integer_sequence<int, Pointwise::kBlock>{});
+  if (channels > 0) kSpans[channels - 1](block, span);
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,97 @@
+#include "thread_pool.h"
+
+#include <pthread.h>
+
+#include <thread>
+
+#include "worker.h"
+
+namespace ghostnet::cpu {
+namespace {
+
+// About a millisecond: longer than the gaps between the calls of a busy program, and short enough
+// to leave the processor to others when there are no more calls.
+constexpr int kSpins = 20000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins until `ready`, giving way to other threads after a while.
+template <class Ready>
+void spin_until(Ready ready) {
+  for (int spins = 0; !ready(); ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+ThreadPool* pool = new ThreadPool;
+
+}  // namespace
+
+void Barrier::wait() {
+  const unsigned round = round_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+  } else {
+    spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
+  }
+}
+
+// The threads outlive every static object, so the pool is never destroyed; a forked child has none
+// of them and starts afresh.
+ThreadPool& ThreadPool::instance() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { pool = new ThreadPool; });
+  (void)registered;
+  return *pool;
+}
+
+bool ThreadPool::try_run(int threads, Call call, const void* context) {
+  const std::unique_lock<std::mutex> lease(lease_, std::try_to_lock);
+  if (!lease.owns_lock()) return false;
+  for (; started_ < threads - 1; ++started_) {
+    std::thread(&ThreadPool::work, this, started_ + 1, round_.load()).detach();
+  }
+  call_ = call;
+  context_ = context;
+  active_ = threads;
+  running_.store(started_, std::memory_order_relaxed);
+  {
+    const std::lock_guard<std::mutex> lock(sleep_);
+    round_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  call(context, 0);
+  spin_until([this] { return running_.load(std::memory_order_acquire) == 0; });
+  return true;
+}
+
+void ThreadPool::work(int rank, unsigned round) {
+  for (;;) {
+    round = await_next(round);
+    if (rank < active_) call_(context_, rank);
+    running_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+unsigned ThreadPool::await_next(unsigned seen) {
+  for (int spins = 0; spins < kSpins; ++spins) {
+    const unsigned round = round_.load(std::memory_order_acquire);
+    if (round != seen) return round;
+    pause();
+  }
+  std::unique_lock<std::mutex> lock(sleep_);
+  wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
+  return round_.load(std::memory_order_acquire);
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,54 @@
+// The memory that one team of threads works in.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "dense.h"
+#include "geometry.h"
+#include "model.h"
+
+namespace ghostnet::cpu {
+
+// Hands out buffers from one piece of memory that grows to what is asked for and is kept. Every
+// buffer has kGuard zeros before it and after it.
+class Arena {
+ public:
+  // Makes room for buffers of these sizes, in floats, and lays them out.
+  std::vector<float*> lay_out(const std::vector<std::ptrdiff_t>& sizes);
+
+ private:
+  struct Free {
+    void operator()(float* memory) const;
+  };
+  std::unique_ptr<float, Free> memory_;
+  std::ptrdiff_t capacity_ = 0;
+};
+
+// What one thread needs for itself.
+struct Scratch {
+  float* primary;   // planes of a block of channels, before the cheap operation
+  float* cheap;     // and after it
+  float* shortcut;  // planes of a block of channels of either half of the shortcut
+  float* scaled;    // weights of a block of channels times the gates
+  Vectors sums;     // of each channel of the pictures, over the rows of this thread
+  Vectors means;    // of each channel of the pictures
+};
+
+struct Workspace {
+  float* phases;         // planes of even and odd rows and columns of the picture
+  float* maps[2];        // input and output of a block, in turn
+  float* expanded;       // output of the first Ghost module, at the block's output size
+  float* shortcut;       // output of the shortcut's depthwise convolution
+  Vectors reduced;       // inside squeeze-excite
+  Vectors gates;         // of squeeze-excite
+  Vectors pooled;        // means of the last feature map
+  Vectors features;      // what the classifier reads
+  std::vector<Scratch> scratch;
+};
+
+// Blocks first .. last - 1 for `images` pictures in a team of `threads`, in the given arena.
+Workspace make_workspace(const Model& model, const Geometry& geometry, int threads, Arena& arena);
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,106 @@
+"""The compiled kernels: where they are, whether they can be used, and their settings."""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from mindspore import context
+
+from ghostnet.errors import KernelError
+
+PATH = Path(__file__).with_name("libghostnet_cpu.so")
+
+Array = npt.NDArray[np.float32]
+
+_FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
+
+
+def unavailable_reason() -> str | None:
+    """Why `fuse` would fail here, in one line, or None where it would not."""
+    if context.get_context("device_target") != "CPU":
+        return f"the fused kernels run on CPUs, not on {context.get_context('device_target')}"
+    try:
+        load()
+    except KernelError as error:
+        return str(error)
+    return None
+
+
+def available() -> bool:
+    """Whether a network can be fused here."""
+    return unavailable_reason() is None
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """The compiled kernels, with the threads that MindSpore would use.
+
+    Raises:
+        KernelError: they were not compiled, or not for this platform.
+    """
+    if not PATH.exists():
+        raise KernelError(
+            f"the fused kernels are not compiled: {PATH} is missing; install the package with a "
+            "C++ compiler and without GHOSTNET_NO_KERNELS"
+        )
+    try:
+        library = ctypes.CDLL(str(PATH))
+    except OSError as error:
+        raise KernelError(f"the fused kernels cannot be loaded: {error}") from error
+    library.ghostnet_pack_pointwise.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
+    library.ghostnet_pack_pointwise.restype = None
+    library.ghostnet_instruction_set.restype = ctypes.c_char_p
+    library.ghostnet_instruction_sets.restype = ctypes.c_char_p
+    library.ghostnet_set_threads(default_threads())
+    return library
+
+
+def default_threads() -> int:
+    """MindSpore's own number of threads, but no more than this process has processors."""
+    return min(int(context.get_context("runtime_num_threads")), len(os.sched_getaffinity(0)))
+
+
+def set_threads(count: int) -> None:
+    """Let one call work on ``count`` threads; calls that come while it does use their own thread.
+
+    Raises:
+        KernelError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise KernelError(f"the kernels need at least one thread: {count}")
+    load().ghostnet_set_threads(count)
+
+
+def threads() -> int:
+    """The threads that one call works on."""
+    return int(load().ghostnet_threads())
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """The instruction sets of this processor that the kernels know, best first."""
+    return tuple(load().ghostnet_instruction_sets().decode().split())
+
+
+def instruction_set() -> str:
+    """The instruction set in use: the best there is, or what was set."""
+    return str(load().ghostnet_instruction_set().decode())
+
+
+def set_instruction_set(name: str) -> None:
+    """Use one of `instruction_sets`, for tests and measurements.
+
+    Raises:
+        KernelError: this processor does not have it.
+    """
+    if load().ghostnet_set_instruction_set(name.encode()):
+        raise KernelError(f"instruction set {name!r} is not one of {instruction_sets()}")
+
+
+def pack_pointwise(weights: Array) -> Array:
+    """(out, in) weights in the order in which the kernels read them, as one vector."""
+    packed = np.empty(weights.size, np.float32)
+    load().ghostnet_pack_pointwise(np.ascontiguousarray(weights), *weights.shape, packed)
+    return packed

@@ -1,0 +1,145 @@
+// The kernels against the reference, over shapes, batches, instruction sets and threads. Meant to
+// run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own allocation.
+// Exits with 1 and one line for each failure.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine.h"
+#include "packing.h"
+#include "reference.h"
+
+namespace {
+
+using reference::Map;
+using reference::Network;
+using reference::Row;
+using reference::Table;
+
+constexpr double kTolerance = 1e-4;  // of the largest output
+constexpr float kCanary = -12345.5F;
+constexpr int kCanaries = 64;
+
+int failures = 0;
+
+void check(bool holds, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  std::printf("FAILED: %s\n", what.c_str());
+}
+
+// Floats with canaries before and after them, from an allocation of their own.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size)
+      : size_(size), memory_(new float[size + 2 * kCanaries]) {
+    std::fill_n(memory_.get(), size + 2 * kCanaries, kCanary);
+  }
+
+  float* data() { return memory_.get() + kCanaries; }
+  std::size_t size() const { return size_; }
+
+  bool intact() const {
+    const auto is_canary = [](float value) { return value == kCanary; };
+    return std::all_of(memory_.get(), memory_.get() + kCanaries, is_canary) &&
+           std::all_of(memory_.get() + kCanaries + size_, memory_.get() + 2 * kCanaries + size_,
+                       is_canary);
+  }
+
+ private:
+  std::size_t size_;
+  std::unique_ptr<float[]> memory_;
+};
+
+struct Case {
+  std::string name;
+  Table table;
+  int height;
+  int width;
+};
+
+// A small network has every kind of layer at every resolution; channels are odd multiples so that
+// blocks of channels come in all sizes.
+std::vector<Case> cases() {
+  const Table relu{reference::kRelu, 8,
+                   {{8, 8, 3, 1, 0}, {20, 12, 3, 2, 0}, {28, 12, 5, 1, 4}, {36, 20, 5, 2, 12},
+                    {60, 20, 5, 1, 16}, {100, 36, 3, 2, 0}, {92, 40, 3, 1, 20}, {120, 52, 5, 2, 28}},
+                   100, 76, 11};
+  Table swish = relu;
+  swish.activation = reference::kHardSwish;
+  swish.classes = 0;
+  const Table wide{reference::kRelu, 16, {{16, 16, 3, 1, 0}, {48, 26, 5, 1, 4}, {74, 26, 5, 2, 0}},
+                   60, 33, 7};
+  return {{"relu", relu, 64, 64},       {"relu", relu, 32, 32},       {"relu", relu, 61, 97},
+          {"relu", relu, 193, 227},     {"swish", swish, 75, 53},     {"swish", swish, 33, 130},
+          {"wide", wide, 96, 31},       {"wide", wide, 7, 5},         {"relu", relu, 1, 1},
+          {"swish", swish, 2, 19}};
+}
+
+void compare(const std::vector<double>& expected, const float* actual, const std::string& what) {
+  double largest = 0;
+  double difference = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(expected[i] - actual[i]));
+    if (std::isnan(actual[i])) difference = INFINITY;
+  }
+  check(difference <= kTolerance * largest,
+        what + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
+}
+
+// One network at one size: batches, instruction sets and threads.
+void check_case(const Case& one, unsigned seed, int images) {
+  const Network network(one.table, seed);
+  reference::Packer packer;
+  packer.network(network);
+  Guarded weights(packer.weights.size());
+  std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
+  const std::vector<std::int32_t> plan = reference::plan_of(one.table);
+  const ghostnet::cpu::Model model =
+      ghostnet::cpu::read_model(plan.data(), plan.size(), weights.data(), weights.size());
+
+  const std::size_t picture = std::size_t(3) * one.height * one.width;
+  Guarded pictures(picture * images);
+  std::mt19937 random(seed + 1);
+  std::normal_distribution<float> pixel(0, 1);
+  std::vector<std::vector<double>> expected;
+  for (int i = 0; i < images; ++i) {
+    Map map(3, one.height, one.width);
+    for (std::size_t p = 0; p < picture; ++p) {
+      map.data[p] = pictures.data()[i * picture + p] = pixel(random);
+    }
+    expected.push_back(network(map));
+  }
+
+  for (const auto& set : ghostnet::cpu::instruction_sets()) {
+    ghostnet::cpu::set_instruction_set(set.name);
+    for (const int threads : {1, 2, 3}) {
+      ghostnet::cpu::set_threads(threads);
+      for (int batch = 1; batch <= images; ++batch) {
+        Guarded out(expected[0].size() * batch);
+        ghostnet::cpu::run(model, pictures.data(), batch, one.height, one.width, out.data());
+        const std::string what = one.name + " " + std::to_string(one.height) + "x" +
+                                 std::to_string(one.width) + " " + set.name + " threads " +
+                                 std::to_string(threads) + " batch " + std::to_string(batch);
+        for (int i = 0; i < batch; ++i) {
+          compare(expected[i], out.data() + i * expected[i].size(), what);
+        }
+        check(out.intact() && pictures.intact() && weights.intact(), what + ": wrote outside");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  unsigned seed = 1;
+  for (const Case& one : cases()) check_case(one, seed++, one.height > 100 ? 2 : 9);
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,85 @@
+// A reference network's weights as the kernels read them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dense.h"
+#include "reference.h"
+
+extern "C" void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed);
+
+namespace reference {
+
+class Packer {
+ public:
+  std::vector<float> weights;
+
+  void network(const Network& net) {
+    pointwise(net.stem);
+    for (const Bottleneck& block : net.blocks) bottleneck(block);
+    pointwise(net.last);
+    dense(net.head);
+    for (const Convolution& layer : net.classifier) dense(layer);
+  }
+
+ private:
+  void append(const std::vector<float>& values) {
+    weights.insert(weights.end(), values.begin(), values.end());
+  }
+
+  // Output channels first .. first + count - 1 of a dense convolution.
+  void pointwise(const Convolution& layer, int first, int count) {
+    const int in = layer.in * layer.kernel * layer.kernel;
+    std::vector<float> packed(std::size_t(in) * count);
+    ghostnet_pack_pointwise(layer.weights.data() + std::size_t(first) * in, count, in,
+                            packed.data());
+    append(packed);
+    append({layer.bias.begin() + first, layer.bias.begin() + first + count});
+  }
+
+  void pointwise(const Convolution& layer) { pointwise(layer, 0, layer.out); }
+
+  void depthwise(const Convolution& layer) {
+    append(layer.weights);
+    append(layer.bias);
+  }
+
+  void dense(const Convolution& layer) {
+    for (int n = 0; n < layer.out; ++n) {
+      const auto row = layer.weights.begin() + std::ptrdiff_t(n) * layer.in;
+      append({row, row + layer.in});
+      weights.resize(weights.size() + ghostnet::cpu::Dense::padded(layer.in) - layer.in, 0.0F);
+    }
+    append(layer.bias);
+  }
+
+  void ghost_module(const GhostModule& module) {
+    pointwise(module.primary);
+    depthwise(module.cheap);
+  }
+
+  void bottleneck(const Bottleneck& block) {
+    ghost_module(block.ghost1);
+    for (const Convolution& layer : block.downsample) depthwise(layer);
+    for (const Convolution& layer : block.squeeze_excite) dense(layer);
+    ghost_module(block.ghost2);
+    if (!block.shortcut.empty()) {
+      depthwise(block.shortcut[0]);
+      const Convolution& layer = block.shortcut[1];
+      pointwise(layer, 0, layer.out / 2);
+      pointwise(layer, layer.out / 2, layer.out / 2);
+    }
+  }
+};
+
+inline std::vector<std::int32_t> plan_of(const Table& table) {
+  std::vector<std::int32_t> plan = {table.stem, table.activation, int(table.rows.size()),
+                                    table.last, table.head,       table.classes};
+  for (const Row& row : table.rows) {
+    plan.insert(plan.end(), {row.expanded, row.out, row.kernel, row.stride, row.reduced});
+  }
+  return plan;
+}
+
+}  // namespace reference

@@ -1,0 +1,214 @@
+// GhostNet as the paper writes it: plain loops in double precision over (channels, height, width).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+namespace reference {
+
+enum Activation { kNone = 0, kRelu = 1, kHardSwish = 2 };
+
+struct Map {
+  int channels;
+  int height;
+  int width;
+  std::vector<double> data;
+
+  Map(int c, int h, int w) : channels(c), height(h), width(w), data(std::size_t(c) * h * w) {}
+  double& at(int c, int y, int x) { return data[(std::size_t(c) * height + y) * width + x]; }
+  double at(int c, int y, int x) const { return data[(std::size_t(c) * height + y) * width + x]; }
+};
+
+inline double activate(double x, Activation activation) {
+  if (activation == kRelu) return std::max(x, 0.0);
+  if (activation == kHardSwish) return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
+  return x;
+}
+
+// Weights [out][in / groups][kernel][kernel] and a bias, padded by kernel / 2.
+struct Convolution {
+  int in;
+  int out;
+  int kernel;
+  int stride;
+  int groups;
+  std::vector<float> weights;
+  std::vector<float> bias;
+
+  Convolution(int in_, int out_, int kernel_, int stride_, int groups_, std::mt19937& random)
+      : in(in_), out(out_), kernel(kernel_), stride(stride_), groups(groups_) {
+    const int fan_in = in / groups * kernel * kernel;
+    std::normal_distribution<float> weight(0, std::sqrt(2.0F / fan_in));
+    std::normal_distribution<float> shift(0, 0.3F);
+    weights.resize(std::size_t(out) * fan_in);
+    bias.resize(out);
+    for (float& value : weights) value = weight(random);
+    for (float& value : bias) value = shift(random);
+  }
+
+  Map operator()(const Map& x, Activation activation) const {
+    Map y(out, (x.height - 1) / stride + 1, (x.width - 1) / stride + 1);
+    for (int n = 0; n < out; ++n) {
+      for (int row = 0; row < y.height; ++row) {
+        for (int column = 0; column < y.width; ++column) {
+          y.at(n, row, column) = activate(bias[n] + correlate(x, n, row, column), activation);
+        }
+      }
+    }
+    return y;
+  }
+
+ private:
+  double correlate(const Map& x, int n, int row, int column) const {
+    const int depth = in / groups;
+    const int first = n / (out / groups) * depth;
+    double sum = 0;
+    for (int k = 0; k < depth; ++k) {
+      for (int dy = 0; dy < kernel; ++dy) {
+        for (int dx = 0; dx < kernel; ++dx) {
+          const int from_row = row * stride + dy - kernel / 2;
+          const int from_column = column * stride + dx - kernel / 2;
+          if (from_row < 0 || from_row >= x.height) continue;
+          if (from_column < 0 || from_column >= x.width) continue;
+          sum += double(weights[((std::size_t(n) * depth + k) * kernel + dy) * kernel + dx]) *
+                 x.at(first + k, from_row, from_column);
+        }
+      }
+    }
+    return sum;
+  }
+};
+
+inline Map concatenate(const Map& a, const Map& b) {
+  Map y(a.channels + b.channels, a.height, a.width);
+  std::copy(a.data.begin(), a.data.end(), y.data.begin());
+  std::copy(b.data.begin(), b.data.end(), y.data.begin() + a.data.size());
+  return y;
+}
+
+inline Map mean(const Map& x) {
+  Map y(x.channels, 1, 1);
+  const std::size_t area = std::size_t(x.height) * x.width;
+  for (int c = 0; c < x.channels; ++c) {
+    for (std::size_t i = 0; i < area; ++i) y.data[c] += x.data[c * area + i] / area;
+  }
+  return y;
+}
+
+struct GhostModule {
+  Convolution primary;
+  Convolution cheap;
+
+  GhostModule(int in, int out, std::mt19937& random)
+      : primary(in, out / 2, 1, 1, 1, random), cheap(out / 2, out / 2, 3, 1, out / 2, random) {}
+
+  Map operator()(const Map& x, Activation activation) const {
+    const Map y = primary(x, activation);
+    return concatenate(y, cheap(y, activation));
+  }
+};
+
+// One row of an architecture table.
+struct Row {
+  int expanded;
+  int out;
+  int kernel;
+  int stride;
+  int reduced;
+};
+
+struct Bottleneck {
+  Row row;
+  GhostModule ghost1;
+  GhostModule ghost2;
+  std::vector<Convolution> downsample;
+  std::vector<Convolution> squeeze_excite;
+  std::vector<Convolution> shortcut;
+
+  Bottleneck(int in, Row row_, std::mt19937& random)
+      : row(row_), ghost1(in, row.expanded, random), ghost2(row.expanded, row.out, random) {
+    if (row.stride > 1) {
+      downsample.emplace_back(row.expanded, row.expanded, row.kernel, row.stride, row.expanded,
+                              random);
+    }
+    if (row.reduced > 0) {
+      squeeze_excite.emplace_back(row.expanded, row.reduced, 1, 1, 1, random);
+      squeeze_excite.emplace_back(row.reduced, row.expanded, 1, 1, 1, random);
+    }
+    if (row.stride > 1 || in != row.out) {
+      shortcut.emplace_back(in, in, row.kernel, row.stride, in, random);
+      shortcut.emplace_back(in, row.out, 1, 1, 1, random);
+    }
+  }
+
+  Map operator()(const Map& x, Activation activation) const {
+    Map y = ghost1(x, activation);
+    for (const Convolution& layer : downsample) y = layer(y, kNone);
+    if (!squeeze_excite.empty()) {
+      const Map gates = squeeze_excite[1](squeeze_excite[0](mean(y), kRelu), kNone);
+      const std::size_t area = std::size_t(y.height) * y.width;
+      for (std::size_t i = 0; i < y.data.size(); ++i) {
+        y.data[i] *= std::min(std::max(gates.data[i / area] + 3, 0.0), 6.0) / 6;
+      }
+    }
+    y = ghost2(y, kNone);
+    Map residual = x;
+    for (const Convolution& layer : shortcut) residual = layer(residual, kNone);
+    for (std::size_t i = 0; i < y.data.size(); ++i) y.data[i] += residual.data[i];
+    return y;
+  }
+};
+
+struct Table {
+  Activation activation;
+  int stem;
+  std::vector<Row> rows;
+  int last;
+  int head;
+  int classes;  // 0: the head's features are the output
+};
+
+inline int channels_before(const Table& table, std::size_t block) {
+  return block == 0 ? table.stem : table.rows[block - 1].out;
+}
+
+struct Network {
+  Table table;
+  std::mt19937 random;
+  Convolution stem;
+  std::vector<Bottleneck> blocks;
+  Convolution last;
+  Convolution head;
+  std::vector<Convolution> classifier;
+
+  Network(const Table& table_, unsigned seed)
+      : table(table_),
+        random(seed),
+        stem(3, table.stem, 3, 2, 1, random),
+        blocks(make_blocks()),
+        last(channels_before(table, table.rows.size()), table.last, 1, 1, 1, random),
+        head(table.last, table.head, 1, 1, 1, random) {
+    if (table.classes > 0) classifier.emplace_back(table.head, table.classes, 1, 1, 1, random);
+  }
+
+  std::vector<double> operator()(const Map& picture) const {
+    Map x = stem(picture, table.activation);
+    for (const Bottleneck& block : blocks) x = block(x, table.activation);
+    x = head(mean(last(x, table.activation)), table.activation);
+    for (const Convolution& layer : classifier) x = layer(x, kNone);
+    return x.data;
+  }
+
+ private:
+  std::vector<Bottleneck> make_blocks() {
+    std::vector<Bottleneck> made;
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+      made.emplace_back(channels_before(table, i), table.rows[i], random);
+    }
+    return made;
+  }
+};
+
+}  // namespace reference
