@@ -1,0 +1,51 @@
+"""What the README shows works as it is shown."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in blocks("console")
+    for line in block.splitlines()
+    if line.startswith("$ ghostnet")
+]
+
+
+def test_python_snippets(capsys: pytest.CaptureFixture) -> None:
+    namespace: dict[str, object] = {}
+    for snippet in blocks("python"):
+        exec(compile(snippet, "README.md", "exec"), namespace)
+    assert (
+        "(1, 37) Complexity(parameters=3948905, multiply_adds=139917872)" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str) -> None:
+    binaries = Path(sys.executable).parent
+    subprocess.run(
+        command,
+        shell=True,
+        check=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+    )
+
+
+def test_local_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert link.startswith("http") or (REPOSITORY / link).exists(), link

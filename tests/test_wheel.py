@@ -1,0 +1,90 @@
+"""The wheel carries all that it needs: installed alone, it predicts from any directory."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+
+
+def build(folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Build a wheel into ``folder``, in an isolated environment as pip does it."""
+    return subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, REPOSITORY],
+        capture_output=True,
+        text=True,
+        env=os.environ | (environment or {}),
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert top == {"ghostnet", next(n for n in top if n.endswith(".dist-info"))}
+    for expected in (
+        "ghostnet/py.typed",
+        "ghostnet/kernels/libghostnet_cpu.so",
+        f"ghostnet/assets/{MODEL}.md",
+        f"ghostnet/assets/{MODEL}.ckpt",
+        "ghostnet/assets/noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets.md",
+        "ghostnet/assets/images/ATTRIBUTION.md",
+    ):
+        assert names.count(expected) == 1
+    packaged = {Path(name).suffix for name in names if ".dist-info/" not in name}
+    assert packaged <= {".py", ".typed", ".so", ".h", ".cc", ".cu", ".md", ".ckpt", ".jpg", ".txt"}
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_predicts_from_another_directory(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    subprocess.run([binaries / "pip", "install", "--quiet", wheel], check=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    picture = REPOSITORY / "assets/images/dandelion.jpg"
+    done = subprocess.run(
+        [binaries / "ghostnet", "predict", picture, "--model", MODEL, "--json"],
+        cwd=elsewhere,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)[0]["predictions"][0]["label"] == "dandelion"
+    assert done.stderr == ""
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.slow
+def test_without_kernels_a_wheel_still_builds(tmp_path: Path) -> None:
+    assert build(tmp_path, {"GHOSTNET_NO_KERNELS": "1"}).returncode == 0
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "ghostnet/hub/card.py" in names
+    assert not [name for name in names if name.endswith(".so")]
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_build_says_so_in_one_line(tmp_path: Path) -> None:
+    no_compiler = {
+        "PATH": str(tmp_path),
+        "SKBUILD_CMAKE_ARGS": "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",
+    }
+    done = build(tmp_path, no_compiler)
+    assert done.returncode != 0
+    assert "No C++ compiler" in done.stdout + done.stderr
