@@ -11,16 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ghostnet import runtime
-from ghostnet.errors import FetchError, GhostNetError
+from ghostnet.errors import GhostNetError
+from ghostnet.terminal import (
+    DEFAULT_MODEL,
+    BatchOption,
+    CacheOption,
+    DeviceOption,
+    FuseOption,
+    JsonOption,
+    ModelOption,
+    ModeOption,
+    UidArgument,
+    VerboseOption,
+    hush,
+    open_model,
+    print_json,
+    print_table,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from ghostnet.hub.loader import Model
     from ghostnet.predict import Prediction
-
-DEFAULT_MODEL = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
-BUNDLED_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 
 app = typer.Typer(
     help="GhostNet for MindSpore: classify pictures, check and convert models.",
@@ -29,20 +40,6 @@ app = typer.Typer(
 )
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 app.add_typer(hub, name="hub")
-
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint (.ckpt).")
-]
-UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
-CacheOption = Annotated[
-    Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Pictures in one pass of the network.")]
-FuseOption = Annotated[bool, typer.Option("--fuse/--no-fuse", help="Use the fused kernels.")]
-DeviceOption = Annotated[runtime.Device, typer.Option(case_sensitive=False)]
-ModeOption = Annotated[runtime.Mode, typer.Option(case_sensitive=False)]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show MindSpore's log.")]
 
 
 def main() -> NoReturn:
@@ -71,7 +68,7 @@ def predict(
     verbose: VerboseOption = False,
 ) -> None:
     """Label pictures: the likeliest classes of each, and how long the network took."""
-    opened = _open(model, cache_dir, device, mode, verbose)
+    opened = open_model(model, cache_dir, device, mode, verbose)
     from ghostnet.errors import ImageError
     from ghostnet.predict import Classifier, Picture
     from ghostnet.transforms import find_images
@@ -88,7 +85,7 @@ def predict(
     classifier.warm_up()
     answers: list[dict[str, Any]] = []
     rows: list[tuple[str, list[Prediction] | str, float]] = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("predict", total=len(pictures))
         for picture, result in classifier.logits(pictures):
             progress.advance(task)
@@ -100,7 +97,7 @@ def predict(
             answers.append({"file": picture.name, "predictions": [vars(p) for p in best]})
             rows.append((picture.name, best, result.milliseconds))
     if as_json:
-        _print_json(answers)
+        print_json(answers)
     else:
         _print_predictions(rows, opened.name)
     if any("error" in answer for answer in answers):
@@ -123,14 +120,14 @@ def evaluate_folder(
     verbose: VerboseOption = False,
 ) -> None:
     """Measure a model on a folder of labelled pictures: top-1, top-5, each class."""
-    opened = _open(model, cache_dir, device, mode, verbose)
+    opened = open_model(model, cache_dir, device, mode, verbose)
     from ghostnet.predict import Classifier
     from ghostnet.training.evaluation import evaluate, plot_confusion
     from ghostnet.training.folders import read_folder
 
     pictures = read_folder(folder)
     classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("eval", total=len(pictures.files))
         result = evaluate(classifier, pictures, lambda count: progress.advance(task, count))
     if out:
@@ -138,7 +135,7 @@ def evaluate_folder(
         (out / "confusion.json").write_text(json.dumps(result.as_dict(), indent=1))
         plot_confusion(result, out / "confusion.png")
     if as_json:
-        _print_json(result.as_dict())
+        print_json(result.as_dict())
     else:
         rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
         summary = [
@@ -147,7 +144,7 @@ def evaluate_folder(
             ("images", f"{result.images:,}"),
             *(("skipped", f"{file}: {reason}") for file, reason in result.skipped),
         ]
-        _print_table(opened.name, ("class", "correct"), [*rows, *summary])
+        print_table(opened.name, ("class", "correct"), [*rows, *summary])
 
 
 @app.command()
@@ -160,7 +157,7 @@ def convert(
     """Turn a GhostNet of timm, huawei-noah or mindcv into a checkpoint of this package."""
     if target.suffix != ".ckpt":
         raise typer.BadParameter(f"{target} should end in .ckpt", param_hint="TARGET")
-    _hush(verbose)
+    hush(verbose)
     from ghostnet import checkpoint
     from ghostnet.hub.store import file_hash
 
@@ -174,11 +171,11 @@ def convert(
         "refused": list(conversion.refused),
     }
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         refused = conversion.refused
         shown = f"{len(refused)} (such as {refused[0]})" if refused else "none"
-        _print_table("converted", None, [*answer.items()][:-1] + [("refused", shown)])
+        print_table("converted", None, [*answer.items()][:-1] + [("refused", shown)])
 
 
 @hub.command("list")
@@ -189,10 +186,10 @@ def list_cards(as_json: JsonOption = False) -> None:
 
     cards = {uid: find(uid) for uid in shipped()}
     if as_json:
-        _print_json([{"uid": uid, **card.model_dump(mode="json")} for uid, card in cards.items()])
+        print_json([{"uid": uid, **card.model_dump(mode="json")} for uid, card in cards.items()])
         return
     rows = [(uid, card.name, card.dataset, card.accuracy) for uid, card in cards.items()]
-    _print_table("hub cards", ("UID", "model", "data set", "accuracy"), rows)
+    print_table("hub cards", ("UID", "model", "data set", "accuracy"), rows)
 
 
 @hub.command()
@@ -202,14 +199,14 @@ def show(uid: UidArgument, as_json: JsonOption = False) -> None:
 
     card = find(uid)
     if as_json:
-        _print_json(card.model_dump(mode="json"))
+        print_json(card.model_dump(mode="json"))
         return
     fields = card.model_dump(mode="json", exclude={"assets", "claims", "labels"})
     rows = [(field.replace("_", " "), value) for field, value in fields.items() if value]
     rows += [(f"asset ({a.format})", f"{a.link}\n{a.sha256 or 'no hash'}") for a in card.assets]
     if card.labels:
         rows.append(("labels", ", ".join(card.labels)))
-    _print_table(uid, None, rows)
+    print_table(uid, None, rows)
 
 
 @hub.command()
@@ -227,7 +224,7 @@ def fetch(
 
     path = fetch_checkpoint(uid, find(uid), source=source, force=force, cache_dir=cache_dir)
     if as_json:
-        _print_json({"uid": uid, "file": str(path)})
+        print_json({"uid": uid, "file": str(path)})
     else:
         print(path)
 
@@ -239,68 +236,9 @@ def install(uid: UidArgument, cache_dir: CacheOption = None, as_json: JsonOption
 
     installed = lay_out(uid, cache_dir)
     if as_json:
-        _print_json({"uid": uid, "folder": str(installed)})
+        print_json({"uid": uid, "folder": str(installed)})
     else:
         print(f"mindspore_hub finds {uid} in {installed}")
-
-
-def _hush(verbose: bool) -> None:
-    if not verbose:
-        runtime.hush()
-
-
-def _open(
-    name: str,
-    cache_dir: Path | None,
-    device: runtime.Device,
-    mode: runtime.Mode,
-    verbose: bool,
-) -> "Model":
-    """The model by name; where the default one cannot be fetched, the error names the bundled."""
-    _hush(verbose)
-    runtime.configure(device, mode)
-    from ghostnet.hub.loader import open_model
-
-    try:
-        return open_model(name, cache_dir=cache_dir)
-    except FetchError as error:
-        if name != DEFAULT_MODEL:
-            raise
-        raise FetchError(
-            f"{error}\nA model that needs no download: --model {BUNDLED_MODEL}"
-        ) from error
-
-
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    return Progress(
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=1))
-
-
-def _print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, show_header=header is not None)
-    for index, name in enumerate(header or ("", "")):
-        table.add_column(name, no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-    Console().print(table)
 
 
 def _print_predictions(rows: "list[tuple[str, list[Prediction] | str, float]]", name: str) -> None:

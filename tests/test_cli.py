@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ghostnet import cli
+from ghostnet import cli, terminal
 from ghostnet.hub.cache import assets_folder
 from ghostnet.hub.store import file_hash
 
-MODEL = ("--model", cli.BUNDLED_MODEL)
+MODEL = ("--model", terminal.BUNDLED_MODEL)
 PICTURES = assets_folder() / "images"
 
 
@@ -116,7 +116,7 @@ def test_the_default_model_is_never_replaced_in_silence(
     document = ghostnet.json("predict", PICTURES / "cat.jpg", "--cache-dir", tmp_path, status=1)
     assert list(document) == ["error"]
     assert "ghostnet_1x_pets.ckpt" in ghostnet.err
-    assert f"--model {cli.BUNDLED_MODEL}" in ghostnet.err
+    assert f"--model {terminal.BUNDLED_MODEL}" in ghostnet.err
 
 
 def test_a_device_that_is_not_there(ghostnet: Ghostnet) -> None:
@@ -208,24 +208,32 @@ def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:
 
 def test_hub_list_and_show(ghostnet: Ghostnet) -> None:
     uids = [card["uid"] for card in ghostnet.json("hub", "list")]
-    assert {cli.DEFAULT_MODEL, cli.BUNDLED_MODEL} <= set(uids)
+    assert {terminal.DEFAULT_MODEL, terminal.BUNDLED_MODEL} <= set(uids)
     out = ghostnet("hub", "list")
     assert all(uid in out for uid in uids)
-    card = ghostnet.json("hub", "show", cli.DEFAULT_MODEL)
+    card = ghostnet.json("hub", "show", terminal.DEFAULT_MODEL)
     assert card["name"] == "GhostNet"
     assert len(card["labels"]) == 37
-    assert "Abyssinian" in ghostnet("hub", "show", cli.DEFAULT_MODEL)
+    assert "Abyssinian" in ghostnet("hub", "show", terminal.DEFAULT_MODEL)
     ghostnet("hub", "show", "nobody/gpu/1.0/nothing", status=1)
-    assert cli.BUNDLED_MODEL in ghostnet.err
+    assert terminal.BUNDLED_MODEL in ghostnet.err
 
 
 def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.ckpt"
     wrong.write_bytes(b"not the weights")
-    words = ("hub", "fetch", cli.DEFAULT_MODEL, "--cache-dir", tmp_path / "cache", "--from", wrong)
+    words = (
+        "hub",
+        "fetch",
+        terminal.DEFAULT_MODEL,
+        "--cache-dir",
+        tmp_path / "cache",
+        "--from",
+        wrong,
+    )
     ghostnet(*words, status=1)
     assert "722e13be6cd6186dddcd68d5c0a50776d9a8ad8e79db3870556f68d4d2f179e4" in ghostnet.err
-    bundled = ghostnet.json("hub", "fetch", cli.BUNDLED_MODEL)
+    bundled = ghostnet.json("hub", "fetch", terminal.BUNDLED_MODEL)
     assert Path(bundled["file"]).name == "ghostnet_v1.0_flowers.ckpt"
 
 
@@ -233,7 +241,7 @@ def test_hub_install_lays_card_and_entry_first(
     ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    ghostnet("hub", "install", cli.DEFAULT_MODEL, "--cache-dir", tmp_path, status=1)
+    ghostnet("hub", "install", terminal.DEFAULT_MODEL, "--cache-dir", tmp_path, status=1)
     folder = tmp_path / "noah-cvlab/gpu/1.0"
     assert (folder / "ghostnet_v1.0_oxford_pets.md").is_file()
     assert (folder / "ghostnet/mindspore_hub_conf.py").is_file()
