@@ -148,3 +148,20 @@ def test_importing_the_package_does_not_import_mindspore() -> None:
     code = "import sys, ghostnet, ghostnet.hub, ghostnet.cli; print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_labels_that_do_not_match_the_classes_are_refused(small: GhostNet, tmp_path: Path) -> None:
+    card = write_card(tmp_path, small, **{"[daisy, dandelion,": "[daisy,"})
+    with pytest.raises(CardError, match="one for each of the checkpoint's 5 classes, found 4"):
+        mshub.open_model(card)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_size"),
+    [("[192, 192, 3]", 192), ("[3, 192, 192]", 224), ("[192, 160, 3]", 224)],
+)
+def test_pictures_are_prepared_for_the_cards_input_shape(
+    small: GhostNet, tmp_path: Path, shape: str, image_size: int
+) -> None:
+    card = write_card(tmp_path, small, **{"input-shape: [224, 224, 3]": f"input-shape: {shape}"})
+    assert mshub.open_model(card).preprocess.image_size == image_size

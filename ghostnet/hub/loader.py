@@ -56,14 +56,21 @@ def open_model(name: str | Path, *, cache_dir: str | Path | None = None) -> Mode
         network = GhostNet(identify(parameters, str(name)), _num_classes(parameters, str(name)))
         load_parameters(network, parameters, name=str(name))
         labels = None
+        image_size = network.architecture.image_size
     else:
         card = find(name)
         network = load(name, cache_dir=cache_dir)
         labels = card.labels
+        image_size = _image_size(card) or network.architecture.image_size
+        if labels and len(labels) != network.num_classes:
+            raise CardError(
+                f"{card.source}: labels: expected one for each of the checkpoint's "
+                f"{network.num_classes} classes, found {len(labels)}"
+            )
     if labels is None:
         labels = tuple(f"class {index}" for index in range(network.num_classes))
     network.set_train(False)
-    return Model(str(name), network, labels, Preprocess(network.architecture.image_size))
+    return Model(str(name), network, labels, Preprocess(image_size))
 
 
 def load(
@@ -153,6 +160,14 @@ def _architecture_name(card: ModelCard) -> str:
             f"builds: {', '.join(ARCHITECTURES)}"
         )
     return card.name.lower()
+
+
+def _image_size(card: ModelCard) -> int | None:
+    """The side of the square picture in the card's input-shape, (side, side, 3)."""
+    match card.input_shape:
+        case (int(height), int(width), 3) if height == width:
+            return height
+    return None
 
 
 def _num_classes(parameters: Parameters, name: str) -> int:
