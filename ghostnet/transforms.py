@@ -72,6 +72,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def normalise(image: Image.Image) -> NDArray[np.float32]:
+    """An RGB image as (3, height, width) float32, normalised by `MEAN` and `STD`."""
+    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
+    return np.ascontiguousarray(((pixels - MEAN) / STD).transpose(2, 0, 1))
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """Image to (3, image_size, image_size) float32, normalised by `MEAN` and `STD`.
@@ -100,9 +106,7 @@ class Preprocess:
         return resized.crop((left, top, left + self.image_size, top + self.image_size))
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
-        pixels = np.asarray(self.crop(image), dtype=np.float32) / np.float32(255)
-        normalised = (pixels - MEAN) / STD
-        return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+        return normalise(self.crop(image))
 
     def dataset_operation(self, encoded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same for ``mindspore.dataset``'s ``map``, from a file's bytes as a uint8 array.
