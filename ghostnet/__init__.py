@@ -11,11 +11,13 @@ from ghostnet.errors import (
     CheckpointError,
     DatasetError,
     DeviceError,
+    ExportError,
     FetchError,
     GhostNetError,
     ImageError,
     IntegrityError,
     KernelError,
+    PackageError,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "DatasetError",
     "DeviceError",
+    "ExportError",
     "FetchError",
     "GhostBottleneck",
     "GhostModule",
@@ -37,6 +40,7 @@ __all__ = [
     "ImageError",
     "IntegrityError",
     "KernelError",
+    "PackageError",
     "SqueezeExcite",
     "fuse",
     "ghostnet_1x",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ghostnet import runtime
+from ghostnet import runtime, verbs
+from ghostnet.backends import Backend, deploy
 from ghostnet.errors import GhostNetError
 from ghostnet.terminal import (
     DEFAULT_MODEL,
@@ -38,6 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(verbs.export)
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 app.add_typer(hub, name="hub")
 
@@ -61,6 +63,7 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="Labels to show for a picture.")] = 3,
     batch_size: BatchOption = 1,
     fuse: FuseOption = True,
+    backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.MINDSPORE,
     device: DeviceOption = runtime.Device.AUTO,
     mode: ModeOption = runtime.Mode.GRAPH,
     cache_dir: CacheOption = None,
@@ -81,7 +84,8 @@ def predict(
             pictures += [Picture(str(file), file) for file in find_images([Path(path)])]
     if not pictures:
         raise ImageError(f"no pictures in {', '.join(paths)}")
-    classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
+    deployed = None if backend is Backend.MINDSPORE else deploy(opened, backend)
+    classifier = Classifier(opened, fused=fuse, batch_size=batch_size, network=deployed)
     classifier.warm_up()
     answers: list[dict[str, Any]] = []
     rows: list[tuple[str, list[Prediction] | str, float]] = []

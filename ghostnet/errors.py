@@ -35,3 +35,11 @@ class KernelError(GhostNetError):
 
 class DeviceError(GhostNetError):
     """A device that MindSpore does not reach."""
+
+
+class ExportError(GhostNetError):
+    """A network that cannot be written as ONNX or MindIR."""
+
+
+class PackageError(GhostNetError):
+    """An optional package that is not installed."""

@@ -12,6 +12,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 from numpy.typing import NDArray
+from PIL import Image
 
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
@@ -61,12 +62,20 @@ class Classifier:
         model: as `ghostnet.hub.open_model` gives it.
         fused: run the fused kernels where the machine allows.
         batch_size: pictures that go through the network together.
+        network: what answers instead of the model's network, such as an exported one.
     """
 
-    def __init__(self, model: Model, *, fused: bool = True, batch_size: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        fused: bool = True,
+        batch_size: int = 1,
+        network: Callable[[ms.Tensor], ms.Tensor] | None = None,
+    ) -> None:
         self.model = model
         self.batch_size = batch_size
-        self.network = fuse_if_possible(model.network) if fused else model.network
+        self.network = network or (fuse_if_possible(model.network) if fused else model.network)
 
     def logits(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | ImageError]]:
         """Each picture with its logits, or with the error that kept it from having any."""
@@ -75,7 +84,8 @@ class Classifier:
     def warm_up(self) -> None:
         """Compile the graph, so that the first picture does not wait for it."""
         size = self.model.preprocess.image_size
-        self.network(ms.Tensor(np.zeros((self.batch_size, 3, size, size), np.float32)))
+        blank = self.model.preprocess(Image.new("RGB", (size, size)))
+        self.network(ms.Tensor(np.stack([blank] * self.batch_size)))
 
     def top(self, logits: Logits, count: int) -> list[Prediction]:
         """The ``count`` likeliest labels, best first."""

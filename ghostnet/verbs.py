@@ -1,0 +1,120 @@
+"""The verbs that take a model elsewhere and measure it: `export`, `verify` and `benchmark`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ghostnet.export import Format
+from ghostnet.terminal import (
+    DEFAULT_MODEL,
+    CacheOption,
+    JsonOption,
+    ModelOption,
+    VerboseOption,
+    open_model,
+    print_json,
+    print_table,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from ghostnet.hub.loader import Model
+
+DYNAMIC = "dynamic"
+
+
+def _batch(text: str) -> int | None:
+    """A number of pictures, or None for ``dynamic``."""
+    if text == DYNAMIC:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise typer.BadParameter(f"expected a number above 0 or {DYNAMIC}, found {text!r}")
+    return int(text)
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="The file to write, .onnx or .mindir")],
+    model: ModelOption = DEFAULT_MODEL,
+    format: Annotated[Format | None, typer.Option(help="Default: the suffix of OUT.")] = None,
+    batch: Annotated[str, typer.Option(help="Pictures in a batch, or dynamic.")] = DYNAMIC,
+    image_size: Annotated[
+        int | None, typer.Option(min=32, help="Pixels a side. Default: the model's own.")
+    ] = None,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(help="Take cropped uint8 pictures, (batch, height, width, 3)."),
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise; ONNX only.")] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="For --int8: pictures in a folder for each class, to set the ranges."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="For --int8: pictures to count top-1 on. Default: those of --calibrate."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write a model as ONNX or MindIR for other runtimes."""
+    from ghostnet import export as exporting
+    from ghostnet.transforms import Preprocess
+
+    length = _batch(batch)
+    if int8 != (calibrate is not None):
+        raise typer.BadParameter("--int8 and --calibrate DIR go together")
+    exporting.check_target(out, force)
+    opened = open_model(model, cache_dir, verbose=verbose)
+    if image_size:
+        opened = replace(opened, preprocess=Preprocess(image_size))
+    choices = {"with_preprocessing": with_preprocessing, "force": force}
+    answer: dict[str, Any] = {}
+    if calibrate:
+        answer = _export_int8(opened, out, calibrate, data or calibrate, length, choices)
+    else:
+        size = opened.preprocess.image_size
+        exporting.export(
+            opened.network, out, size, length, format=format, labels=opened.labels, **choices
+        )
+    answer = {"file": str(out), "bytes": out.stat().st_size, **answer}
+    if as_json:
+        print_json(answer)
+    else:
+        shown = {k: f"{v:.2%}" if isinstance(v, float) else v for k, v in answer.items()}
+        print_table("exported", None, [(k.replace("_", " "), v) for k, v in shown.items()])
+
+
+def _export_int8(
+    model: "Model",
+    out: Path,
+    calibrate: Path,
+    data: Path,
+    batch: int | None,
+    choices: dict[str, bool],
+) -> dict[str, Any]:
+    """Write the int8 model; returns the figures to print."""
+    from ghostnet.export.int8 import export_int8
+    from ghostnet.training.folders import read_folder
+
+    pictures = read_folder(data)
+    with progress_bar() as progress:
+        task = progress.add_task("float32 and int8", total=2 * len(pictures.files))
+        result = export_int8(
+            model,
+            out,
+            read_folder(calibrate),
+            pictures,
+            batch,
+            progress=lambda count: progress.advance(task, count),
+            **choices,
+        )
+    return {
+        "float32_bytes": result.float_bytes,
+        "images": result.before.images,
+        "float32_top1": result.before.correct / result.before.images,
+        "int8_top1": result.after.correct / result.after.images,
+    }

@@ -1,0 +1,203 @@
+"""Exported files answer as the network does, in the runtimes that take them."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+from mindspore.train.mind_ir_pb2 import ModelProto
+from PIL import Image
+
+from ghostnet import (
+    ExportError,
+    GhostNet,
+    fuse,
+    ghostnet_1x,
+    ghostnet_600m,
+    ghostnet_nose_1x,
+)
+from ghostnet.backends import in_onnxruntime, in_openvino
+from ghostnet.export import export
+from ghostnet.hub import Model, open_model
+from ghostnet.kernels import fuse_if_possible
+from ghostnet.terminal import BUNDLED_MODEL
+from ghostnet.training.folders import read_folder
+from ghostnet.transforms import Preprocess, decode
+
+onnx = pytest.importorskip("onnx", reason="needs the extra export")
+pytest.importorskip("onnxruntime", reason="needs the extra export")
+pytest.importorskip("openvino", reason="needs the extra export")
+
+VARIANTS = {ghostnet_1x: 224, ghostnet_nose_1x: 224, ghostnet_600m: 240}
+
+
+def in_mindir(model: bytes, path: Path):
+    """A MindIR file as a call on arrays."""
+    path.write_bytes(model)
+    cell = nn.GraphCell(ms.load(str(path)))
+    return lambda pictures: cell(ms.Tensor(pictures)).asnumpy()
+
+
+def lively(network: GhostNet) -> GhostNet:
+    """The network with batch norms that do something, in inference state."""
+    rng = np.random.default_rng(7)
+    for parameter in network.get_parameters():
+        if parameter.name.endswith(("moving_variance", "gamma")):
+            parameter.set_data(ms.Tensor(rng.uniform(0.7, 1.4, parameter.shape), ms.float32))
+        elif parameter.name.endswith(("moving_mean", "beta")):
+            parameter.set_data(ms.Tensor(rng.normal(0, 0.1, parameter.shape), ms.float32))
+    return network.set_train(False)
+
+
+@pytest.fixture(scope="module")
+def flowers() -> Model:
+    return open_model(BUNDLED_MODEL)
+
+
+@pytest.fixture(scope="module")
+def photographs(shared: Path) -> np.ndarray:
+    """The 370 held-out photographs of flowers as the network takes them."""
+    files = [file for file, _ in read_folder(shared / "data/flowers/val").files]
+    with ThreadPoolExecutor() as executor:
+        return np.stack(list(executor.map(lambda file: Preprocess()(decode(file)), files)))
+
+
+@pytest.mark.parametrize("build", VARIANTS)
+def test_every_variant_answers_alike_in_every_runtime(build, tmp_path: Path) -> None:
+    size = VARIANTS[build]
+    network = lively(build(5))
+    pictures = np.random.default_rng(1).normal(size=(2, 3, size, size)).astype(np.float32)
+    expected = network(ms.Tensor(pictures)).asnumpy()
+    onnx_file = export(network, tmp_path / "a.onnx", size).read_bytes()
+    mindir_file = export(network, tmp_path / "a.mindir", size).read_bytes()
+    for call in (
+        in_onnxruntime(onnx_file),
+        in_openvino(onnx_file),
+        in_mindir(mindir_file, tmp_path / "b.mindir"),
+    ):
+        np.testing.assert_allclose(call(pictures), expected, atol=1e-4)
+        np.testing.assert_allclose(call(pictures[:1]), expected[:1], atol=1e-4)
+    again = network(ms.Tensor(pictures)).asnumpy()
+    np.testing.assert_array_equal(again, expected, "the network itself was changed")
+
+
+def test_flowers_get_the_same_logits_and_labels(
+    flowers: Model, photographs: np.ndarray, tmp_path: Path
+) -> None:
+    network = fuse_if_possible(flowers.network)
+    expected = np.concatenate([network(ms.Tensor(p[None])).asnumpy() for p in photographs])
+    few = photographs[::24]
+    plain = flowers.network(ms.Tensor(few)).asnumpy()
+    np.testing.assert_allclose(plain, expected[::24], atol=1e-4)
+
+    onnx_file = export(flowers.network, tmp_path / "a.onnx").read_bytes()
+    for call in (in_onnxruntime(onnx_file), in_openvino(onnx_file)):
+        logits = np.concatenate([call(batch) for batch in np.split(photographs, 37)])
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+        np.testing.assert_array_equal(logits.argmax(1), expected.argmax(1))
+
+    mindir_file = export(flowers.network, tmp_path / "a.mindir").read_bytes()
+    logits = in_mindir(mindir_file, tmp_path / "b.mindir")(few)
+    np.testing.assert_allclose(logits, plain, atol=1e-4)
+    np.testing.assert_array_equal(logits.argmax(1), plain.argmax(1))
+
+
+def test_the_onnx_file_says_what_it_is(flowers: Model, tmp_path: Path) -> None:
+    export(flowers.network, tmp_path / "a.onnx", 192, labels=flowers.labels)
+    model = onnx.load(tmp_path / "a.onnx")
+    assert [(s.domain, s.version) for s in model.opset_import] == [("", 17)]
+    (pictures,), (logits,) = model.graph.input, model.graph.output
+    assert (pictures.name, logits.name) == ("pictures", "logits")
+    sides = [side.dim_param or side.dim_value for side in pictures.type.tensor_type.shape.dim]
+    assert sides == ["batch", 3, 192, 192]
+    properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert properties["labels"] == ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
+    assert properties["preprocessing"] == {
+        "colours": "RGB",
+        "resize": 219,
+        "interpolation": "bicubic",
+        "crop": 192,
+        "divide_by": 255,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "normalised_in_graph": False,
+    }
+    assert not {node.op_type for node in model.graph.node} & {"BatchNormalization", "Identity"}
+
+
+def test_mindir_keeps_the_metadata_too(tmp_path: Path) -> None:
+    export(ghostnet_nose_1x(2), tmp_path / "a.mindir", 64, labels=("one", "two"))
+    properties = ModelProto.FromString((tmp_path / "a.mindir").read_bytes()).user_info
+    assert json.loads(properties["labels"]) == ["one", "two"]
+
+
+def test_a_fixed_batch_is_fixed(tmp_path: Path) -> None:
+    network = lively(ghostnet_nose_1x(2))
+    call = in_onnxruntime(export(network, tmp_path / "a.onnx", 64, batch=3).read_bytes())
+    assert call(np.zeros((3, 3, 64, 64), np.float32)).shape == (3, 2)
+    with pytest.raises(Exception, match="Got: 1 Expected: 3"):
+        call(np.zeros((1, 3, 64, 64), np.float32))
+
+
+def test_a_graph_with_preprocessing_takes_cropped_pictures(flowers: Model, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    arrays = [flowers.preprocess(decode_exactly(picture, tmp_path)) for picture in pixels]
+    cropped = np.stack([decode_and_crop(picture, tmp_path) for picture in pixels])
+    expected = flowers.network(ms.Tensor(np.stack(arrays))).asnumpy()
+    options = {"with_preprocessing": True}
+    onnx_file = export(flowers.network, tmp_path / "a.onnx", **options).read_bytes()
+    mindir_file = export(flowers.network, tmp_path / "a.mindir", **options).read_bytes()
+    for call in (
+        in_onnxruntime(onnx_file),
+        in_openvino(onnx_file),
+        in_mindir(mindir_file, tmp_path / "b.mindir"),
+    ):
+        np.testing.assert_allclose(call(cropped), expected, atol=1e-4)
+
+
+def decode_exactly(pixels: np.ndarray, folder: Path) -> Image.Image:
+    Image.fromarray(pixels).save(folder / "picture.png")
+    return decode(folder / "picture.png")
+
+
+def decode_and_crop(pixels: np.ndarray, folder: Path) -> np.ndarray:
+    return np.asarray(Preprocess().crop(decode_exactly(pixels, folder)))
+
+
+def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
+    network = ghostnet_nose_1x(2)
+    (tmp_path / "a.onnx").write_text("precious")
+    with pytest.raises(ExportError, match="exists; --force"):
+        export(network, tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").read_text() == "precious"
+    export(network, tmp_path / "a.onnx", force=True)
+    assert onnx.load(tmp_path / "a.onnx").producer_name == "ghostnet"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"path": "a.pb"}, "ends in .onnx or .mindir"),
+        ({"image_size": 31}, "at least 32 pixels"),
+        ({"batch": 0}, "at least one picture"),
+        ({"labels": ("cat",)}, "1 labels for a network of 2 classes"),
+        ({"path": "file/a.onnx"}, "cannot be written"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments: dict, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    path = tmp_path / arguments.get("path", "a.onnx")
+    others = {name: value for name, value in arguments.items() if name != "path"}
+    with pytest.raises(ExportError, match=problem):
+        export(ghostnet_nose_1x(2), path, **others)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_fused_network_is_refused(tmp_path: Path) -> None:
+    network = ghostnet_nose_1x(2).set_train(False)
+    with pytest.raises(ExportError, match="before fusing"):
+        export(fuse(network), tmp_path / "a.onnx")
