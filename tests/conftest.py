@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from command_line import Ghostnet
 
 os.environ.setdefault("GLOG_v", "4")
 
@@ -17,3 +18,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the data folder {SHARED}, which is not part of the repository")
     return SHARED
+
+
+@pytest.fixture
+def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ghostnet:
+    """The command, called as ``ghostnet("predict", path)`` or ``ghostnet.json(…)``."""
+    return Ghostnet(capfd, monkeypatch)

@@ -8,40 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Ghostnet
 from PIL import Image
 
-from ghostnet import cli, terminal
+from ghostnet import terminal
 from ghostnet.hub.cache import assets_folder
 from ghostnet.hub.store import file_hash
 
 MODEL = ("--model", terminal.BUNDLED_MODEL)
 PICTURES = assets_folder() / "images"
-
-
-class Ghostnet:
-    """Runs the command in this process and keeps what it printed."""
-
-    def __init__(self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capfd = capfd
-        self.monkeypatch = monkeypatch
-
-    def __call__(self, *words: object, status: int = 0) -> str:
-        self.monkeypatch.setattr(sys, "argv", ["ghostnet", *map(str, words)])
-        self.monkeypatch.setenv("COLUMNS", "200")
-        self.capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, self.err = self.capfd.readouterr()
-        assert stopped.value.code == status, out + self.err
-        return out
-
-    def json(self, *words: object, status: int = 0) -> object:
-        return json.loads(self(*words, "--json", status=status))
-
-
-@pytest.fixture
-def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ghostnet:
-    return Ghostnet(capfd, monkeypatch)
 
 
 def test_predict_prints_a_table(ghostnet: Ghostnet) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from command_line import Ghostnet
 from mindspore import nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 from PIL import Image
@@ -22,6 +23,7 @@ from ghostnet import (
 from ghostnet.backends import in_onnxruntime, in_openvino
 from ghostnet.export import export
 from ghostnet.hub import Model, open_model
+from ghostnet.hub.cache import assets_folder
 from ghostnet.kernels import fuse_if_possible
 from ghostnet.terminal import BUNDLED_MODEL
 from ghostnet.training.folders import read_folder
@@ -201,3 +203,40 @@ def test_a_fused_network_is_refused(tmp_path: Path) -> None:
     network = ghostnet_nose_1x(2).set_train(False)
     with pytest.raises(ExportError, match="before fusing"):
         export(fuse(network), tmp_path / "a.onnx")
+
+
+def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL)
+    answer = ghostnet.json(*words, "--batch", 1, "--image-size", 160)
+    assert answer["bytes"] == (tmp_path / "a.onnx").stat().st_size
+    pictures = onnx.load(tmp_path / "a.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [side.dim_value for side in pictures] == [1, 3, 160, 160]
+    ghostnet(*words, status=1)
+    assert "--force" in ghostnet.err
+    assert "a.onnx" in ghostnet(*words, "--force")
+    ghostnet("export", tmp_path / "b.onnx", "--batch", "many", status=2)
+    ghostnet("export", tmp_path / "b.onnx", "--int8", status=2)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_predict_says_the_same_in_other_backends(ghostnet: Ghostnet, backend: str) -> None:
+    words = ("predict", assets_folder() / "images", "--model", BUNDLED_MODEL)
+    expected = ghostnet.json(*words)
+    found = ghostnet.json(*words, "--backend", backend)
+    for one, other in zip(expected, found, strict=True):
+        assert one["file"] == other["file"]
+        for mine, theirs in zip(one["predictions"], other["predictions"], strict=True):
+            assert theirs == mine | {"probability": pytest.approx(mine["probability"], abs=1e-4)}
+
+
+@pytest.mark.parametrize("options", [(), ("--with-preprocessing",)])
+def test_int8_loses_at_most_one_point(
+    ghostnet: Ghostnet, shared: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    folders = ("--calibrate", shared / "data/flowers/train", "--data", shared / "data/flowers/val")
+    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL, "--int8", *folders)
+    answer = ghostnet.json(*words, *options)
+    assert answer["images"] == 370
+    assert answer["float32_top1"] == pytest.approx(338 / 370)
+    assert answer["int8_top1"] >= answer["float32_top1"] - 0.01
+    assert answer["bytes"] < answer["float32_bytes"] / 3

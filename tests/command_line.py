@@ -1,0 +1,29 @@
+"""The command as tests call it."""
+
+import json
+import sys
+
+import pytest
+
+from ghostnet import cli
+
+
+class Ghostnet:
+    """Runs the command in this process and keeps what it printed."""
+
+    def __init__(self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capfd = capfd
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, *words: object, status: int = 0) -> str:
+        self.monkeypatch.setattr(sys, "argv", ["ghostnet", *map(str, words)])
+        self.monkeypatch.setenv("COLUMNS", "200")
+        self.capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, self.err = self.capfd.readouterr()
+        assert stopped.value.code == status, out + self.err
+        return out
+
+    def json(self, *words: object, status: int = 0) -> object:
+        return json.loads(self(*words, "--json", status=status))
