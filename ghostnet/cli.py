@@ -30,6 +30,7 @@ from ghostnet.terminal import (
     print_table,
     progress_bar,
 )
+from ghostnet.training.verbs import finetune
 
 if TYPE_CHECKING:
     from ghostnet.predict import Prediction
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(verbs.export)
+app.command()(finetune)
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 app.add_typer(hub, name="hub")
 

@@ -79,22 +79,32 @@ def evaluate(
     """
     truths = _label_indices(folder, classifier.model.labels)
     truth_of = {str(file): truths[index] for file, index in folder.files}
-    size = len(classifier.model.labels)
-    confusion = np.zeros((size, size), np.int64)
-    in_top5 = 0
-    skipped = []
+    known, logits, skipped = [], [], []
     for picture, result in classifier.logits(Picture(str(file), file) for file, _ in folder.files):
         progress(1)
         if isinstance(result, ImageError):
             skipped.append((picture.name, str(result)))
-            continue
-        truth = truth_of[picture.name]
-        best = [prediction.index for prediction in classifier.top(result, 5)]
-        confusion[truth, best[0]] += 1
-        in_top5 += truth in best
-    if not confusion.any():
+        else:
+            known.append(truth_of[picture.name])
+            logits.append(result.values)
+    if not logits:
         raise DatasetError("not one picture could be decoded; the first: " + skipped[0][1])
-    return Evaluation(classifier.model.labels, confusion, in_top5, tuple(skipped))
+    labels = classifier.model.labels
+    return tally(labels, np.array(known), np.stack(logits), tuple(skipped))
+
+
+def tally(
+    labels: tuple[str, ...],
+    truths: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    skipped: tuple[tuple[str, str], ...] = (),
+) -> Evaluation:
+    """Count what (n, classes) logits say of n pictures whose classes are known."""
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(confusion, (truths, best[:, 0]), 1)
+    in_top5 = int((best == truths[:, None]).sum())
+    return Evaluation(labels, confusion, in_top5, skipped)
 
 
 def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:

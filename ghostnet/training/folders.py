@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ghostnet.errors import DatasetError
 from ghostnet.transforms import find_images
 
@@ -38,3 +40,21 @@ def read_folder(root: Path) -> ImageFolder:
     if empty:
         raise DatasetError(f"{root}: no pictures in {', '.join(empty)}; add some or remove them")
     return ImageFolder(tuple(folder.name for folder in folders), tuple(files))
+
+
+def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFolder]:
+    """The folder in two: what to learn from, and ``fraction`` of each class to measure with.
+
+    The same folder is always split alike; each class keeps at least one picture to learn from,
+    and of two or more gives at least one.
+    """
+    kept: list[tuple[Path, int]] = []
+    held: list[tuple[Path, int]] = []
+    for index in range(len(folder.classes)):
+        files = [file for file, truth in folder.files if truth == index]
+        count = min(len(files) - 1, max(1, round(fraction * len(files))))
+        order = np.random.default_rng(index).permutation(len(files))
+        chosen = set(order[:count].tolist())
+        for place, file in enumerate(files):
+            (held if place in chosen else kept).append((file, index))
+    return ImageFolder(folder.classes, tuple(kept)), ImageFolder(folder.classes, tuple(held))

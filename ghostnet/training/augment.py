@@ -1,0 +1,74 @@
+"""Augmentation: random crops, mirror images and colours, as a pure function of image and generator.
+
+Nothing is drawn from a global state, so whoever seeds the generator by epoch and index can stop
+anywhere and go on with the very same pictures.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
+
+from ghostnet.transforms import normalise
+
+ASPECT = (3 / 4, 4 / 3)
+"""Least and largest width over height of a random crop."""
+
+ATTEMPTS = 10
+"""Crops that are drawn before the whole picture is taken."""
+
+ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """RGB image and generator to (3, image_size, image_size) float32, normalised.
+
+    Attributes:
+        image_size: side of the result, in pixels.
+        smallest_crop: least share of the picture's area that a crop keeps, in (0, 1].
+        flip: probability of the mirror image.
+        colour_jitter: largest change of brightness, contrast and saturation; 0.4 draws factors
+            between 0.6 and 1.4.
+    """
+
+    image_size: int = 224
+    smallest_crop: float = 0.35
+    flip: float = 0.5
+    colour_jitter: float = 0.0
+
+    def __call__(self, image: Image.Image, generator: np.random.Generator) -> NDArray[np.float32]:
+        box = random_box(image.size, self.smallest_crop, generator)
+        size = (self.image_size, self.image_size)
+        image = image.resize(size, Image.Resampling.BICUBIC, box=box)
+        if generator.random() < self.flip:
+            image = ImageOps.mirror(image)
+        if self.colour_jitter:
+            factors = generator.uniform(-self.colour_jitter, self.colour_jitter, len(ENHANCERS))
+            for enhancer, factor in zip(ENHANCERS, 1 + factors, strict=True):
+                image = enhancer(image).enhance(factor)
+        return normalise(image)
+
+
+def random_box(
+    size: tuple[int, int], smallest: float, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a random crop of a picture of ``size``, in pixels.
+
+    Its area is ``smallest`` to 1 of the picture's, its aspect ratio log-uniform in `ASPECT`; where
+    none of `ATTEMPTS` such boxes fits, it is the whole picture.
+    """
+    width, height = size
+    narrowest, widest = map(math.log, ASPECT)
+    for _ in range(ATTEMPTS):
+        area = width * height * generator.uniform(smallest, 1)
+        aspect = math.exp(generator.uniform(narrowest, widest))
+        box_width = round(math.sqrt(area * aspect))
+        box_height = round(math.sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            left = int(generator.integers(width - box_width + 1))
+            top = int(generator.integers(height - box_height + 1))
+            return left, top, left + box_width, top + box_height
+    return 0, 0, width, height

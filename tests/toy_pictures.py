@@ -1,0 +1,20 @@
+"""Small pictures that a network can tell apart, sorted into folders."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLOURS = {"blue one": (20, 30, 200), "Green": (30, 190, 40), "rot": (210, 40, 30)}
+
+
+def draw(root: Path, count: int = 6, classes: tuple[str, ...] = tuple(COLOURS)) -> Path:
+    """``count`` PNGs of about 40×40 pixels for each class: its colour with noise on it."""
+    generator = np.random.default_rng(count)
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            noise = generator.integers(-20, 20, (40 + index, 44, 3))
+            pixels = (np.array(COLOURS[name]) + noise).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
