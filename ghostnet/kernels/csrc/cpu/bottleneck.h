@@ -7,6 +7,7 @@
 #pragma once
 
 #include "model.h"
+#include "strip.h"
 #include "squeeze_excite.h"
 #include "worker.h"
 #include "workspace.h"
@@ -16,8 +17,6 @@ namespace ghostnet::cpu {
 // A team shares high maps by rows, computing a few rows of their neighbours' twice; low ones by
 // blocks of channels.
 constexpr int kRowsWorthSharing = 8;
-
-constexpr int kMaxPadding = 2;
 
 // One block at work, as one thread of the team sees it.
 template <int Lanes>
@@ -60,11 +59,14 @@ class BottleneckTask {
     if (block_.has_squeeze_excite()) clear_sums();
     const Pointwise& primary = block_.ghost1.primary;
     const Range blocks = share(primary.blocks());
-    for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
-      const Range channels = primary.channels(i);
-      block_.stride == 1 ? expand_block(i, channels) : expand_and_downsample_block(i, channels);
-      if (block_.has_squeeze_excite()) sum_block(channels);
+    const bool in_place = block_.stride == 1 && worker_.size == 1;
+    const std::ptrdiff_t height =
+        in_place ? rows_.size() : strip_height(block_, in_grid_, out_grid_);
+    for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
+      const Range rows{row, std::min(rows_.end, row + height)};
+      for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) expand_block(i, rows);
     }
+    if (block_.has_squeeze_excite()) sum_blocks(blocks);
     if (block_.has_shortcut()) {
       const Range channels = share(block_.in);
       for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
@@ -74,45 +76,65 @@ class BottleneckTask {
     }
   }
 
-  // Stride 1: a thread alone computes primary planes where they belong; in a team, aside with the
-  // rows next to its own, so that no thread reads what another is writing.
-  void expand_block(std::ptrdiff_t block, Range channels) {
-    const Planes own = expanded_.from(channels.begin);
-    const bool aside = worker_.size > 1;
-    const Planes primary = aside ? Planes{scratch_.primary, in_grid_.extent()} : own;
-    const Range around = in_grid_.span(in_grid_.widened(rows_, 1));
-    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, around, activation_);
-    const Range span = in_grid_.span(rows_);
-    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      if (aside) {
-        pad_before(primary.plane(c) + around.begin);
-        std::memcpy(own.plane(c) + span.begin, primary.plane(c) + span.begin,
-                    span.size() * sizeof(float));
-      }
-      convolve(block_.ghost1.cheap, channels.begin + c, primary.plane(c), in_grid_,
-               cheap_half(channels.begin + c), in_grid_, rows_, activation_);
+  void expand_block(std::ptrdiff_t block, Range rows) {
+    const Range channels = block_.ghost1.primary.channels(block);
+    if (block_.stride > 1) {
+      expand_and_downsample(block, channels, rows);
+    } else if (worker_.size > 1) {
+      expand_aside(block, channels, rows);
+    } else {
+      expand_in_place(block, channels, rows);
     }
   }
 
-  // Stride 2: both halves of the Ghost module stay aside, only their downsampling is kept.
-  void expand_and_downsample_block(std::ptrdiff_t block, Range channels) {
-    const Planes primary{scratch_.primary, in_grid_.extent()};
-    const Planes cheap{scratch_.cheap, in_grid_.extent()};
-    const Range doubled{rows_.begin * 2, std::min<std::ptrdiff_t>(rows_.end * 2 - 1, in_grid_.rows())};
-    const Range needed = out_grid_.images > 1 ? in_grid_.all_rows()
-                                              : in_grid_.widened(doubled, block_.kernel / 2);
-    const Range around = in_grid_.span(in_grid_.widened(needed, 1));
+  // Stride 1, a thread alone: primary planes are computed where they belong.
+  void expand_in_place(std::ptrdiff_t block, Range channels, Range rows) {
+    const Planes primary = expanded_.from(channels.begin);
+    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, in_grid_.span(rows),
+             activation_);
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      convolve(block_.ghost1.cheap, c, expanded_.plane(c), in_grid_, cheap_half(c), in_grid_, rows,
+               activation_);
+    }
+  }
+
+  // Stride 1, a team: primary planes are computed aside, with the rows next to this thread's own,
+  // so that no thread reads what another is writing.
+  void expand_aside(std::ptrdiff_t block, Range channels, Range rows) {
+    const Range span = in_grid_.span(rows);
+    const Range around = in_grid_.span(in_grid_.widened(rows, 1));
+    const Planes primary = aside(scratch_.primary, around);
     multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, around, activation_);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
       pad_before(primary.plane(c) + around.begin);
-      pad_before(cheap.plane(c) + in_grid_.span(needed).begin);
-      convolve(block_.ghost1.cheap, channel, primary.plane(c), in_grid_, cheap.plane(c), in_grid_,
-               needed, activation_);
+      std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
+                  span.size() * sizeof(float));
+      convolve(block_.ghost1.cheap, channel, primary.plane(c), in_grid_, cheap_half(channel),
+               in_grid_, rows, activation_);
+    }
+  }
+
+  // Stride 2: both halves of the Ghost module stay aside, only their downsampling is kept.
+  void expand_and_downsample(std::ptrdiff_t block, Range channels, Range rows) {
+    const Range needed = rows_under(block_, in_grid_, out_grid_, rows);
+    const Range needed_span = in_grid_.span(needed);
+    const Range around = in_grid_.span(in_grid_.widened(needed, 1));
+    const Planes primary = aside(scratch_.primary, around);
+    const Planes cheap = aside(scratch_.cheap, around);
+    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, around, activation_);
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      pad_before(primary.plane(c) + around.begin);
+      pad_before(cheap.plane(c) + needed_span.begin);
+      convolve(block_.ghost1.cheap, channels.begin + c, primary.plane(c), in_grid_, cheap.plane(c),
+               in_grid_, needed, activation_);
+    }
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const std::ptrdiff_t channel = channels.begin + c;
       convolve(block_.downsample, channel, primary.plane(c), in_grid_, expanded_.plane(channel),
-               out_grid_, rows_, Activation::kNone);
+               out_grid_, rows, Activation::kNone);
       convolve(block_.downsample, channel + block_.expanded / 2, cheap.plane(c), in_grid_,
-               cheap_half(channel), out_grid_, rows_, Activation::kNone);
+               cheap_half(channel), out_grid_, rows, Activation::kNone);
     }
   }
 
@@ -120,18 +142,24 @@ class BottleneckTask {
   void project() {
     const Pointwise& primary = block_.ghost2.primary;
     const Range blocks = share(primary.blocks());
-    for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) project_block(i, primary.channels(i));
+    const std::ptrdiff_t height = strip_height(block_, in_grid_, out_grid_);
+    for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
+      if (block_.has_squeeze_excite() && out_grid_.images == 1) gate_weights(i, 0);
+      for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
+        project_block(i, primary.channels(i), {row, std::min(rows_.end, row + height)});
+      }
+    }
   }
 
-  void project_block(std::ptrdiff_t block, Range channels) {
-    const Planes primary{scratch_.primary, out_grid_.extent()};
-    const Range span = out_grid_.span(rows_);
-    const Range around = out_grid_.widened(rows_, 1);
-    multiply_gated(block, channels, primary, around);
+  void project_block(std::ptrdiff_t block, Range channels, Range rows) {
+    const Range span = out_grid_.span(rows);
+    const Range around = out_grid_.span(out_grid_.widened(rows, 1));
+    const Planes primary = aside(scratch_.primary, around);
+    multiply_gated(block, primary, around);
     const int half = block_.out / 2;
     Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
     if (block_.has_shortcut()) {
-      residual[0] = {scratch_.shortcut, out_grid_.extent()};
+      residual[0] = aside(scratch_.shortcut, span);
       residual[1] = residual[0].from(channels.size());
       for (int i = 0; i < 2; ++i) {
         multiply(block_.shortcut.halves[i], block, nullptr, shortcut_, residual[i], out_grid_, span,
@@ -140,34 +168,40 @@ class BottleneckTask {
     }
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      pad_before(primary.plane(c) + out_grid_.span(around).begin);
+      pad_before(primary.plane(c) + around.begin);
       add(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
       depthwise<Lanes>({primary.plane(c), out_grid_, block_.ghost2.cheap.filter(channel),
                         block_.ghost2.cheap.bias[channel], Activation::kNone,
                         residual[1].plane(c), out_.plane(channel + half), out_grid_},
-                       3, 1, rows_);
+                       3, 1, rows);
     }
   }
 
-  // The second primary convolution. The gates scale its weights rather than the feature map:
-  // there are fewer of them at every resolution but the lowest.
-  void multiply_gated(std::ptrdiff_t block, Range channels, Planes primary, Range rows) {
+  // The second primary convolution. Where there is squeeze-excite, the gates scale its weights:
+  // there are fewer of them than there are pixels.
+  void multiply_gated(std::ptrdiff_t block, Planes primary, Range span) {
     const Pointwise& layer = block_.ghost2.primary;
     if (!block_.has_squeeze_excite()) {
-      multiply(layer, block, nullptr, expanded_, primary, out_grid_, out_grid_.span(rows),
+      multiply(layer, block, nullptr, expanded_, primary, out_grid_, span, Activation::kNone);
+    } else if (out_grid_.images == 1) {
+      multiply(layer, block, scratch_.scaled, expanded_, primary, out_grid_, span,
                Activation::kNone);
-      return;
-    }
-    for (int image = 0; image < out_grid_.images; ++image) {
-      const float* gates = space_.gates.vector(image);
-      const float* weights = layer.block_weights(block);
-      float* scaled = scratch_.scaled;
-      for (int k = 0; k < layer.in; ++k) {
-        for (std::ptrdiff_t n = 0; n < channels.size(); ++n) *scaled++ = *weights++ * gates[k];
+    } else {
+      for (int image = 0; image < out_grid_.images; ++image) {
+        gate_weights(block, image);
+        multiply(layer, block, scratch_.scaled, expanded_, primary, out_grid_,
+                 out_grid_.span(out_grid_.image_rows(image)), Activation::kNone);
       }
-      const Range own = out_grid_.images == 1 ? rows : out_grid_.image_rows(image);
-      multiply(layer, block, scratch_.scaled, expanded_, primary, out_grid_, out_grid_.span(own),
-               Activation::kNone);
+    }
+  }
+
+  void gate_weights(std::ptrdiff_t block, int image) {
+    const Pointwise& layer = block_.ghost2.primary;
+    const std::ptrdiff_t channels = layer.channels(block).size();
+    const float* gates = space_.gates.vector(image);
+    for (int k = 0; k < layer.in; ++k) {
+      scale(layer.block_weights(block) + k * channels, channels, gates[k],
+            scratch_.scaled + k * channels);
     }
   }
 
@@ -191,6 +225,12 @@ class BottleneckTask {
                      layer.kernel, layer.stride, rows);
   }
 
+  static void scale(const float* in, std::ptrdiff_t count, float factor, float* out) {
+    for (std::ptrdiff_t i = 0; i < count; i += Lanes) {
+      store<Lanes>(out + i, load<Lanes>(in + i) * factor);
+    }
+  }
+
   static void add(const float* a, const float* b, float* out, Range span) {
     for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
       store_first<Lanes>(out + p, load<Lanes>(a + p) + load<Lanes>(b + p), span.end - p);
@@ -199,6 +239,11 @@ class BottleneckTask {
 
   // A depthwise convolution of rows that were computed aside reads zeros before the first of them.
   static void pad_before(float* rows) { std::fill(rows - kMaxPadding, rows, 0.0F); }
+
+  // Planes in scratch memory of which only some positions exist.
+  static Planes aside(float* scratch, Range positions) {
+    return {scratch - positions.begin, plane_stride(positions.size())};
+  }
 
   float* cheap_half(std::ptrdiff_t channel) const {
     return expanded_.plane(channel + block_.expanded / 2);
@@ -210,8 +255,9 @@ class BottleneckTask {
     }
   }
 
-  void sum_block(Range channels) {
-    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+  void sum_blocks(Range blocks) {
+    const Pointwise& primary = block_.ghost1.primary;
+    for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
       sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, scratch_.sums);
       sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, scratch_.sums);
     }

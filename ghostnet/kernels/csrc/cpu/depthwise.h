@@ -1,7 +1,8 @@
 // Depthwise k×k convolution of one plane, padded by k / 2, stride 1 or 2.
 //
-// Packs run along the columns. Rows outside the picture are left out; columns outside it are the
-// zeros between the rows of the plane.
+// Packs run along the columns, a few rows at once so that each pixel is loaded once for all of them.
+// Rows outside the picture are read from a row of zeros; columns outside it are the zeros between
+// the rows of the plane.
 #pragma once
 
 #include "activation.h"
@@ -33,85 +34,122 @@ struct DepthwisePlane {
   Grid out_grid;
 };
 
-// Stores a pack of sums at `position`, as far as it lies before `end`.
-template <int Lanes>
-inline void depthwise_store(const DepthwisePlane& plane, Floats<Lanes> sums,
-                            std::ptrdiff_t position, std::ptrdiff_t end) {
-  Floats<Lanes> value = activate<Lanes>(plane.activation, sums);
-  if (plane.residual != nullptr) value += load<Lanes>(plane.residual + position);
-  store_first<Lanes>(plane.out + position, keep<Lanes>(plane.out_grid.valid + position, value),
-                     end - position);
-}
-
-// Two rows at once, both with all rows of the kernel inside the picture; stride 1.
-template <int Lanes, int Kernel>
-void depthwise_row_pair(const DepthwisePlane& plane, std::ptrdiff_t row, std::ptrdiff_t end) {
-  const std::ptrdiff_t pitch = plane.out_grid.pitch;
-  Floats<Lanes> filter[Kernel * Kernel];
-  for (int tap = 0; tap < Kernel * Kernel; ++tap) filter[tap] = broadcast<Lanes>(plane.filter[tap]);
-  const float* corner = plane.in + (row - Kernel / 2) * pitch - Kernel / 2;
-  for (std::ptrdiff_t column = 0; column < pitch; column += Lanes) {
-    Floats<Lanes> upper = broadcast<Lanes>(plane.bias);
-    Floats<Lanes> lower = upper;
-    for (int y = 0; y <= Kernel; ++y) {
-      for (int x = 0; x < Kernel; ++x) {
-        const Floats<Lanes> pixels = load<Lanes>(corner + y * pitch + column + x);
-        if (y < Kernel) upper += filter[y * Kernel + x] * pixels;
-        if (y > 0) lower += filter[(y - 1) * Kernel + x] * pixels;
-      }
+// The pixels of one row under each column of the kernel, for a pack of outputs that begins at `in`.
+template <int Lanes, int Kernel, int Stride>
+inline void load_taps(const float* in, Floats<Lanes> (&taps)[Kernel]) {
+  if constexpr (Stride == 1) {
+    for (int x = 0; x < Kernel; ++x) taps[x] = in_register<Lanes>(load<Lanes>(in + x));
+  } else {
+    const Floats<Lanes> low = in_register<Lanes>(load<Lanes>(in));
+    const Floats<Lanes> high = in_register<Lanes>(load<Lanes>(in + Lanes));
+    taps[0] = evens<Lanes>(low, high);
+    taps[1] = odds<Lanes>(low, high);
+    for (int x = 2; x < Kernel; ++x) {
+      taps[x] = shifted<Lanes>(taps[x - 2], broadcast<Lanes>(in[2 * Lanes + x - 2]));
     }
-    depthwise_store<Lanes>(plane, upper, row * pitch + column, end);
-    depthwise_store<Lanes>(plane, lower, (row + 1) * pitch + column, end);
   }
 }
 
-// One row of any stride, with the rows of the kernel that lie inside the picture.
-template <int Lanes, int Kernel, int Stride>
-void depthwise_row(const DepthwisePlane& plane, std::ptrdiff_t row, std::ptrdiff_t end) {
+// `Rows` rows of output from `row` on. `in` has the rows of input under them; those outside the
+// picture are rows of zeros.
+//
+// What a pack computes beyond the end of its row is wrong. It lands in the next row and is
+// overwritten, because packs go from right to left and rows from top to bottom.
+template <int Lanes, int Kernel, int Stride, Activation Act, int Rows>
+void depthwise_strip(const DepthwisePlane& plane, const float* const* in, std::ptrdiff_t row,
+                     std::ptrdiff_t end) {
+  constexpr int kInRows = (Rows - 1) * Stride + Kernel;
+  constexpr int kChains = std::max(1, 6 / Rows);  // sums that do not wait for one another
+  const std::ptrdiff_t pitch = plane.out_grid.pitch;
+  const std::int32_t* const valid = plane.out_grid.valid;
+  const float* const residual = plane.residual;
+  float* const out = plane.out + row * pitch;
+  const std::ptrdiff_t limit = end - row * pitch;
+  const Floats<Lanes> bias = broadcast<Lanes>(plane.bias);
+  Floats<Lanes> filter[Kernel * Kernel];
+#pragma GCC unroll 32
+  for (int tap = 0; tap < Kernel * Kernel; ++tap) filter[tap] = broadcast<Lanes>(plane.filter[tap]);
+  for (std::ptrdiff_t column = (pitch - 1) / Lanes * Lanes; column >= 0; column -= Lanes) {
+    Floats<Lanes> sums[Rows][kChains] = {};
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) sums[r][0] = bias;
+#pragma GCC unroll 16
+    for (int y = 0; y < kInRows; ++y) {
+      Floats<Lanes> taps[Kernel];
+      load_taps<Lanes, Kernel, Stride>(in[y] + column * Stride - Kernel / 2, taps);
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) {
+        const int filter_row = y - r * Stride;
+        if (filter_row < 0 || filter_row >= Kernel) continue;
+#pragma GCC unroll 16
+        for (int x = 0; x < Kernel; ++x) {
+          const int tap = filter_row * Kernel + x;
+          sums[r][tap % kChains] += filter[tap] * taps[x];
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const std::ptrdiff_t position = r * pitch + column;
+#pragma GCC unroll 16
+      for (int chain = 1; chain < kChains; ++chain) sums[r][0] += sums[r][chain];
+      Floats<Lanes> value = activate<Lanes>(Act, sums[r][0]);
+      if (residual != nullptr) value += load<Lanes>(residual + row * pitch + position);
+      store_first<Lanes>(out + position, keep<Lanes>(valid + column, value), limit - position);
+    }
+  }
+}
+
+// The rows of input under `Rows` rows of output, and the strip itself.
+template <int Lanes, int Kernel, int Stride, Activation Act, int Rows>
+void depthwise_strip_at(const DepthwisePlane& plane, std::ptrdiff_t row, std::ptrdiff_t end) {
+  constexpr int kInRows = (Rows - 1) * Stride + Kernel;
+  const Grid& grid = plane.in_grid;
   const std::ptrdiff_t image = row / plane.out_grid.height;
   const std::ptrdiff_t top = row % plane.out_grid.height * Stride - Kernel / 2;
-  const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, -top);
-  const std::ptrdiff_t last = std::min<std::ptrdiff_t>(Kernel, plane.in_grid.height - top);
-  const float* corner = plane.in + (image * plane.in_grid.height + top) * plane.in_grid.pitch -
-                        Kernel / 2;
-  for (std::ptrdiff_t column = 0; column < plane.out_grid.pitch; column += Lanes) {
-    Floats<Lanes> sums = broadcast<Lanes>(plane.bias);
-    for (std::ptrdiff_t y = first; y < last; ++y) {
-      const float* in = corner + y * plane.in_grid.pitch + column * Stride;
-      for (int x = 0; x < Kernel; ++x) {
-        const Floats<Lanes> pixels =
-            Stride == 1 ? load<Lanes>(in + x) : load_every_second<Lanes>(in + x);
-        sums += plane.filter[y * Kernel + x] * pixels;
-      }
-    }
-    depthwise_store<Lanes>(plane, sums, row * plane.out_grid.pitch + column, end);
+  const float* in[kInRows];
+  for (int y = 0; y < kInRows; ++y) {
+    const bool inside = top + y >= 0 && top + y < grid.height;
+    in[y] = inside ? plane.in + (image * grid.height + top + y) * grid.pitch : grid.zeros;
   }
+  depthwise_strip<Lanes, Kernel, Stride, Act, Rows>(plane, in, row, end);
 }
 
-// Rows in ascending order: what a pack writes past the end of its row, the next row overwrites.
-template <int Lanes, int Kernel, int Stride>
+template <int Lanes, int Kernel, int Stride, Activation Act>
 void depthwise_rows(const DepthwisePlane& plane, Range rows) {
+  constexpr int kRows = Stride == 1 ? 4 : 2;
   const std::ptrdiff_t height = plane.out_grid.height;
   const std::ptrdiff_t end = plane.out_grid.span(rows).end;
-  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
-    const std::ptrdiff_t y = row % height;
-    if (Stride == 1 && y >= Kernel / 2 && y + 1 + Kernel / 2 < height && row + 1 < rows.end) {
-      depthwise_row_pair<Lanes, Kernel>(plane, row++, end);
+  for (std::ptrdiff_t row = rows.begin; row < rows.end;) {
+    const std::ptrdiff_t left = std::min(rows.end - row, height - row % height);
+    if (left >= kRows) {
+      depthwise_strip_at<Lanes, Kernel, Stride, Act, kRows>(plane, row, end);
+    } else if (left == 3) {
+      depthwise_strip_at<Lanes, Kernel, Stride, Act, 3>(plane, row, end);
+    } else if (left == 2) {
+      depthwise_strip_at<Lanes, Kernel, Stride, Act, 2>(plane, row, end);
     } else {
-      depthwise_row<Lanes, Kernel, Stride>(plane, row, end);
+      depthwise_strip_at<Lanes, Kernel, Stride, Act, 1>(plane, row, end);
     }
+    row += std::min<std::ptrdiff_t>(left, kRows);
   }
-  const std::ptrdiff_t written = (rows.end - 1) * plane.out_grid.pitch +
-                                 (plane.out_grid.pitch + Lanes - 1) / Lanes * Lanes;
-  for (std::ptrdiff_t position = written; position < end; ++position) plane.out[position] = 0;
+  if (end > plane.out_grid.size()) std::fill(plane.out + plane.out_grid.size(), plane.out + end, 0.0F);
 }
 
+// Activations follow cheap operations only, which are 3×3 with stride 1.
 template <int Lanes>
 void depthwise(const DepthwisePlane& plane, int kernel, int stride, Range rows) {
-  if (kernel == 3) {
-    stride == 1 ? depthwise_rows<Lanes, 3, 1>(plane, rows) : depthwise_rows<Lanes, 3, 2>(plane, rows);
+  constexpr Activation kNone = Activation::kNone;
+  if (plane.activation == Activation::kRelu) {
+    depthwise_rows<Lanes, 3, 1, Activation::kRelu>(plane, rows);
+  } else if (plane.activation == Activation::kHardSwish) {
+    depthwise_rows<Lanes, 3, 1, Activation::kHardSwish>(plane, rows);
+  } else if (kernel == 3) {
+    stride == 1 ? depthwise_rows<Lanes, 3, 1, kNone>(plane, rows)
+                : depthwise_rows<Lanes, 3, 2, kNone>(plane, rows);
   } else {
-    stride == 1 ? depthwise_rows<Lanes, 5, 1>(plane, rows) : depthwise_rows<Lanes, 5, 2>(plane, rows);
+    stride == 1 ? depthwise_rows<Lanes, 5, 1, kNone>(plane, rows)
+                : depthwise_rows<Lanes, 5, 2, kNone>(plane, rows);
   }
 }
 

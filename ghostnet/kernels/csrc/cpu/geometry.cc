@@ -34,8 +34,10 @@ std::vector<std::int32_t> validity(const Grid& grid) {
 
 Geometry::Geometry(const Model& model, int images, int height, int width) {
   const std::vector<int> padding = paddings(model.blocks);
+  const int widest = halved(width) + *std::max_element(padding.begin(), padding.end());
+  zeros_.assign(widest + 2 * kGuard, 0.0F);
   const auto add = [&](int rows, int columns, int pad) {
-    Grid grid{images, rows, columns, columns + pad, nullptr};
+    Grid grid{images, rows, columns, columns + pad, nullptr, zeros_.data() + kGuard};
     masks_.push_back(validity(grid));
     grid.valid = masks_.back().data();
     grids_.push_back(grid);

@@ -25,6 +25,7 @@ struct Grid {
   int width;
   int pitch;
   const std::int32_t* valid;  // for each position all bits set if it is a pixel, else none
+  const float* zeros;         // a row of zeros with kGuard zeros on either side
 
   int rows() const { return images * height; }
   std::ptrdiff_t size() const { return std::ptrdiff_t{rows()} * pitch; }
@@ -48,6 +49,9 @@ struct Grid {
   }
 };
 
+// Floats that may be read before and after a feature map.
+constexpr std::ptrdiff_t kGuard = 64;
+
 // Channels of a feature map, `stride` floats apart. kGuard floats before and after them are zero
 // or at least readable.
 struct Planes {
@@ -57,7 +61,5 @@ struct Planes {
   float* plane(std::ptrdiff_t channel) const { return data + channel * stride; }
   Planes from(std::ptrdiff_t channel) const { return {plane(channel), stride}; }
 };
-
-constexpr std::ptrdiff_t kGuard = 64;
 
 }  // namespace ghostnet::cpu

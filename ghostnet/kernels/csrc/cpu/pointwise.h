@@ -11,8 +11,8 @@
 
 namespace ghostnet::cpu {
 
-// Output channels are cut into an even number of blocks (two threads share them evenly) of at most
-// kBlock, as equal as can be. `weights` holds the blocks one after the other, each [in][block].
+// Output channels are cut into blocks of at most kBlock, as equal as can be; where there are many,
+// into an even number of them, which two threads share evenly. `weights` holds the blocks one after the other, each [in][block].
 struct Pointwise {
   static constexpr int kBlock = 12;
 
@@ -21,7 +21,10 @@ struct Pointwise {
   const float* weights;
   const float* bias;
 
-  int blocks() const { return (out + 2 * kBlock - 1) / (2 * kBlock) * 2; }
+  int blocks() const {
+    const int fewest = (out + kBlock - 1) / kBlock;
+    return fewest > 2 ? fewest + fewest % 2 : fewest;
+  }
   std::ptrdiff_t first(std::ptrdiff_t block) const { return out * block / blocks(); }
   Range channels(std::ptrdiff_t block) const { return {first(block), first(block + 1)}; }
   const float* block_weights(std::ptrdiff_t block) const { return weights + first(block) * in; }
@@ -49,6 +52,20 @@ struct PointwiseBlock {
   Planes out;
 };
 
+template <int Lanes, Activation Act, int Channels, int Packs, class Offsets>
+inline void store_tile(const PointwiseBlock<Offsets>& block,
+                       const Floats<Lanes> (&sums)[Channels][Packs], std::ptrdiff_t position,
+                       std::ptrdiff_t end) {
+  for (int v = 0; v < Packs; ++v) {
+    const std::ptrdiff_t at = position + v * Lanes;
+    const std::int32_t* valid = block.valid + at;
+    for (int n = 0; n < Channels; ++n) {
+      store_first<Lanes>(block.out.plane(n) + at,
+                         keep<Lanes>(valid, activate<Lanes>(Act, sums[n][v])), end - at);
+    }
+  }
+}
+
 template <int Lanes, int Channels, int Packs, class Offsets>
 inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t position,
                            std::ptrdiff_t end) {
@@ -65,13 +82,13 @@ inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t 
       for (int v = 0; v < Packs; ++v) sums[n][v] += weights[n] * pixels[v];
     }
   }
-  for (int v = 0; v < Packs; ++v) {
-    const std::ptrdiff_t at = position + v * Lanes;
-    for (int n = 0; n < Channels; ++n) {
-      store_first<Lanes>(
-          block.out.plane(n) + at,
-          keep<Lanes>(block.valid + at, activate<Lanes>(block.activation, sums[n][v])), end - at);
-    }
+  switch (block.activation) {
+    case Activation::kNone:
+      return store_tile<Lanes, Activation::kNone>(block, sums, position, end);
+    case Activation::kRelu:
+      return store_tile<Lanes, Activation::kRelu>(block, sums, position, end);
+    case Activation::kHardSwish:
+      return store_tile<Lanes, Activation::kHardSwish>(block, sums, position, end);
   }
 }
 

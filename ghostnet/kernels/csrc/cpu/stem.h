@@ -39,7 +39,8 @@ template <int Lanes>
 void split_row(const float* in, std::ptrdiff_t count, float* out, std::ptrdiff_t length) {
   std::ptrdiff_t column = 0;
   for (; column + Lanes < count; column += Lanes) {
-    store<Lanes>(out + column, load_every_second<Lanes>(in + 2 * column));
+    store<Lanes>(out + column, evens<Lanes>(load<Lanes>(in + 2 * column),
+                                             load<Lanes>(in + 2 * column + Lanes)));
   }
   for (; column < count; ++column) out[column] = in[2 * column];
   for (; column < length; ++column) out[column] = 0;

@@ -38,13 +38,18 @@ inline void store(float* to, Floats<Lanes> value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+template <int Lanes>
+[[gnu::noinline, gnu::cold]] void store_part(float* to, Floats<Lanes> value, std::ptrdiff_t count) {
+  for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
+}
+
 // Stores the first `count` lanes; `count` may exceed the number of lanes.
 template <int Lanes>
 inline void store_first(float* to, Floats<Lanes> value, std::ptrdiff_t count) {
   if (count >= Lanes) {
     store<Lanes>(to, value);
   } else {
-    for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
+    store_part<Lanes>(to, value, count);
   }
 }
 
@@ -70,17 +75,39 @@ inline Floats<Lanes> keep(const std::int32_t* mask, Floats<Lanes> value) {
   return reinterpret_cast<Floats<Lanes>>(reinterpret_cast<Bits<Lanes>>(value) & bits);
 }
 
-template <int Lanes, int... Lane>
-inline Floats<Lanes> every_second(Floats<Lanes> low, Floats<Lanes> high,
-                                  std::integer_sequence<int, Lane...>) {
-  return __builtin_shufflevector(low, high, (2 * Lane)...);
+// A value that is used more than once: without this, GCC loads it from memory for each use, and a
+// load across cache lines costs twice an arithmetic instruction.
+template <int Lanes>
+inline Floats<Lanes> in_register(Floats<Lanes> value) {
+#if defined(__x86_64__)
+  asm("" : "+v"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#endif
+  return value;
 }
 
-// from[0], from[2], from[4] and so on; reads 2 × Lanes floats.
+// Lanes First, First + Step, First + 2 × Step and so on of the lanes of `low` followed by `high`.
+template <int Lanes, int First, int Step, int... Lane>
+inline Floats<Lanes> lanes(Floats<Lanes> low, Floats<Lanes> high,
+                           std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(low, high, (First + Step * Lane)...);
+}
+
 template <int Lanes>
-inline Floats<Lanes> load_every_second(const float* from) {
-  return every_second<Lanes>(load<Lanes>(from), load<Lanes>(from + Lanes),
-                             std::make_integer_sequence<int, Lanes>{});
+inline Floats<Lanes> evens(Floats<Lanes> low, Floats<Lanes> high) {
+  return lanes<Lanes, 0, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+}
+
+template <int Lanes>
+inline Floats<Lanes> odds(Floats<Lanes> low, Floats<Lanes> high) {
+  return lanes<Lanes, 1, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+}
+
+// `low` moved down by one lane, with the first lane of `high` at the end.
+template <int Lanes>
+inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {
+  return lanes<Lanes, 1, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
 template <int Lanes>

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "stem.h"
+#include "strip.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -18,7 +19,6 @@ struct Sizes {
   std::ptrdiff_t expanded = 0;
   std::ptrdiff_t shortcut = 0;
   std::ptrdiff_t plane = 0;
-  std::ptrdiff_t projected = 0;  // a plane of the output of a block with a shortcut
   std::ptrdiff_t channels = 0;
   std::ptrdiff_t reduced = 0;
 };
@@ -33,17 +33,18 @@ Sizes measure(const Model& model, const Geometry& geometry) {
   const Grid& first = geometry.input(0);
   sizes.phases = Phases(first).size();
   raise(sizes.map, model.stem.taps.out * first.extent());
-  raise(sizes.plane, first.extent());
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Bottleneck& block = model.blocks[i];
     const std::ptrdiff_t extent = geometry.output(i).extent();
     raise(sizes.map, block.out * extent);
     raise(sizes.expanded, block.expanded * extent);
     raise(sizes.shortcut, block.has_shortcut() ? block.in * extent : 0);
-    raise(sizes.projected, block.has_shortcut() ? extent : 0);
+    raise(sizes.plane,
+          plane_stride(strip_positions(block, geometry.input(i), geometry.output(i))));
     raise(sizes.channels, block.expanded);
     raise(sizes.reduced, block.squeeze_excite.reduce.out);
   }
+  raise(sizes.plane, plane_stride(geometry.last().extent()));
   raise(sizes.channels, model.head.last.out);
   return sizes;
 }
@@ -87,7 +88,7 @@ Workspace make_workspace(const Model& model, const Geometry& geometry, int threa
       images * reduced,   images * channels, images * channels, images * features};
   for (int thread = 0; thread < threads; ++thread) {
     sizes.insert(sizes.end(), {Pointwise::kBlock * size.plane, Pointwise::kBlock * size.plane,
-                               2 * Pointwise::kBlock * size.projected, Pointwise::kBlock * size.channels, images * channels,
+                               2 * Pointwise::kBlock * size.plane, Pointwise::kBlock * size.channels, images * channels,
                                images * channels});
   }
   const std::vector<float*> buffers = arena.lay_out(sizes);

@@ -1,0 +1,42 @@
+// How a block's rows are cut into strips, so that the planes that it keeps aside stay in the cache.
+#pragma once
+
+#include "model.h"
+#include "planes.h"
+
+namespace ghostnet::cpu {
+
+// Positions of a plane in a strip: 12 + 12 planes of so many floats are 0.4 MB.
+constexpr std::ptrdiff_t kStripPositions = 4096;
+
+// Zeros that a depthwise convolution reads before the first row of a strip.
+constexpr int kMaxPadding = 2;
+
+// The distance between planes kept aside that have so many positions.
+constexpr std::ptrdiff_t plane_stride(std::ptrdiff_t positions) {
+  return (positions + kMaxPadding + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+}
+
+// The rows of input that the depthwise convolution of stride 2 needs for some rows of output.
+inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+  if (out.images > 1) return in.all_rows();
+  const Range doubled{rows.begin * 2, std::min<std::ptrdiff_t>(rows.end * 2 - 1, in.rows())};
+  return in.widened(doubled, block.kernel / 2);
+}
+
+// Rows of output in one strip. Several pictures are small enough to be one.
+inline std::ptrdiff_t strip_height(const Bottleneck& block, const Grid& in, const Grid& out) {
+  if (out.images > 1) return out.rows();
+  const std::ptrdiff_t in_rows = kStripPositions / in.pitch;
+  return std::max<std::ptrdiff_t>(4, in_rows / block.stride);
+}
+
+// Positions of the largest plane that a block keeps aside.
+inline std::ptrdiff_t strip_positions(const Bottleneck& block, const Grid& in, const Grid& out) {
+  const Range rows{0, std::min<std::ptrdiff_t>(out.rows(), strip_height(block, in, out))};
+  const std::ptrdiff_t under = block.stride == 1 ? rows.size() + 2
+                                                 : 2 * rows.size() + block.kernel + 2;
+  return std::min(in.extent(), under * in.pitch);
+}
+
+}  // namespace ghostnet::cpu

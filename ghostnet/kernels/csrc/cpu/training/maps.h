@@ -1,0 +1,51 @@
+// Feature maps as MindSpore keeps them: (images, channels, height, width), row-major, no padding.
+#pragma once
+
+#include <cstddef>
+
+namespace ghostnet::cpu::training {
+
+// One channel of a batch: a plane of `size` floats for each image, `stride` floats apart.
+template <class Float>
+struct ChannelOf {
+  Float* data;
+  std::ptrdiff_t stride;
+  std::ptrdiff_t size;
+  int images;
+
+  Float* plane(int image) const { return data + image * stride; }
+  operator ChannelOf<const Float>() const { return {data, stride, size, images}; }
+};
+
+using Channel = ChannelOf<float>;
+using ConstChannel = ChannelOf<const float>;
+
+struct Shape {
+  int images;
+  int channels;
+  int height;
+  int width;
+
+  std::ptrdiff_t plane() const { return std::ptrdiff_t{height} * width; }
+  std::ptrdiff_t image() const { return plane() * channels; }
+};
+
+// 1 or 2; of maps of one pixel, for which they are the same, 1.
+inline int stride_between(const Shape& in, const Shape& out) {
+  return in.height == out.height && in.width == out.width ? 1 : 2;
+}
+
+template <class Float>
+struct MapsOf {
+  Float* data;
+  Shape shape;
+
+  ChannelOf<Float> channel(std::ptrdiff_t index) const {
+    return {data + index * shape.plane(), shape.image(), shape.plane(), shape.images};
+  }
+};
+
+using Maps = MapsOf<float>;
+using ConstMaps = MapsOf<const float>;
+
+}  // namespace ghostnet::cpu::training

@@ -1,0 +1,200 @@
+"""The fused operators of training with their gradients, as graph-mode primitives.
+
+The order of each operator's inputs and outputs is that of csrc/cpu/training. Maps are float32 of
+shape (batch, channels, height, width); statistics, (2, channels), are what the forward operator
+saves of a norm for its gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mindspore import Tensor, ops
+
+from ghostnet.kernels import library
+
+Shape = Sequence[int]
+Infer = Callable[..., tuple[Shape, ...]]
+
+
+def operator(symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None) -> ops.Custom:
+    """The operator of that name in the compiled kernels; every output is float32 as its inputs."""
+
+    def out_dtypes(first: Any, *_: Any) -> Any:
+        return (first,) * outputs if outputs > 1 else first
+
+    return ops.Custom(f"{library.PATH}:{symbol}", out_shapes, out_dtypes, "aot", bprop)
+
+
+def no_gradient(x: Tensor) -> Tensor:
+    """What a gradient function gives for an input that is not learnt."""
+    return ops.zeros_like(x)
+
+
+def saved(gamma: Shape) -> Shape:
+    """The shape of the statistics of a norm."""
+    return [2, gamma[0]]
+
+
+def batch_norm() -> ops.Custom:
+    """Batch norm of the batch's own statistics, and its activation.
+
+    (z, gamma, beta, moving mean, moving variance, settings) to
+    (y, statistics, next moving mean, next moving variance).
+    """
+
+    def out_shapes(z: Shape, gamma: Shape, *_: Shape) -> tuple[Shape, ...]:
+        return z, saved(gamma), gamma, gamma
+
+    def gradient_shapes(_: Shape, z: Shape, gamma: Shape, *__: Shape) -> tuple[Shape, ...]:
+        return z, gamma, gamma
+
+    gradient = operator("GhostNetBatchNormGradient", gradient_shapes, 3)
+
+    def bprop(
+        z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, settings: Tensor,
+        out: Any, dout: Any,
+    ) -> Any:  # fmt: skip
+        dz, dgamma, dbeta = gradient(dout[0], z, gamma, beta, out[1], settings)
+        return dz, dgamma, dbeta, no_gradient(mean), no_gradient(variance), no_gradient(settings)
+
+    return operator("GhostNetBatchNorm", out_shapes, 4, bprop)
+
+
+def depthwise(stride: int) -> ops.Custom:
+    """A depthwise ConvUnit.
+
+    (x, filter, gamma, beta, moving mean, moving variance, settings) to
+    (y, the convolution's output, statistics, next moving mean, next moving variance).
+    """
+
+    def out_shapes(x: Shape, _: Shape, gamma: Shape, *__: Shape) -> tuple[Shape, ...]:
+        y = [*x[:2], *(-(-size // stride) for size in x[2:])]
+        return y, y, saved(gamma), gamma, gamma
+
+    def gradient_shapes(
+        _: Shape, x: Shape, __: Shape, filter_: Shape, gamma: Shape, *___: Shape
+    ) -> tuple[Shape, ...]:
+        return x, filter_, gamma, gamma
+
+    gradient = operator("GhostNetDepthwiseGradient", gradient_shapes, 4)
+
+    def bprop(
+        x: Tensor, filter_: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
+        settings: Tensor, out: Any, dout: Any,
+    ) -> Any:  # fmt: skip
+        dx, dfilter, dgamma, dbeta = gradient(
+            dout[0], x, out[1], filter_, gamma, beta, out[2], settings
+        )
+        rest = no_gradient(mean), no_gradient(variance), no_gradient(settings)
+        return dx, dfilter, dgamma, dbeta, *rest
+
+    return operator("GhostNetDepthwise", out_shapes, 5, bprop)
+
+
+def ghost(residual: bool) -> ops.Custom:
+    """A Ghost module after its pointwise convolution, whose output is z.
+
+    (z; gamma, beta, moving mean, moving variance of the primary norm; filter; the same four of the
+    cheap operation's norm; settings; with ``residual``, what is added to y) to
+    (y, the cheap convolution's output; statistics, next moving mean, next moving variance of the
+    primary norm; the same three of the other).
+    """
+
+    def out_shapes(z: Shape, gamma: Shape, *_: Shape) -> tuple[Shape, ...]:
+        norm = saved(gamma), gamma, gamma
+        return [z[0], 2 * z[1], *z[2:]], z, *norm, *norm
+
+    def gradient_shapes(
+        _: Shape, z: Shape, __: Shape, gamma: Shape, beta: Shape, ___: Shape, filter_: Shape,
+        *____: Shape,
+    ) -> tuple[Shape, ...]:  # fmt: skip
+        return z, gamma, beta, filter_, gamma, beta
+
+    gradient = operator("GhostNetGhostGradient", gradient_shapes, 6)
+
+    def bprop(
+        z: Tensor,
+        gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
+        filter_: Tensor,
+        cheap_gamma: Tensor, cheap_beta: Tensor, cheap_mean: Tensor, cheap_variance: Tensor,
+        settings: Tensor, out: Any, dout: Any,
+    ) -> Any:  # fmt: skip
+        dz, dgamma, dbeta, dfilter, dcheap_gamma, dcheap_beta = gradient(
+            dout[0], z, out[1],
+            gamma, beta, out[2],
+            filter_,
+            cheap_gamma, cheap_beta, out[5],
+            settings,
+        )  # fmt: skip
+        return (
+            dz,
+            dgamma, dbeta, no_gradient(mean), no_gradient(variance),
+            dfilter,
+            dcheap_gamma, dcheap_beta, no_gradient(cheap_mean), no_gradient(cheap_variance),
+            no_gradient(settings),
+        )  # fmt: skip
+
+    def bprop_with_residual(
+        z: Tensor,
+        gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
+        filter_: Tensor,
+        cheap_gamma: Tensor, cheap_beta: Tensor, cheap_mean: Tensor, cheap_variance: Tensor,
+        settings: Tensor, residual: Tensor, out: Any, dout: Any,
+    ) -> Any:  # fmt: skip
+        gradients = bprop(
+            z, gamma, beta, mean, variance, filter_, cheap_gamma, cheap_beta, cheap_mean,
+            cheap_variance, settings, out, dout,
+        )  # fmt: skip
+        return *gradients, dout[0]
+
+    # MindSpore keeps one gradient function for each symbol.
+    if residual:
+        return operator("GhostNetGhostResidual", out_shapes, 8, bprop_with_residual)
+    return operator("GhostNetGhost", out_shapes, 8, bprop)
+
+
+def pointwise() -> ops.Custom:
+    """A pointwise convolution: (x, weights) to z."""
+
+    def out_shape(x: Shape, weights: Shape) -> Shape:
+        return [x[0], weights[0], *x[2:]]
+
+    def input_shape(dz: Shape, weights: Shape) -> Shape:
+        return [dz[0], weights[1], *dz[2:]]
+
+    def weights_shape(dz: Shape, x: Shape) -> Shape:
+        return [dz[1], x[1], 1, 1]
+
+    input_gradient = operator("GhostNetPointwiseInputGradient", input_shape, 1)
+    weight_gradient = operator("GhostNetPointwiseWeightGradient", weights_shape, 1)
+
+    def bprop(x: Tensor, weights: Tensor, out: Tensor, dout: Tensor) -> Any:
+        return input_gradient(dout, weights), weight_gradient(dout, x)
+
+    return operator("GhostNetPointwise", out_shape, 1, bprop)
+
+
+def squeeze_excite() -> ops.Custom:
+    """Squeeze-excite.
+
+    (x; weights and bias of the reduction, of the expansion) to
+    (y, the channels' means, the reduction's output, the expansion's output).
+    """
+
+    def out_shapes(x: Shape, reduce: Shape, *_: Shape) -> tuple[Shape, ...]:
+        return x, x[:2], [x[0], reduce[0]], x[:2]
+
+    def gradient_shapes(
+        _: Shape, x: Shape, reduce: Shape, expand: Shape, *__: Shape
+    ) -> tuple[Shape, ...]:
+        return x, reduce, reduce[:1], expand, expand[:1]
+
+    gradient = operator("GhostNetSqueezeExciteGradient", gradient_shapes, 5)
+
+    def bprop(
+        x: Tensor, reduce: Tensor, reduce_bias: Tensor, expand: Tensor, expand_bias: Tensor,
+        out: Any, dout: Any,
+    ) -> Any:  # fmt: skip
+        return gradient(dout[0], x, reduce, expand, out[1], out[2], out[3])
+
+    return operator("GhostNetSqueezeExcite", out_shapes, 4, bprop)
