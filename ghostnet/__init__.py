@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ghostnet.errors import (
+    BenchmarkError,
     CardError,
     CheckpointError,
     DatasetError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ghostnet.network import GhostNet, ghostnet_1x, ghostnet_600m, ghostnet_nose_1x
 
 __all__ = [
+    "BenchmarkError",
     "CardError",
     "CheckpointError",
     "DatasetError",

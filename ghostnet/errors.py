@@ -43,3 +43,11 @@ class ExportError(GhostNetError):
 
 class PackageError(GhostNetError):
     """An optional package that is not installed."""
+
+
+class BenchmarkError(GhostNetError):
+    """An engine that is not known, does not run, or answers something else than the network."""
+
+
+class TrainingError(GhostNetError):
+    """A training that cannot start, go on or be resumed."""

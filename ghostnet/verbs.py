@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ghostnet.engines import ENGINES
 from ghostnet.export import Format
 from ghostnet.terminal import (
     DEFAULT_MODEL,
+    BatchOption,
     CacheOption,
     JsonOption,
     ModelOption,
@@ -118,3 +120,54 @@ def _export_int8(
         "float32_top1": result.before.correct / result.before.images,
         "int8_top1": result.after.correct / result.after.images,
     }
+
+
+def benchmark(
+    model: ModelOption = DEFAULT_MODEL,
+    batch: BatchOption = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: one for each processor.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help=f"Engines to compare with: {', '.join(ENGINES)}.")
+    ] = "mindspore",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that each engine gets.")] = 10,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a model on this machine's CPU, in this package and in other engines by turns."""
+    from ghostnet.benchmark import benchmark as measure
+
+    others = [engine.strip() for engine in against.split(",") if engine.strip()]
+    engines = tuple(dict.fromkeys(["mindspore-fused", *others]))
+    with progress_bar() as progress:
+        task = progress.add_task("benchmark", total=rounds * len(engines))
+        results = measure(
+            model,
+            engines,
+            batch=batch,
+            threads=threads,
+            rounds=rounds,
+            cache_dir=cache_dir,
+            progress=lambda count: progress.advance(task, count),
+        )
+    if as_json:
+        print_json([vars(result) for result in results])
+    else:
+        header = ("engine", "ms a call", "quartiles", "pictures/s", "peak MiB")
+        rows = [
+            (r.engine, r.error)
+            if r.error
+            else (
+                r.engine,
+                f"{r.milliseconds:.2f}",
+                f"{r.low:.2f} – {r.high:.2f}",
+                f"{r.pictures_per_second:.1f}",
+                f"{r.peak_mib:.0f}",
+            )
+            for r in results
+        ]
+        title = f"{model}, batch {batch}, threads {results[0].threads}"
+        print_table(title, header, rows)
+    if any(result.error for result in results):
+        raise typer.Exit(1)

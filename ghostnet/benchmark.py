@@ -1,0 +1,208 @@
+"""How fast a network runs on this machine, in this package and in other engines.
+
+Each engine has a process of its own, so that its threads and its memory are its own too. After a
+warm-up they take turns, round by round, so that a machine that slows down slows all of them.
+"""
+
+import multiprocessing
+import os
+import re
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ghostnet.engines import ENGINES, OWN_WEIGHTS, Job, prepare
+from ghostnet.errors import BenchmarkError
+
+R = TypeVar("R")
+
+TURN_SECONDS = 0.5
+"""How long an engine's turn lasts; at least one call is made."""
+
+WARM_UP_CALLS = 3
+MAX_DIFFERENCE = 1e-3
+"""Between an engine's logits and the plain network's; beyond it the engine is not timed."""
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one engine took.
+
+    Attributes:
+        engine: its name in `ghostnet.engines.ENGINES`.
+        milliseconds: of one call, the median of ``calls``.
+        low, high: the quartiles, in milliseconds.
+        pictures_per_second: at the median.
+        peak_mib: the most memory that the engine's process held, in MiB.
+        difference: from the plain network's logits; None where the engine has other weights.
+        error: why the engine did not run; the figures are then None.
+    """
+
+    engine: str
+    batch: int
+    threads: int
+    calls: int = 0
+    milliseconds: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pictures_per_second: float | None = None
+    peak_mib: float | None = None
+    difference: float | None = None
+    error: str | None = None
+
+
+def benchmark(
+    model: str,
+    engines: tuple[str, ...] = ("mindspore-fused",),
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    rounds: int = 10,
+    cache_dir: Path | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> list[Measurement]:
+    """Time a model in several engines.
+
+    Args:
+        model: UID, card or checkpoint.
+        engines: names in `ghostnet.engines.ENGINES`.
+        batch: pictures in one call.
+        threads: that work on one call; by default one for each processor of this process.
+        rounds: turns that each engine gets.
+        cache_dir: root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        progress: called with 1 for each turn of an engine.
+
+    Raises:
+        BenchmarkError: an engine is not known.
+        CardError, FetchError, IntegrityError, CheckpointError: the model cannot be opened.
+        PackageError: what prepares the model for an engine is not installed.
+    """
+    unknown = [engine for engine in engines if engine not in ENGINES]
+    if unknown:
+        raise BenchmarkError(f"{', '.join(unknown)}: expected engines of {', '.join(ENGINES)}")
+    threads = threads or len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder, ExitStack() as stack:
+        job = Job(model, cache_dir, Path(folder), batch, threads)
+        with ProcessPoolExecutor(1, SPAWN) as executor:
+            executor.submit(prepare, job, engines).result()
+        racers = [stack.enter_context(Racer(engine, job)) for engine in engines]
+        for _ in range(rounds):
+            for racer in racers:
+                racer.turn()
+                progress(1)
+        return [racer.measurement() for racer in racers]
+
+
+class Racer:
+    """An engine and its own process, which stands still but in its turns: some engines go on
+    spinning after an answer, at the cost of the next.
+    """
+
+    def __init__(self, engine: str, job: Job) -> None:
+        self.engine = engine
+        self.job = job
+        self.executor = ProcessPoolExecutor(1, SPAWN)
+        self.seconds: list[float] = []
+        self.error: str | None = None
+
+    def __enter__(self) -> "Racer":
+        self.pid = self.executor.submit(os.getpid).result()
+        self.difference = self._run(_start, self.engine, self.job)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._signal(signal.SIGCONT)
+        self.executor.shutdown()
+
+    def turn(self) -> None:
+        """Let the engine run for `TURN_SECONDS`."""
+        self.seconds += self._run(_turn) or []
+
+    def measurement(self) -> Measurement:
+        """What was measured so far."""
+        peak_mib = self._run(_peak_mib)
+        if self.error is not None:
+            return Measurement(self.engine, self.job.batch, self.job.threads, error=self.error)
+        low, median, high = statistics.quantiles([second * 1000 for second in self.seconds], n=4)
+        return Measurement(
+            self.engine,
+            self.job.batch,
+            self.job.threads,
+            calls=len(self.seconds),
+            milliseconds=median,
+            low=low,
+            high=high,
+            pictures_per_second=self.job.batch / median * 1000,
+            peak_mib=peak_mib,
+            difference=self.difference,
+        )
+
+    def _run(self, function: Callable[..., R], *arguments: object) -> R | None:
+        """The function's result in the engine's process; once one failed, nothing more is run."""
+        if self.error is not None:
+            return None
+        try:
+            self._signal(signal.SIGCONT)
+            return self.executor.submit(function, *arguments).result()
+        except (BenchmarkError, BrokenProcessPool) as error:
+            self.error = str(error)
+            return None
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+# In the process of an engine ----------------------------------------------------------------
+
+_calls: list[Callable[[], object]] = []
+"""The one call that the process times."""
+
+
+def _start(engine: str, job: Job) -> float | None:
+    """Make the engine ready; returns how far its logits are from the plain network's."""
+    pictures, expected = np.load(job.pictures), np.load(job.logits)
+    try:
+        call = ENGINES[engine](job)
+        difference = float(np.abs(call(pictures) - expected).max())
+        for _ in range(WARM_UP_CALLS):
+            call(pictures)
+    except Exception as error:  # engines fail in their own ways, and not all of them pickle
+        raise BenchmarkError(f"{type(error).__name__}: {error}") from None
+    _calls.append(lambda: call(pictures))
+    if engine not in OWN_WEIGHTS:
+        return None
+    if not difference <= MAX_DIFFERENCE:
+        raise BenchmarkError(f"its logits are {difference:.2g} away from the plain network's")
+    return difference
+
+
+def _turn() -> list[float]:
+    """Call for `TURN_SECONDS`; returns the seconds that each call took."""
+    seconds: list[float] = []
+    while sum(seconds) < TURN_SECONDS:
+        start = time.perf_counter()
+        _calls[0]()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _peak_mib() -> float:
+    """The most memory that this process has held, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kib) / 1024

@@ -1,0 +1,69 @@
+"""The benchmark runs every engine on the same weights and reports what came of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Ghostnet
+
+from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x
+from ghostnet.benchmark import benchmark
+from ghostnet.checkpoint import parameters_of, write_checkpoint
+from ghostnet.engines import ENGINES, Job, prepare
+from ghostnet.terminal import BUNDLED_MODEL
+
+
+def test_engines_take_turns_and_agree() -> None:
+    turns: list[int] = []
+    engines = ("mindspore-fused", "onnxruntime", "openvino")
+    results = benchmark(BUNDLED_MODEL, engines, batch=2, rounds=2, progress=turns.append)
+    assert [result.engine for result in results] == list(engines)
+    assert turns == [1] * 6
+    for result in results:
+        assert result.error is None
+        assert result.calls >= 2
+        assert 0 < result.low <= result.milliseconds <= result.high
+        assert result.pictures_per_second == pytest.approx(2000 / result.milliseconds)
+        assert result.peak_mib > 50
+        assert result.difference < 1e-4
+        assert result.batch == 2
+
+
+def test_an_engine_that_cannot_run_says_why_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    write_checkpoint(parameters_of(ghostnet_nose_1x(3)), tmp_path / "nose.ckpt")
+    engines = ("mindcv", "onnxruntime")
+    refused, other = benchmark(str(tmp_path / "nose.ckpt"), engines, rounds=1)
+    assert "ghostnet_100" in refused.error
+    assert refused.milliseconds is None
+    assert other.error is None
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match="abacus: expected engines of mindspore-fused"):
+        benchmark(BUNDLED_MODEL, ("abacus",))
+    with pytest.raises(CardError, match="no card named"):
+        benchmark("nobody/cpu/1.0/nothing", ("onnxruntime",))
+
+
+@pytest.mark.parametrize("engine", ["torch", "mindcv"])
+def test_engines_of_other_packages(engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(engine, reason="needs the extra bench")
+    job = Job(BUNDLED_MODEL, None, tmp_path, batch=1, threads=1)
+    prepare(job, (engine,))
+    logits = ENGINES[engine](job)(np.load(job.pictures))
+    assert logits.shape == (1, 5)
+    if engine == "torch":
+        np.testing.assert_allclose(logits, np.load(job.logits), atol=1e-4)
+
+
+def test_the_command_prints_a_table_or_json(ghostnet: Ghostnet) -> None:
+    words = ("benchmark", "--model", BUNDLED_MODEL, "--against", "onnxruntime")
+    words += ("--threads", 1, "--rounds", 1)
+    fused, other = ghostnet.json(*words)
+    assert (fused["engine"], other["engine"]) == ("mindspore-fused", "onnxruntime")
+    assert fused["threads"] == 1
+    out = ghostnet(*words)
+    assert "pictures/s" in out
+    assert "onnxruntime" in out
+    ghostnet("benchmark", "--against", "abacus", status=1)
+    assert "abacus" in ghostnet.err
