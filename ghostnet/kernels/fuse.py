@@ -10,6 +10,7 @@ from mindspore.common.dtype import TensorType
 from ghostnet.errors import KernelError
 from ghostnet.kernels import library
 from ghostnet.kernels.pack import pack
+from ghostnet.kernels.training import TrainableGhostNet
 from ghostnet.network import GhostNet
 
 
@@ -74,19 +75,27 @@ class FusedGhostNet(nn.Cell):
         return self.forward(pictures, self.plan, self.weights)
 
 
-def fuse(network: GhostNet, *, features: bool = False) -> FusedGhostNet:
-    """A cell with the same input and output as ``network`` in inference, for CPUs.
+def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:
+    """A cell with the same input and output as ``network``, for CPUs.
 
     Args:
-        network: in inference (``set_train(False)``); any variant, width and number of classes.
+        network: any variant, width and number of classes; in inference (``set_train(False)``)
+            unless it is fused for training.
         features: leave the classifier out, as `GhostNet.features` does.
+        training: a cell that shares the network's parameters, and whose gradients and moving
+            statistics are those of ``network``; see docs/training_kernels.md.
 
     Raises:
         KernelError: the kernels are not available here, the network is in training, or it has a
             layer that they do not know.
+        ValueError: features of a network in training.
     """
     reason = library.unavailable_reason()
     if reason is not None:
         raise KernelError(reason)
+    if training:
+        if features:
+            raise ValueError("a network fused for training gives logits, not features")
+        return TrainableGhostNet(network)
     refuse_training(network.training)
     return FusedGhostNet(network, features=features)

@@ -1,33 +1,58 @@
-"""A GhostNet for training on CPUs: the plain network's parameters, fused operators."""
+"""A GhostNet for training on CPUs: the plain network's parameters, fused operators.
+
+Each cell here stands for one of `ghostnet.layers` and reads its parameters, which keep their names.
+"""
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ghostnet.kernels import library, training_operators
+from ghostnet.errors import KernelError
+from ghostnet.kernels import training_operators
 from ghostnet.kernels.pack import ACTIVATIONS
 from ghostnet.layers import ConvUnit, GhostBottleneck, GhostModule, SqueezeExcite
 from ghostnet.network import GhostNet
 
 
-def settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
-    """What the operators of a norm take last: [activation, epsilon, momentum]."""
-    number = ACTIVATIONS[type(activation)] if activation is not None else 0
-    return Tensor(np.array([number, norm.eps, norm.momentum], np.float32))
+def norm_settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
+    """What the operators with a norm take last: [activation, epsilon, momentum].
+
+    Raises:
+        KernelError: an activation that the kernels do not know.
+    """
+    known = {type(None): 0, **ACTIVATIONS}
+    if type(activation) not in known:
+        names = ", ".join(cell.__name__ for cell in ACTIVATIONS)
+        raise KernelError(f"activation {activation} cannot be fused; these can: {names}")
+    return Tensor(np.array([known[type(activation)], norm.eps, norm.momentum], np.float32))
 
 
 def chain(cells: list[nn.Cell]) -> nn.CellList:
-    """Cells to run one after the other; their parameters keep their names."""
+    """Cells to run one after the other, without new names for their parameters."""
     return nn.CellList(cells, auto_prefix=False)
 
 
-class Norm(nn.Cell):
+class FusedStem(nn.Cell):
+    """The first convolution: 3×3, stride 2."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__(auto_prefix=False)
+        self.convolution = convolution
+        self.unfold = training_operators.unfold()
+        self.pointwise = training_operators.pointwise()
+
+    def construct(self, x: Tensor) -> Tensor:
+        weight = self.convolution.weight
+        return self.pointwise(self.unfold(x), weight.reshape((weight.shape[0], -1, 1, 1)))
+
+
+class FusedNorm(nn.Cell):
     """Batch norm and activation."""
 
     def __init__(self, norm: nn.BatchNorm2d, activation: nn.Cell | None) -> None:
         super().__init__(auto_prefix=False)
         self.norm = norm
-        self.settings = settings(norm, activation)
+        self.settings = norm_settings(norm, activation)
         self.operator = training_operators.batch_norm()
 
     def construct(self, z: Tensor) -> Tensor:
@@ -40,44 +65,36 @@ class Norm(nn.Cell):
         return y
 
 
-class Pointwise(nn.Cell):
-    """A pointwise convolution."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__(auto_prefix=False)
-        self.convolution = convolution
-        self.operator = training_operators.pointwise()
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.operator(x, self.convolution.weight)
-
-
-class PointwiseUnit(nn.Cell):
+class FusedPointwise(nn.Cell):
     """A pointwise ConvUnit."""
 
     def __init__(self, unit: ConvUnit) -> None:
         super().__init__(auto_prefix=False)
-        self.conv = Pointwise(unit.conv)
-        self.norm = Norm(unit.bn, unit.act)
+        self.convolution = unit.conv
+        self.operator = training_operators.pointwise()
+        self.norm = FusedNorm(unit.bn, unit.act)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return self.norm(self.operator(x, self.convolution.weight))
 
 
-class DepthwiseUnit(nn.Cell):
+class FusedDepthwise(nn.Cell):
     """A depthwise ConvUnit."""
 
     def __init__(self, unit: ConvUnit) -> None:
         super().__init__(auto_prefix=False)
-        self.conv = unit.conv
+        if unit.conv.kernel_size[0] not in (3, 5) or unit.conv.stride[0] not in (1, 2):
+            raise KernelError(f"kernels of 3 or 5 and strides of 1 or 2 can be fused: {unit.conv}")
+        self.convolution = unit.conv
         self.norm = unit.bn
-        self.settings = settings(unit.bn, unit.act)
+        self.settings = norm_settings(unit.bn, unit.act)
         self.operator = training_operators.depthwise(unit.conv.stride[0])
 
     def construct(self, x: Tensor) -> Tensor:
         norm = self.norm
         y, _, _, mean, variance = self.operator(
-            x, self.conv.weight, norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
+            x, self.convolution.weight,
+            norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
             self.settings,
         )  # fmt: skip
         ops.assign(norm.moving_mean, mean)
@@ -85,97 +102,107 @@ class DepthwiseUnit(nn.Cell):
         return y
 
 
-class Ghost(nn.Cell):
-    """A Ghost module, and the addition of a residual."""
+class FusedGhostModule(nn.Cell):
+    """A Ghost module and, where there is one, the addition of a residual to it."""
 
-    def __init__(self, module: GhostModule) -> None:
+    def __init__(self, module: GhostModule, *, residual: bool) -> None:
         super().__init__(auto_prefix=False)
         primary, cheap = module.primary_conv, module.cheap_operation
-        self.primary = Pointwise(primary.conv)
+        self.primary = primary.conv
         self.primary_norm = primary.bn
         self.cheap = cheap.conv
         self.cheap_norm = cheap.bn
-        self.settings = settings(primary.bn, primary.act)
-        self.operator = training_operators.ghost(residual=False)
-        self.operator_with_residual = training_operators.ghost(residual=True)
+        self.settings = norm_settings(primary.bn, primary.act)
+        self.pointwise = training_operators.pointwise()
+        self.operator = training_operators.ghost(residual)
 
-    def construct(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
         primary, cheap = self.primary_norm, self.cheap_norm
-        inputs = (
-            self.primary(x),
+        y, _, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
+            self.pointwise(x, self.primary.weight),
             primary.gamma, primary.beta, primary.moving_mean, primary.moving_variance,
             self.cheap.weight,
             cheap.gamma, cheap.beta, cheap.moving_mean, cheap.moving_variance,
-            self.settings,
+            self.settings, *residual,
         )  # fmt: skip
-        out = self.operator(*inputs) if residual is None else self.operator_with_residual(
-            *inputs, residual
-        )
-        ops.assign(primary.moving_mean, out[3])
-        ops.assign(primary.moving_variance, out[4])
-        ops.assign(cheap.moving_mean, out[6])
-        ops.assign(cheap.moving_variance, out[7])
-        return out[0]
+        ops.assign(primary.moving_mean, mean)
+        ops.assign(primary.moving_variance, variance)
+        ops.assign(cheap.moving_mean, cheap_mean)
+        ops.assign(cheap.moving_variance, cheap_variance)
+        return y
 
 
-class SqueezeExcited(nn.Cell):
+class FusedSqueezeExcite(nn.Cell):
     """Squeeze-excite."""
 
     def __init__(self, cell: SqueezeExcite) -> None:
         super().__init__(auto_prefix=False)
-        self.cell = cell
+        self.reduce = cell.conv_reduce
+        self.expand = cell.conv_expand
         self.operator = training_operators.squeeze_excite()
 
     def construct(self, x: Tensor) -> Tensor:
-        reduce, expand = self.cell.conv_reduce, self.cell.conv_expand
+        reduce, expand = self.reduce, self.expand
         return self.operator(x, reduce.weight, reduce.bias, expand.weight, expand.bias)[0]
 
 
-class Bottleneck(nn.Cell):
+class FusedBottleneck(nn.Cell):
     """A Ghost bottleneck."""
 
     def __init__(self, block: GhostBottleneck) -> None:
         super().__init__(auto_prefix=False)
-        self.ghost1 = Ghost(block.ghost1)
-        self.dw = DepthwiseUnit(block.dw) if block.dw is not None else None
-        self.se = SqueezeExcited(block.se) if block.se is not None else None
-        self.ghost2 = Ghost(block.ghost2)
-        self.shortcut = None
+        layers: list[nn.Cell] = [FusedGhostModule(block.ghost1, residual=False)]
+        if block.dw is not None:
+            layers.append(FusedDepthwise(block.dw))
+        if block.se is not None:
+            layers.append(FusedSqueezeExcite(block.se))
+        self.layers = chain(layers)
+        self.ghost2 = FusedGhostModule(block.ghost2, residual=True)
+        shortcut: list[nn.Cell] = []
         if block.shortcut is not None:
             spatial, projection = block.shortcut
-            self.shortcut = chain([DepthwiseUnit(spatial), PointwiseUnit(projection)])
+            shortcut = [FusedDepthwise(spatial), FusedPointwise(projection)]
+        self.shortcut = chain(shortcut)
 
     def construct(self, x: Tensor) -> Tensor:
-        y = self.ghost1(x)
-        if self.dw is not None:
-            y = self.dw(y)
-        if self.se is not None:
-            y = self.se(y)
-        if self.shortcut is not None:
-            for layer in self.shortcut:
-                x = layer(x)
+        y = x
+        for layer in self.layers:
+            y = layer(y)
+        for layer in self.shortcut:
+            x = layer(x)
         return self.ghost2(y, x)
 
 
-class TrainingGhostNet(nn.Cell):
+class TrainableGhostNet(nn.Cell):
+    """A GhostNet with fused training; made by ``fuse(network, training=True)``.
+
+    (batch, 3, height, width) float32 becomes (batch, num_classes) float32. In training it gives
+    what the plain network does, gradients and moving statistics included; after
+    ``set_train(False)`` it is the plain network.
+
+    Attributes:
+        network: the plain network, whose parameters these are.
+    """
+
     def __init__(self, network: GhostNet) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         *blocks, last = network.blocks
-        stem = [network.conv_stem, Norm(network.bn1, network.act)]
-        self.layers = chain([*stem, *map(Bottleneck, blocks), PointwiseUnit(last)])
+        stem = [FusedStem(network.conv_stem), FusedNorm(network.bn1, network.act)]
+        self.layers = chain([*stem, *map(FusedBottleneck, blocks), FusedPointwise(last)])
         self.set_train(network.training)
 
     def head(self, x: Tensor) -> Tensor:
-        """The network's last convolution, as the dense layer that it is."""
-        weight = self.network.conv_head.weight
-        return ops.dense(x, weight.reshape(weight.shape[:2]), self.network.conv_head.bias)
+        """(batch, channels) means to (batch, num_features): a 1×1 convolution of one pixel."""
+        convolution = self.network.conv_head
+        weight = convolution.weight
+        return self.network.act(ops.dense(x, weight.reshape(weight.shape[:2]), convolution.bias))
 
-    def construct(self, x):
+    @mindspore.jit
+    def construct(self, x: Tensor) -> Tensor:
         network = self.network
         if not self.training:
             return network(x)
         for layer in self.layers:
             x = layer(x)
-        x = network.act(self.head(x.mean((2, 3))))
-        return network.classifier(network.dropout(x))
+        return network.classifier(network.dropout(self.head(x.mean((2, 3)))))

@@ -8,8 +8,11 @@ saves of a norm for its gradient.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import mindspore
 from mindspore import Tensor, ops
+from mindspore.common.dtype import TensorType
 
+from ghostnet.errors import KernelError
 from ghostnet.kernels import library
 
 Shape = Sequence[int]
@@ -20,6 +23,8 @@ def operator(symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None) ->
     """The operator of that name in the compiled kernels; every output is float32 as its inputs."""
 
     def out_dtypes(first: Any, *_: Any) -> Any:
+        if first != TensorType(mindspore.float32):
+            raise KernelError(f"the training kernels take float32, not {first}; convert (astype)")
         return (first,) * outputs if outputs > 1 else first
 
     return ops.Custom(f"{library.PATH}:{symbol}", out_shapes, out_dtypes, "aot", bprop)
@@ -30,9 +35,36 @@ def no_gradient(x: Tensor) -> Tensor:
     return ops.zeros_like(x)
 
 
+def halved(sizes: Shape) -> Shape:
+    """Height and width after a stride of 2."""
+    return [(size + 1) // 2 for size in sizes]
+
+
 def saved(gamma: Shape) -> Shape:
     """The shape of the statistics of a norm."""
     return [2, gamma[0]]
+
+
+def unfold() -> ops.Custom:
+    """Nine shifted copies of each channel, of which the stem's convolution is a pointwise one.
+
+    (batch, channels, height, width) to (batch, 9 · channels, ⌈height / 2⌉, ⌈width / 2⌉).
+    """
+
+    def out_shape(x: Shape) -> Shape:
+        if len(x) != 4 or 0 in x:
+            raise KernelError(f"pictures are (batch, 3, height, width), not {tuple(x)}")
+        return [x[0], 9 * x[1], *halved(x[2:])]
+
+    def gradient_shape(_: Shape, x: Shape) -> Shape:
+        return x
+
+    gradient = operator("GhostNetUnfoldGradient", gradient_shape, 1)
+
+    def bprop(x: Tensor, out: Tensor, dout: Tensor) -> Any:
+        return (gradient(dout, x),)
+
+    return operator("GhostNetUnfold", out_shape, 1, bprop)
 
 
 def batch_norm() -> ops.Custom:
@@ -68,7 +100,7 @@ def depthwise(stride: int) -> ops.Custom:
     """
 
     def out_shapes(x: Shape, _: Shape, gamma: Shape, *__: Shape) -> tuple[Shape, ...]:
-        y = [*x[:2], *(-(-size // stride) for size in x[2:])]
+        y = x if stride == 1 else [*x[:2], *halved(x[2:])]
         return y, y, saved(gamma), gamma, gamma
 
     def gradient_shapes(

@@ -16,7 +16,7 @@ namespace ghostnet::cpu {
 
 // A team shares high maps by rows, computing a few rows of their neighbours' twice; low ones by
 // blocks of channels.
-constexpr int kRowsWorthSharing = 8;
+constexpr int kRowsWorthSharing = 6;
 
 // One block at work, as one thread of the team sees it.
 template <int Lanes>

@@ -9,9 +9,13 @@
 namespace ghostnet::cpu {
 namespace {
 
-// About a millisecond: longer than the gaps between the calls of a busy program, and short enough
-// to leave the processor to others when there are no more calls.
-constexpr int kSpins = 20000;
+// Before a thread without a call goes to sleep: about a millisecond, longer than the gaps between
+// the calls of a busy program.
+constexpr int kIdleSpins = 20000;
+
+// Before a thread that waits for another lets others run in its place: the parts of a team are
+// much the same, so a longer wait means that the other thread has no processor.
+constexpr int kWaitSpins = 1000;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -25,7 +29,7 @@ inline void pause() {
 template <class Ready>
 void spin_until(Ready ready) {
   for (int spins = 0; !ready(); ++spins) {
-    if (spins < kSpins) {
+    if (spins < kWaitSpins) {
       pause();
     } else {
       std::this_thread::yield();
@@ -84,7 +88,7 @@ void ThreadPool::work(int rank, unsigned round) {
 }
 
 unsigned ThreadPool::await_next(unsigned seen) {
-  for (int spins = 0; spins < kSpins; ++spins) {
+  for (int spins = 0; spins < kIdleSpins; ++spins) {
     const unsigned round = round_.load(std::memory_order_acquire);
     if (round != seen) return round;
     pause();

@@ -40,6 +40,8 @@ int launch(Operator Operators::*which, const Tensors& tensors) {
     return launch(&Operators::which, Tensors(count, data, dimensions, shapes));           \
   }
 
+GHOSTNET_OPERATOR(GhostNetUnfold, unfold)
+GHOSTNET_OPERATOR(GhostNetUnfoldGradient, unfold_gradient)
 GHOSTNET_OPERATOR(GhostNetBatchNorm, batch_norm)
 GHOSTNET_OPERATOR(GhostNetBatchNormGradient, batch_norm_gradient)
 GHOSTNET_OPERATOR(GhostNetDepthwise, depthwise)

@@ -4,6 +4,7 @@
 #include "ghost_operators.h"
 #include "pointwise_operators.h"
 #include "squeeze_excite_operators.h"
+#include "stem_operators.h"
 
 namespace ghostnet::cpu::training {
 
@@ -22,7 +23,9 @@ void depthwise_gradient(const Tensors& t, int threads) {
 
 template <int Lanes>
 Operators operators() {
-  return {&batch_norm<Lanes>,
+  return {&unfold<Lanes>,
+          &unfold_gradient<Lanes>,
+          &batch_norm<Lanes>,
           &batch_norm_gradient<Lanes>,
           &depthwise<Lanes>,
           &depthwise_gradient<Lanes>,

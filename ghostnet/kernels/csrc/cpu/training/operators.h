@@ -41,6 +41,8 @@ using Operator = void (*)(const Tensors& tensors, int threads);
 // Forward operators and the gradients of each. What they take and give is said where they are
 // written, in the order of the arguments.
 struct Operators {
+  Operator unfold;
+  Operator unfold_gradient;
   Operator batch_norm;
   Operator batch_norm_gradient;
   Operator depthwise;
