@@ -41,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(verbs.export)
+app.command()(verbs.verify)
 app.command()(verbs.benchmark)
 app.command()(finetune)
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)

@@ -14,7 +14,9 @@ from ghostnet.terminal import (
     CacheOption,
     JsonOption,
     ModelOption,
+    UidArgument,
     VerboseOption,
+    hush,
     open_model,
     print_json,
     print_table,
@@ -23,6 +25,7 @@ from ghostnet.terminal import (
 
 if TYPE_CHECKING:
     from ghostnet.hub.loader import Model
+    from ghostnet.verify import Check
 
 DYNAMIC = "dynamic"
 
@@ -171,3 +174,45 @@ def benchmark(
         print_table(title, header, rows)
     if any(result.error for result in results):
         raise typer.Exit(1)
+
+
+def verify(
+    uid: UidArgument,
+    data: Annotated[
+        Path | None, typer.Option(help="Pictures of the card's data set, to measure accuracy on.")
+    ] = None,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Check every claim of a card: claim, measured, verdict; exit status 1 if one fails."""
+    hush(verbose)
+    from ghostnet import verify as verification
+
+    with progress_bar() as progress:
+        task = progress.add_task("pictures", total=None)
+        checks = verification.verify(
+            uid,
+            data=data,
+            cache_dir=cache_dir,
+            progress=lambda count: progress.advance(task, count),
+        )
+    failed = any(check.verdict is verification.Verdict.FAILED for check in checks)
+    if as_json:
+        print_json({"uid": uid, "failed": failed, "checks": [vars(check) for check in checks]})
+    else:
+        for check in checks:
+            print(_line(check))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(check: "Check") -> str:
+    """One claim: verdict, what it is about, claim, measured, and the reason if there is one."""
+    parts = {
+        "claim": check.claim,
+        "measured": check.measured,
+        "because": " ".join(check.reason.split()),
+    }
+    details = ", ".join(f"{name} {text}" for name, text in parts.items() if text)
+    return f"{check.verdict.value:<11}  {check.subject}: {details}"

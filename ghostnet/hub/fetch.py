@@ -33,10 +33,10 @@ def fetch(
     `FetchError` where there is no file to be had.
     """
     expected = _expected(asset)
+    target = location(asset, folder)
     if asset.local_file:
-        check_file(asset.local_file, expected)
-        return asset.local_file
-    target = folder / _file_name(asset)
+        check_file(target, expected)
+        return target
     if not force and file_hash(target) == expected:
         return target
     with locked(folder):
@@ -47,6 +47,14 @@ def fetch(
             except (FetchError, IntegrityError) as error:
                 raise type(error)(f"{error}\n{_advice(target, expected, found, uid)}") from None
     return target
+
+
+def location(asset: Asset, folder: Path) -> Path:
+    """Where `fetch` finds or leaves the file of `asset`; there need not be one.
+
+    Raises `FetchError` for a link without a file name.
+    """
+    return asset.local_file or folder / _file_name(asset)
 
 
 def place(asset: Asset, source: Path, folder: Path) -> Path:
