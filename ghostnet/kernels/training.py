@@ -92,7 +92,7 @@ class FusedDepthwise(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         norm = self.norm
-        y, _, _, mean, variance = self.operator(
+        y, _, mean, variance = self.operator(
             x, self.convolution.weight,
             norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
             self.settings,
@@ -118,7 +118,7 @@ class FusedGhostModule(nn.Cell):
 
     def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
         primary, cheap = self.primary_norm, self.cheap_norm
-        y, _, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
+        y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
             self.pointwise(x, self.primary.weight),
             primary.gamma, primary.beta, primary.moving_mean, primary.moving_variance,
             self.cheap.weight,

@@ -16,7 +16,7 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels import library
 
 Shape = Sequence[int]
-Infer = Callable[..., tuple[Shape, ...]]
+Infer = Callable[..., Sequence[Any]]
 
 
 def operator(symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None) -> ops.Custom:
@@ -96,15 +96,15 @@ def depthwise(stride: int) -> ops.Custom:
     """A depthwise ConvUnit.
 
     (x, filter, gamma, beta, moving mean, moving variance, settings) to
-    (y, the convolution's output, statistics, next moving mean, next moving variance).
+    (y, statistics, next moving mean, next moving variance).
     """
 
     def out_shapes(x: Shape, _: Shape, gamma: Shape, *__: Shape) -> tuple[Shape, ...]:
         y = x if stride == 1 else [*x[:2], *halved(x[2:])]
-        return y, y, saved(gamma), gamma, gamma
+        return y, saved(gamma), gamma, gamma
 
     def gradient_shapes(
-        _: Shape, x: Shape, __: Shape, filter_: Shape, gamma: Shape, *___: Shape
+        _: Shape, x: Shape, filter_: Shape, gamma: Shape, *__: Shape
     ) -> tuple[Shape, ...]:
         return x, filter_, gamma, gamma
 
@@ -114,13 +114,11 @@ def depthwise(stride: int) -> ops.Custom:
         x: Tensor, filter_: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
         settings: Tensor, out: Any, dout: Any,
     ) -> Any:  # fmt: skip
-        dx, dfilter, dgamma, dbeta = gradient(
-            dout[0], x, out[1], filter_, gamma, beta, out[2], settings
-        )
+        dx, dfilter, dgamma, dbeta = gradient(dout[0], x, filter_, gamma, beta, out[1], settings)
         rest = no_gradient(mean), no_gradient(variance), no_gradient(settings)
         return dx, dfilter, dgamma, dbeta, *rest
 
-    return operator("GhostNetDepthwise", out_shapes, 5, bprop)
+    return operator("GhostNetDepthwise", out_shapes, 4, bprop)
 
 
 def ghost(residual: bool) -> ops.Custom:
@@ -128,17 +126,16 @@ def ghost(residual: bool) -> ops.Custom:
 
     (z; gamma, beta, moving mean, moving variance of the primary norm; filter; the same four of the
     cheap operation's norm; settings; with ``residual``, what is added to y) to
-    (y, the cheap convolution's output; statistics, next moving mean, next moving variance of the
-    primary norm; the same three of the other).
+    (y; statistics, next moving mean, next moving variance of the primary norm; the same three of
+    the other).
     """
 
     def out_shapes(z: Shape, gamma: Shape, *_: Shape) -> tuple[Shape, ...]:
         norm = saved(gamma), gamma, gamma
-        return [z[0], 2 * z[1], *z[2:]], z, *norm, *norm
+        return [z[0], 2 * z[1], *z[2:]], *norm, *norm
 
     def gradient_shapes(
-        _: Shape, z: Shape, __: Shape, gamma: Shape, beta: Shape, ___: Shape, filter_: Shape,
-        *____: Shape,
+        _: Shape, z: Shape, gamma: Shape, beta: Shape, __: Shape, filter_: Shape, *___: Shape
     ) -> tuple[Shape, ...]:  # fmt: skip
         return z, gamma, beta, filter_, gamma, beta
 
@@ -152,10 +149,10 @@ def ghost(residual: bool) -> ops.Custom:
         settings: Tensor, out: Any, dout: Any,
     ) -> Any:  # fmt: skip
         dz, dgamma, dbeta, dfilter, dcheap_gamma, dcheap_beta = gradient(
-            dout[0], z, out[1],
-            gamma, beta, out[2],
+            dout[0], z,
+            gamma, beta, out[1],
             filter_,
-            cheap_gamma, cheap_beta, out[5],
+            cheap_gamma, cheap_beta, out[4],
             settings,
         )  # fmt: skip
         return (
@@ -181,8 +178,8 @@ def ghost(residual: bool) -> ops.Custom:
 
     # MindSpore keeps one gradient function for each symbol.
     if residual:
-        return operator("GhostNetGhostResidual", out_shapes, 8, bprop_with_residual)
-    return operator("GhostNetGhost", out_shapes, 8, bprop)
+        return operator("GhostNetGhostResidual", out_shapes, 7, bprop_with_residual)
+    return operator("GhostNetGhost", out_shapes, 7, bprop)
 
 
 def pointwise() -> ops.Custom:

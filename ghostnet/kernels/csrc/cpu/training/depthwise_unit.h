@@ -1,6 +1,8 @@
 // One channel of a depthwise ConvUnit: convolution, batch norm, activation; forward and backward.
 #pragma once
 
+#include <memory>
+
 #include "batch_norm.h"
 #include "frame.h"
 
@@ -12,8 +14,22 @@ struct Frames {
   Frame gradient;
   Frame out;
 
-  Frames(int height, int width, int kernel)
-      : in(height, width, kernel / 2), gradient(in), out(in) {}
+  Frames(const Shape& shape, int kernel)
+      : in(shape.height, shape.width, kernel / 2), gradient(in), out(in) {}
+};
+
+// A channel of a batch that only one thread sees.
+class Scratch {
+ public:
+  explicit Scratch(const Shape& shape)
+      : memory_(new float[shape.plane() * shape.images]),
+        channel_{memory_.get(), shape.plane(), shape.plane(), shape.images} {}
+
+  const Channel& channel() const { return channel_; }
+
+ private:
+  std::unique_ptr<float[]> memory_;
+  Channel channel_;
 };
 
 template <int Kernel>
@@ -34,18 +50,20 @@ void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride,
   }
 }
 
-// The gradients of the whole unit. `x_plane(image)` gives the input; dz is room for a plane of the
-// output; dx must not be one of the inputs.
-template <int Lanes, int Kernel, class Input>
-NormGradient depthwise_unit_backward(Input x_plane, ConstChannel z, ConstChannel dy,
-                                     const Filter<Kernel>& filter, const Norm& norm, int stride,
-                                     Frames& frames, float* dz, float* dfilter, Channel dx) {
-  const NormGradient gradient = norm_gradient<Lanes>(norm, z, dy);
+// The gradients of the whole unit. The convolution's output z is computed once more, which is faster
+// than to keep it. dx must not be one of the inputs.
+template <int Lanes, int Kernel>
+NormGradient depthwise_backward(ConstChannel x, const Filter<Kernel>& filter, const Norm& norm,
+                                ConstChannel dy, int stride, Frames& frames, const Scratch& z,
+                                float* dfilter, Channel dx) {
+  depthwise_forward<Lanes, Kernel>(x, filter, stride, frames, z.channel());
+  const NormGradient gradient = norm_gradient<Lanes>(norm, z.channel(), dy);
   std::array<double, Kernel * Kernel> taps = {};
-  for (int image = 0; image < z.images; ++image) {
-    denormalise<Lanes>(norm, gradient, z.plane(image), dy.plane(image), z.size, dz);
-    frames.gradient.set(dz, stride);
-    frames.in.set(x_plane(image), 1);
+  for (int image = 0; image < x.images; ++image) {
+    float* plane = z.channel().plane(image);
+    denormalise<Lanes>(norm, gradient, plane, dy.plane(image), dy.size, plane);
+    frames.gradient.set(plane, stride);
+    frames.in.set(x.plane(image), 1);
     add_filter_gradient<Lanes, Kernel>(frames.in, frames.gradient, taps);
     convolve_back<Lanes, Kernel>(frames.gradient, filter, frames.out);
     frames.out.get(dx.plane(image), 1);

@@ -19,31 +19,32 @@ void add(ConstChannel x, Channel y) {
 
 // z; gamma, beta, moving mean and variance of the primary norm; filter; the same of the cheap one;
 // settings; perhaps a residual, which is added to y
-// → y, z of the cheap half; statistics, next mean and variance of the primary norm, of the cheap.
+// → y; statistics, next mean and variance of the primary norm, of the cheap one.
 template <int Lanes>
 void ghost(const Tensors& t, int threads) {
   constexpr int kInputs = 11;
-  const int out = kInputs + (t.count() > kInputs + 8);
+  constexpr int kOutputs = 7;
+  const bool has_residual = t.count() > kInputs + kOutputs;
+  const int out = kInputs + has_residual;
   const ConstMaps z = t.maps_in(0);
   const Maps y = t.maps_out(out);
-  const Maps cheap_z = t.maps_out(out + 1);
-  const NormParameters primary{t.in(1),      t.in(2),      t.in(3),     t.in(4),
-                               t.out(out + 2), t.out(out + 3), t.out(out + 4)};
-  const NormParameters cheap{t.in(6),      t.in(7),      t.in(8),     t.in(9),
-                             t.out(out + 5), t.out(out + 6), t.out(out + 7)};
+  const NormParameters primary{t.in(1),        t.in(2),        t.in(3),       t.in(4),
+                               t.out(out + 1), t.out(out + 2), t.out(out + 3)};
+  const NormParameters cheap{t.in(6),        t.in(7),        t.in(8),       t.in(9),
+                             t.out(out + 4), t.out(out + 5), t.out(out + 6)};
   const NormSettings settings(t.in(10));
   const int channels = z.shape.channels;
   share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(z.shape.height, z.shape.width, 3);
+    Frames frames(z.shape, 3);
     tasks.each([&](std::ptrdiff_t c) {
       const Channel own = y.channel(c);
       const Channel other = y.channel(channels + c);
       const Affine first = measure<Lanes>(primary, settings, c, channels, z.channel(c));
       normalise<Lanes>(z.channel(c), first, settings.activation, own);
-      depthwise_forward<Lanes, 3>(own, filter_of<3>(t.in(5), c), 1, frames, cheap_z.channel(c));
-      const Affine second = measure<Lanes>(cheap, settings, c, channels, cheap_z.channel(c));
-      normalise<Lanes>(cheap_z.channel(c), second, settings.activation, other);
-      if (out > kInputs) {
+      depthwise_forward<Lanes, 3>(own, filter_of<3>(t.in(5), c), 1, frames, other);
+      const Affine second = measure<Lanes>(cheap, settings, c, channels, other);
+      normalise<Lanes>(other, second, settings.activation, other);
+      if (has_residual) {
         add<Lanes>(t.maps_in(kInputs).channel(c), own);
         add<Lanes>(t.maps_in(kInputs).channel(channels + c), other);
       }
@@ -51,41 +52,34 @@ void ghost(const Tensors& t, int threads) {
   });
 }
 
-// dy, z, z of the cheap half; gamma, beta, statistics of the primary norm; filter; the same of the
-// cheap one; settings
+// dy, z; gamma, beta, statistics of the primary norm; filter; the same of the cheap one; settings
 // → dz; dgamma, dbeta of the primary norm; dfilter; dgamma, dbeta of the cheap one.
 template <int Lanes>
 void ghost_gradient(const Tensors& t, int threads) {
   const ConstMaps dy = t.maps_in(0);
   const ConstMaps z = t.maps_in(1);
-  const ConstMaps cheap_z = t.maps_in(2);
-  const Maps dz = t.maps_out(11);
-  const NormSettings settings(t.in(10));
+  const Maps dz = t.maps_out(10);
+  const NormSettings settings(t.in(9));
   const int channels = z.shape.channels;
   share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(z.shape.height, z.shape.width, 3);
-    std::vector<float> dcheap(z.shape.plane());
-    std::vector<float> x(z.shape.plane());
+    Frames frames(z.shape, 3);
+    const Scratch primary_y(z.shape);
+    const Scratch cheap_z(z.shape);
     tasks.each([&](std::ptrdiff_t c) {
-      const Norm primary =
-          saved_norm(t.in(3), t.in(4), t.in(5), settings.activation, c, channels);
-      const Norm cheap = saved_norm(t.in(7), t.in(8), t.in(9), settings.activation, c, channels);
-      const ConstChannel own = z.channel(c);
+      const Norm primary = saved_norm(t.in(2), t.in(3), t.in(4), settings.activation, c, channels);
+      const Norm cheap = saved_norm(t.in(6), t.in(7), t.in(8), settings.activation, c, channels);
       const Channel gradient = dz.channel(c);
-      const auto activated = [&](int image) {
-        normalise<Lanes>(own.plane(image), own.size, primary.affine(), primary.activation, x.data());
-        return x.data();
-      };
-      const NormGradient of_cheap = depthwise_unit_backward<Lanes, 3>(
-          activated, cheap_z.channel(c), dy.channel(channels + c), filter_of<3>(t.in(6), c), cheap,
-          1, frames, dcheap.data(), t.out(14) + c * 9, gradient);
+      normalise<Lanes>(z.channel(c), primary.affine(), primary.activation, primary_y.channel());
+      const NormGradient of_cheap = depthwise_backward<Lanes, 3>(
+          primary_y.channel(), filter_of<3>(t.in(5), c), cheap, dy.channel(channels + c), 1, frames,
+          cheap_z, t.out(13) + c * 9, gradient);
       add<Lanes>(dy.channel(c), gradient);
-      const NormGradient of_primary = norm_gradient<Lanes>(primary, own, gradient);
-      denormalise<Lanes>(primary, of_primary, own, gradient, gradient);
-      t.out(12)[c] = of_primary.gamma;
-      t.out(13)[c] = of_primary.beta;
-      t.out(15)[c] = of_cheap.gamma;
-      t.out(16)[c] = of_cheap.beta;
+      const NormGradient of_primary = norm_gradient<Lanes>(primary, z.channel(c), gradient);
+      denormalise<Lanes>(primary, of_primary, z.channel(c), gradient, gradient);
+      t.out(11)[c] = of_primary.gamma;
+      t.out(12)[c] = of_primary.beta;
+      t.out(14)[c] = of_cheap.gamma;
+      t.out(15)[c] = of_cheap.beta;
     });
   });
 }

@@ -91,50 +91,46 @@ void batch_norm_gradient(const Tensors& t, int threads) {
 }
 
 // x, filter, gamma, beta, moving mean, moving variance, settings
-// → y, z, statistics, next mean, next variance. The shape of y says whether the stride is 2.
+// → y, statistics, next mean, next variance. The shape of y says whether the stride is 2.
 template <int Lanes, int Kernel>
 void depthwise_unit(const Tensors& t, int threads) {
   const ConstMaps x = t.maps_in(0);
   const Maps y = t.maps_out(7);
-  const Maps z = t.maps_out(8);
-  const NormParameters norm{t.in(2), t.in(3), t.in(4), t.in(5), t.out(9), t.out(10), t.out(11)};
+  const NormParameters norm{t.in(2), t.in(3), t.in(4), t.in(5), t.out(8), t.out(9), t.out(10)};
   const NormSettings settings(t.in(6));
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, y.shape);
   share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(x.shape.height, x.shape.width, Kernel);
+    Frames frames(x.shape, Kernel);
     tasks.each([&](std::ptrdiff_t c) {
+      const Channel out = y.channel(c);
       depthwise_forward<Lanes, Kernel>(x.channel(c), filter_of<Kernel>(t.in(1), c), stride, frames,
-                                       z.channel(c));
-      const Affine affine = measure<Lanes>(norm, settings, c, channels, z.channel(c));
-      normalise<Lanes>(z.channel(c), affine, settings.activation, y.channel(c));
+                                       out);
+      const Affine affine = measure<Lanes>(norm, settings, c, channels, out);
+      normalise<Lanes>(out, affine, settings.activation, out);
     });
   });
 }
 
-// dy, x, z, filter, gamma, beta, statistics, settings → dx, dfilter, dgamma, dbeta.
+// dy, x, filter, gamma, beta, statistics, settings → dx, dfilter, dgamma, dbeta.
 template <int Lanes, int Kernel>
 void depthwise_unit_gradient(const Tensors& t, int threads) {
   const ConstMaps dy = t.maps_in(0);
   const ConstMaps x = t.maps_in(1);
-  const ConstMaps z = t.maps_in(2);
-  const Maps dx = t.maps_out(8);
-  const NormSettings settings(t.in(7));
+  const Maps dx = t.maps_out(7);
+  const NormSettings settings(t.in(6));
   const int channels = x.shape.channels;
-  const int stride = stride_between(x.shape, z.shape);
+  const int stride = stride_between(x.shape, dy.shape);
   share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(x.shape.height, x.shape.width, Kernel);
-    std::vector<float> dz(z.shape.plane());
+    Frames frames(x.shape, Kernel);
+    const Scratch z(dy.shape);
     tasks.each([&](std::ptrdiff_t c) {
-      const Norm norm =
-          saved_norm(t.in(4), t.in(5), t.in(6), settings.activation, c, channels);
-      const ConstChannel input = x.channel(c);
-      const NormGradient gradient = depthwise_unit_backward<Lanes, Kernel>(
-          [&](int image) { return input.plane(image); }, z.channel(c), dy.channel(c),
-          filter_of<Kernel>(t.in(3), c), norm, stride, frames, dz.data(),
-          t.out(9) + c * Kernel * Kernel, dx.channel(c));
-      t.out(10)[c] = gradient.gamma;
-      t.out(11)[c] = gradient.beta;
+      const Norm norm = saved_norm(t.in(3), t.in(4), t.in(5), settings.activation, c, channels);
+      const NormGradient gradient = depthwise_backward<Lanes, Kernel>(
+          x.channel(c), filter_of<Kernel>(t.in(2), c), norm, dy.channel(c), stride, frames, z,
+          t.out(8) + c * Kernel * Kernel, dx.channel(c));
+      t.out(9)[c] = gradient.gamma;
+      t.out(10)[c] = gradient.beta;
     });
   });
 }

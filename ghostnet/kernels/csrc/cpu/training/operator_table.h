@@ -16,7 +16,7 @@ void depthwise(const Tensors& t, int threads) {
 
 template <int Lanes>
 void depthwise_gradient(const Tensors& t, int threads) {
-  const bool small = t.extent(3, 2) == 3;
+  const bool small = t.extent(2, 2) == 3;
   small ? depthwise_unit_gradient<Lanes, 3>(t, threads)
         : depthwise_unit_gradient<Lanes, 5>(t, threads);
 }
