@@ -93,11 +93,26 @@ def benchmark(
     if unknown:
         raise BenchmarkError(f"{', '.join(unknown)}: expected engines of {', '.join(ENGINES)}")
     threads = threads or len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         job = Job(model, cache_dir, Path(folder), batch, threads)
         with ProcessPoolExecutor(1, SPAWN) as executor:
             executor.submit(prepare, job, engines).result()
-        racers = [stack.enter_context(Racer(engine, job)) for engine in engines]
+        return race([(engine, job) for engine in engines], rounds, progress)
+
+
+def race(
+    entries: list[tuple[str, Job]],
+    rounds: int = 10,
+    progress: Callable[[int], None] = lambda count: None,
+) -> list[Measurement]:
+    """Time engines on jobs that `ghostnet.engines.prepare` has prepared, in turn.
+
+    Args:
+        entries: an engine's name and its job, for each that takes part.
+        rounds, progress: as in `benchmark`.
+    """
+    with ExitStack() as stack:
+        racers = [stack.enter_context(Racer(engine, job)) for engine, job in entries]
         for _ in range(rounds):
             for racer in racers:
                 racer.turn()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,13 +48,24 @@ def open_model(
     mode: runtime.Mode = runtime.Mode.GRAPH,
     verbose: bool = False,
 ) -> "Model":
-    """The model by name; where the default one cannot be fetched, the error names the bundled."""
+    """The model by name; errors as in `ghostnet.hub.open_model`, with advice."""
     hush(verbose)
     runtime.configure(device, mode)
     from ghostnet.hub import loader
 
-    try:
+    with bundled_model_named(name):
         return loader.open_model(name, cache_dir=cache_dir)
+
+
+@contextmanager
+def bundled_model_named(name: str) -> Iterator[None]:
+    """Where the default model cannot be fetched inside the block, let the error name the bundled.
+
+    Args:
+        name: of the model that the block opens.
+    """
+    try:
+        yield
     except FetchError as error:
         if name != DEFAULT_MODEL:
             raise

@@ -16,6 +16,7 @@ from ghostnet.terminal import (
     ModelOption,
     UidArgument,
     VerboseOption,
+    bundled_model_named,
     hush,
     open_model,
     print_json,
@@ -143,7 +144,7 @@ def benchmark(
 
     others = [engine.strip() for engine in against.split(",") if engine.strip()]
     engines = tuple(dict.fromkeys(["mindspore-fused", *others]))
-    with progress_bar() as progress:
+    with bundled_model_named(model), progress_bar() as progress:
         task = progress.add_task("benchmark", total=rounds * len(engines))
         results = measure(
             model,

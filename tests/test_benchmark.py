@@ -56,7 +56,9 @@ def test_engines_of_other_packages(engine: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(logits, np.load(job.logits), atol=1e-4)
 
 
-def test_the_command_prints_a_table_or_json(ghostnet: Ghostnet) -> None:
+def test_the_command_prints_a_table_or_json(
+    ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("benchmark", "--model", BUNDLED_MODEL, "--against", "onnxruntime")
     words += ("--threads", 1, "--rounds", 1)
     fused, other = ghostnet.json(*words)
@@ -65,5 +67,8 @@ def test_the_command_prints_a_table_or_json(ghostnet: Ghostnet) -> None:
     out = ghostnet(*words)
     assert "pictures/s" in out
     assert "onnxruntime" in out
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    ghostnet("benchmark", "--cache-dir", tmp_path, status=1)
+    assert BUNDLED_MODEL in ghostnet.err
     ghostnet("benchmark", "--against", "abacus", status=1)
     assert "abacus" in ghostnet.err

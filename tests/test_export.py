@@ -1,6 +1,7 @@
 """Exported files answer as the network does, in the runtimes that take them."""
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 from ghostnet import (
     ExportError,
     GhostNet,
+    PackageError,
     fuse,
     ghostnet_1x,
     ghostnet_600m,
@@ -227,6 +229,22 @@ def test_predict_says_the_same_in_other_backends(ghostnet: Ghostnet, backend: st
         assert one["file"] == other["file"]
         for mine, theirs in zip(one["predictions"], other["predictions"], strict=True):
             assert theirs == mine | {"probability": pytest.approx(mine["probability"], abs=1e-4)}
+
+
+@pytest.mark.parametrize(
+    ("package", "use"),
+    [
+        ("onnx", lambda: export(ghostnet_nose_1x(2), "unwritten.onnx")),
+        ("onnxruntime", lambda: in_onnxruntime(b"")),
+        ("openvino", lambda: in_openvino(b"")),
+    ],
+)
+def test_a_missing_package_is_named(package: str, use, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # what Python does where it is not installed
+    monkeypatch.delitem(sys.modules, "ghostnet.export.onnx_graph", raising=False)
+    advice = rf"the package {package}: pip install 'mindspore-ghostnet\[export\]'"
+    with pytest.raises(PackageError, match=advice):
+        use()
 
 
 @pytest.mark.parametrize("options", [(), ("--with-preprocessing",)])

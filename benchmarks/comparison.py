@@ -1,0 +1,168 @@
+"""The card's table of networks beside what this machine measures: docs/comparison.md and its plot.
+
+``python benchmarks/comparison.py`` needs the extra ``bench``. Weights are fresh: neither the size
+nor the speed of a network depends on them.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from matplotlib.figure import Figure
+
+from ghostnet import kernels
+from ghostnet.benchmark import Measurement, race
+from ghostnet.checkpoint import parameters_of, write_checkpoint
+from ghostnet.engines import Job, prepare
+from ghostnet.hub import read_card
+from ghostnet.hub.cache import find_card
+from ghostnet.hub.claims import ClaimTable
+from ghostnet.verify import MOBILENET, build, count
+
+UID = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
+CLASSES = 37
+THREADS = 1
+"""As on the card."""
+
+ENGINES = {"onnxruntime": "ONNX Runtime", "mindspore-fused": "this package"}
+FIGURES = ("milliseconds", "low", "high", "calls")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+RESULTS = Path(__file__).with_name("results") / "comparison.json"
+
+PAGE = """# Four networks: the card's table and ours
+
+The card of `{uid}` compares four networks.
+Here is its table again, each column beside what `python benchmarks/comparison.py` measures.
+Networks have {classes} classes; pictures are 224 × 224, and 240 × 240 for Ghost-600. FLOPs are the
+multiply-adds of convolutions and dense layers, counted on the built network; MobileNetV2-1x is
+MindCV's `mobilenet_v2_100`.
+
+{table}
+
+![Latency of the four networks](comparison.png)
+
+- The card's latency is that of one thread of a Kirin 990 phone chip; ours that of one thread of an
+  x86-64 processor ({instruction_set}), one picture at a time, the median of turns taken in one run.
+  So columns can be compared downwards, not across.
+- ONNX Runtime runs all four networks and so compares them; this package has fused kernels for the
+  Ghost networks only.
+- The accuracy is the card's alone: where this page was made, the released checkpoints were not to
+  be had. Where they are, this measures it:
+  `ghostnet verify {uid} --data DIR`.
+"""
+
+
+def card_table() -> ClaimTable:
+    """The table of the card that compares networks."""
+    return next(table for table in read_card(find_card(UID)).claims if "Comparison" in table.title)
+
+
+def prepare_ghost(model: str, folder: Path) -> Job:
+    """A job for a Ghost network of the card's table."""
+    network, _ = build(model, CLASSES)
+    write_checkpoint(parameters_of(network), folder / "model.ckpt")
+    job = Job(str(folder / "model.ckpt"), None, folder, batch=1, threads=THREADS)
+    prepare(job, tuple(ENGINES))
+    return job
+
+
+def prepare_mobilenet(model: str, folder: Path) -> Job:
+    """A job for the other network, which MindSpore itself can export."""
+    network, size = build(model, CLASSES)
+    job = Job(model, None, folder, batch=1, threads=THREADS)
+    pictures = np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32)
+    np.save(job.pictures, pictures)
+    np.save(job.logits, network(ms.Tensor(pictures)).asnumpy())
+    ms.export(network, ms.Tensor(pictures), file_name=str(job.onnx), file_format="ONNX")
+    return job
+
+
+def measure(models: list[str]) -> dict[str, dict[str, Measurement]]:
+    """Engine to measurement for each network, all in one run."""
+    entries: list[tuple[str, Job]] = []
+    names = []
+    with tempfile.TemporaryDirectory() as root:
+        for index, model in enumerate(models):
+            folder = Path(root) / str(index)
+            folder.mkdir()
+            if model.lower() == MOBILENET:
+                entries.append(("onnxruntime", prepare_mobilenet(model, folder)))
+                names.append(model)
+            else:
+                job = prepare_ghost(model, folder)
+                entries += [(engine, job) for engine in ENGINES]
+                names += [model] * len(ENGINES)
+        results = race(entries)
+    found: dict[str, dict[str, Measurement]] = {model: {} for model in models}
+    for model, result in zip(names, results, strict=True):
+        if result.error:
+            raise SystemExit(f"{model} in {result.engine}: {result.error}")
+        found[model][result.engine] = result
+    return found
+
+
+def render_table(card: ClaimTable, measured: dict[str, dict[str, Measurement]]) -> str:
+    """The two tables side by side, as Markdown."""
+    header = ("Model", "FLOPs (M), card", "counted", "Parameters (M), counted")
+    header += ("Latency (ms), card", *(f"{name}, here" for name in ENGINES.values()))
+    header += ("Accuracy (Top1), card",)
+    rows = [header, ("---",) + ("---:",) * (len(header) - 1)]
+    for model, claims in card.by_model().items():
+        parameters, multiply_adds = count(model, CLASSES)
+        latencies = [
+            f"{measured[model][engine].milliseconds:.2f}" if engine in measured[model] else "–"
+            for engine in ENGINES
+        ]
+        counted = (f"{multiply_adds / 1e6:.1f}", f"{parameters / 1e6:.2f}")
+        shown = (claims["Latency (ms)"].replace("-", "–"), *latencies, claims["Accuracy (Top1)"])
+        rows.append((model, claims["FLOPs (M)"], *counted, *shown))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def plot(card: ClaimTable, measured: dict[str, dict[str, Measurement]], path: Path) -> None:
+    """Bars of latency: each network, on the card and in the engines here."""
+    models = list(measured)
+    series = {"card: Kirin 990": [card.figure(model, "Latency (ms)") for model in models]}
+    for engine, name in ENGINES.items():
+        results = [measured[model].get(engine) for model in models]
+        series[f"here: {name}"] = [result and result.milliseconds for result in results]
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(series)
+    for index, (name, values) in enumerate(series.items()):
+        places = [place + (index - 1) * width for place in range(len(models))]
+        bars = axes.bar(places, [value or 0 for value in values], width, label=name)
+        axes.bar_label(bars, [f"{value:.1f}" if value else "–" for value in values], fontsize=8)
+    axes.set_xticks(range(len(models)), models)
+    axes.set(ylabel="milliseconds a picture, one thread")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure, and write the page, its plot and the figures behind it."""
+    card = card_table()
+    measured = measure(list(card.by_model()))
+    RESULTS.parent.mkdir(exist_ok=True)
+    figures = {
+        model: {
+            engine: {name: getattr(result, name) for name in FIGURES}
+            for engine, result in found.items()
+        }
+        for model, found in measured.items()
+    }
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    page = PAGE.format(
+        uid=UID,
+        classes=CLASSES,
+        table=render_table(card, measured),
+        instruction_set=kernels.instruction_set(),
+    )
+    (DOCS / "comparison.md").write_text(page)
+    plot(card, measured, DOCS / "comparison.png")
+
+
+if __name__ == "__main__":
+    main()
