@@ -30,7 +30,7 @@ from ghostnet.terminal import (
     print_table,
     progress_bar,
 )
-from ghostnet.training.verbs import finetune
+from ghostnet.training.verbs import finetune, train
 
 if TYPE_CHECKING:
     from ghostnet.predict import Prediction
@@ -44,6 +44,7 @@ app.command()(verbs.export)
 app.command()(verbs.verify)
 app.command()(verbs.benchmark)
 app.command()(finetune)
+app.command()(train)
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 app.add_typer(hub, name="hub")
 

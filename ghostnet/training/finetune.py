@@ -55,11 +55,28 @@ def read_task(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageF
             out, a class in ``held_out`` that ``folder`` lacks, or a name that fits no card.
     """
     train = read_folder(folder)
+    check_task(train, folder)
+    return split_task(train, folder, held_out)
+
+
+def check_task(train: ImageFolder, folder: Path) -> None:
+    """Raise `DatasetError` for fewer than two classes, or a name that fits no card."""
     check_labels(train.classes)
     if len(train.classes) < 2:
         raise DatasetError(
             f"{folder}: only one class, {train.classes[0]}; expected at least two sub-folders"
         )
+
+
+def split_task(
+    train: ImageFolder, folder: Path, held_out: Path | float
+) -> tuple[ImageFolder, ImageFolder]:
+    """The pictures to learn from and those to measure with, of the same classes.
+
+    Raises:
+        DatasetError: a class in ``held_out`` that ``train`` lacks, or too few pictures to hold
+            any out.
+    """
     if isinstance(held_out, Path):
         measured = read_folder(held_out)
         unknown = [name for name in measured.classes if name not in train.classes]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ghostnet.checkpoint import parameters_of, write_checkpoint
-from ghostnet.errors import DatasetError
+from ghostnet.errors import DatasetError, TrainingError
 from ghostnet.hub.store import file_hash, write_text
 from ghostnet.network import ARCHITECTURES, GhostNet
 from ghostnet.training.evaluation import Evaluation
@@ -128,6 +129,22 @@ def check_labels(labels: tuple[str, ...]) -> None:
             f"the names of these {len(labels)} classes fill more than the {MAX_LABELS} characters "
             "that fit on a hub card; shorten the names of the folders"
         )
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of a result, before the work that fills it.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: cannot be written ({error.strerror}); name another folder"
+        ) from error
 
 
 def write_model(

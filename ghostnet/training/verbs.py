@@ -2,8 +2,11 @@
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -15,25 +18,17 @@ from ghostnet.terminal import (
     JsonOption,
     ModelOption,
     VerboseOption,
+    hush,
     open_model,
     print_json,
     print_table,
     progress_bar,
 )
+from ghostnet.training.config import TrainingConfig, check, held_out, read_config
 
 if TYPE_CHECKING:
     from ghostnet.training.finetune import Tuned
-
-
-def held_out(text: str) -> Path | float:
-    """A fraction between 0 and 1, or else a folder."""
-    try:
-        fraction = float(text)
-    except ValueError:
-        return Path(text)
-    if not 0 < fraction < 1:
-        raise typer.BadParameter(f"{text}: expected a folder or a fraction between 0 and 1")
-    return fraction
+    from ghostnet.training.loop import Progress
 
 
 def finetune(
@@ -54,7 +49,10 @@ def finetune(
     verbose: VerboseOption = False,
 ) -> None:
     """Teach a model your own classes: a new classifier on the features that it has."""
-    measured_with = held_out(val)
+    try:
+        measured_with = held_out(val)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--val") from None
     from ghostnet.training.finetune import finetune_head, read_task
     from ghostnet.training.report import Origin, write_model
 
@@ -71,14 +69,85 @@ def finetune(
             cache_dir=cache_dir,
             progress=lambda count: progress.advance(task, count),
         )
-    command = shlex.join(["ghostnet", *sys.argv[1:]])
-    origin = Origin(command, model, tuned.train_images, runtime.current_device())
+    origin = Origin(_command(), model, tuned.train_images, runtime.current_device())
     side = opened.preprocess.image_size
     card = write_model(opened.network, side, tuned.evaluation, origin, out)
     if as_json:
         print_json({"card": str(card), **tuned.as_dict()})
     else:
         _print_tuned(tuned, card)
+
+
+def _with_settings(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with an option for each setting of a training run instead of ``**settings``."""
+    own = [p for p in signature(verb).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    settings = []
+    for name, hint in get_type_hints(TrainingConfig, include_extras=True).items():
+        kind, *_, text = get_args(hint)
+        choice = typer.Option(help=text, rich_help_panel="Settings")
+        option = Annotated[kind | None, choice]  # type: ignore[valid-type]
+        settings.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option))
+    parameters = [*own, *settings]
+    verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    verb.__annotations__ = {p.name: p.annotation for p in parameters}
+    return verb
+
+
+@_with_settings
+def train(
+    out: Annotated[
+        Path, typer.Option(help="Folder for model, card, log, curve, config and state.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in YAML; those on the command line go first.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in OUT, bit for bit.")
+    ] = False,
+    device: DeviceOption = runtime.Device.AUTO,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    **settings: Any,
+) -> None:
+    """Train a network; `msrun … ghostnet train …` trains it with several workers."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if resume and (given or config):
+        raise typer.BadParameter("a run goes on with the settings in OUT/config.yaml, no others")
+    hush(verbose)
+    runtime.configure(device)
+    from ghostnet.hub.card import read_card
+    from ghostnet.training import loop
+
+    if resume:
+        chosen = read_config(out / loop.CONFIG, {})
+    else:
+        chosen = read_config(config, given) if config else check(given, "command line")
+    with _training_bar() as show:
+        card = loop.train(chosen, out, command=_command(), resume=resume, progress=show)
+    if card is None:  # another worker has it
+        return
+    top1 = read_card(card).accuracy
+    if as_json:
+        print_json({"card": str(card), "top1": top1})
+    else:
+        print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("curve", out / "curve.png")])
+
+
+@contextmanager
+def _training_bar() -> "Iterator[Callable[[Progress], None]]":
+    """Shows steps, loss and pictures a second on stderr where that is a terminal."""
+    with progress_bar() as bar:
+        task = bar.add_task("train")
+
+        def show(progress: "Progress") -> None:
+            text = f"loss {progress.loss:.3f}, {progress.images_per_second:.1f} images/s"
+            bar.update(task, completed=progress.step, total=progress.steps, description=text)
+
+        yield show
+
+
+def _command() -> str:
+    return shlex.join(["ghostnet", *sys.argv[1:]])
 
 
 def _print_tuned(tuned: "Tuned", card: Path) -> None:

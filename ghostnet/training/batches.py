@@ -1,0 +1,110 @@
+"""The batches of an epoch, from any step on: a pure function of seed, epoch and step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.errors import DatasetError, ImageError
+from ghostnet.training.augment import Augment
+from ghostnet.training.source import COLUMNS, Order, Source
+from ghostnet.transforms import decode
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of the processes that train together; each has its share of every batch."""
+
+    rank: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one worker learns from in one step.
+
+    Attributes:
+        images: (batch_size, 3, image_size, image_size) float32.
+        labels: (batch_size,) int32.
+        indices: of the pictures in their source, (batch_size,) int64.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one worker.
+
+    Attributes:
+        source: where the pictures are.
+        augment: what each goes through, with a generator of its own for each epoch.
+        batch_size: pictures in one step of one worker.
+        seed: of order and augmentation.
+        threads: that read and augment.
+        worker: whose batches these are.
+    """
+
+    source: Source
+    augment: Augment
+    batch_size: int
+    seed: int = 0
+    threads: int = 1
+    worker: Worker = Worker()
+
+    @property
+    def steps(self) -> int:
+        """Whole batches in an epoch; the pictures that are left over change from epoch to epoch.
+
+        Raises:
+            DatasetError: there are not enough pictures for one.
+        """
+        steps = len(self.source) // (self.batch_size * self.worker.count)
+        if steps == 0:
+            raise DatasetError(
+                f"{len(self.source)} pictures to learn from are less than one batch of "
+                f"{self.batch_size} for each of {self.worker.count} workers; lower batch_size"
+            )
+        return steps
+
+    def order(self, epoch: int) -> Order:
+        """(steps, batch_size) indices of the worker's pictures in an epoch."""
+        shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+        used = shuffled[: self.steps * self.batch_size * self.worker.count]
+        return used.reshape(self.steps, self.batch_size, self.worker.count)[..., self.worker.rank]
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from ``first_step`` on.
+
+        Raises:
+            DatasetError: a picture is broken.
+        """
+
+        def learnt_from(image: NDArray[np.uint8], index: NDArray[np.int64]) -> object:
+            generator = np.random.default_rng([self.seed, epoch, int(index)])
+            return self.augment(decode(image.tobytes()), generator), index
+
+        order = self.order(epoch)[first_step:].ravel()
+        pipeline = (
+            self.source.dataset(order)
+            .map(learnt_from, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=self.threads)
+            .batch(self.batch_size)
+        )
+        try:
+            for row in pipeline.create_dict_iterator(num_epochs=1, output_numpy=True):
+                yield Batch(*(row[name] for name in COLUMNS))
+        except RuntimeError as error:
+            raise DatasetError(self._broken(order) or str(error)) from error
+
+    def _broken(self, order: Order) -> str | None:
+        """The first broken picture at these indices, with the reason."""
+        rows = self.source.dataset(order).create_dict_iterator(num_epochs=1, output_numpy=True)
+        for row in rows:
+            try:
+                decode(row["image"].tobytes())
+            except ImageError as error:
+                return f"{self.source.name(int(row['index']))}: {error}"
+        return None

@@ -1,0 +1,21 @@
+"""Data parallel training: the processes that ``msrun`` started, joined."""
+
+import os
+
+import mindspore as ms
+
+from ghostnet.training.batches import Worker
+
+
+def join() -> Worker:
+    """This process among those that ``msrun`` started; without it, the only one.
+
+    Gradients are then averaged over the workers in each step. Call before any network is built.
+    """
+    if "MS_WORKER_NUM" not in os.environ:
+        return Worker()
+    from mindspore.communication import get_group_size, get_rank, init
+
+    init()
+    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+    return Worker(get_rank(), get_group_size())

@@ -1,0 +1,455 @@
+"""`ghostnet train`: batches, steps, logs, resuming, several workers."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from command_line import Ghostnet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mindspore import ParameterTuple, Tensor, nn
+from mindspore.mindrecord import FileWriter
+from PIL import Image
+from tiny_network import TINY
+from toy_pictures import draw
+
+from ghostnet.checkpoint import read_checkpoint
+from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.hub.store import file_hash
+from ghostnet.network import ARCHITECTURES, GhostNet
+from ghostnet.training import loop
+from ghostnet.training.augment import Augment
+from ghostnet.training.batches import Batches, Worker
+from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, read_config
+from ghostnet.training.folders import read_folder
+from ghostnet.training.log import Row, read_log, write_log
+from ghostnet.training.source import FolderSource, MindRecordSource
+from ghostnet.training.step import (
+    LossCell,
+    MaskDropout,
+    MovingAverage,
+    ema_decay,
+    learning_rates,
+    make_optimizer,
+)
+from ghostnet.training.trainer import Trainer
+
+TESTS = Path(__file__).parent
+SMALL = {"architecture": "tiny", "image_size": 32, "batch_size": 4, "epochs": 3, "save_steps": 1}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("pictures") / "train")
+
+
+@pytest.fixture
+def config(pictures: Path) -> TrainingConfig:
+    return check({"data": pictures, **SMALL}, "test")
+
+
+def words(config: TrainingConfig) -> list[object]:
+    options = {name: value for name, value in SMALL.items() if name != "architecture"}
+    listed = [("--" + name.replace("_", "-"), value) for name, value in options.items()]
+    return [word for pair in listed for word in pair] + [
+        "--architecture", "tiny", "--data", config.data
+    ]  # fmt: skip
+
+
+def test_train_leaves_a_model_with_card_log_and_curve(
+    ghostnet: Ghostnet, config: TrainingConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    answer = ghostnet.json("train", *words(config), "--out", out)
+    assert answer["card"] == str(out / "card.md")
+    rows = read_log(out, 3)
+    assert answer["top1"] == pytest.approx(max(row.top1 for row in rows), abs=1e-4)
+    assert rows[-1].loss < rows[0].loss
+    assert Image.open(out / "curve.png").size == (960, 540)
+    assert read_config(out / "config.yaml", {}) == config
+    evaluation = ghostnet.json("eval", config.data, "--model", out / "card.md")
+    assert evaluation["labels"] == ["blue one", "Green", "rot"]
+    assert (tmp_path / "run" / "card.md").read_text().count("ghostnet train") == 1
+
+
+def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
+    ghostnet: Ghostnet, config: TrainingConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        loop.train(config, tmp_path, command="", resume=True)
+    (tmp_path / "state.ckpt").write_bytes(b"")
+    with pytest.raises(TrainingError, match="holds a run; go on with it"):
+        loop.train(config, tmp_path, command="")
+    ghostnet("train", "--out", tmp_path, "--resume", "--epochs", 9, status=2)
+    assert "no others" in ghostnet.err
+
+
+# Resuming -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    start_process(pictures, out).wait()
+    return out
+
+
+def start_process(pictures: Path, out: Path) -> "subprocess.Popen[bytes]":
+    options = words(check({"data": pictures, **SMALL}, "test"))
+    command = [sys.executable, TESTS / "tiny_network.py", "train", *options, "--out", out]
+    return subprocess.Popen([*map(str, command)], env=environment())
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path])}
+
+
+def assert_same_run(out: Path, other: Path) -> None:
+    for name in ("state.ckpt", "ghostnet.ckpt", "config.yaml"):
+        assert file_hash(out / name) == file_hash(other / name), name
+    speedless = [[row.epoch, row.learning_rate, row.loss, row.top1] for row in read_log(out, 3)]
+    assert speedless == [
+        [row.epoch, row.learning_rate, row.loss, row.top1] for row in read_log(other, 3)
+    ]
+
+
+def test_a_killed_run_goes_on_bit_for_bit(
+    pictures: Path, whole_run: Path, ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    process = start_process(pictures, out)
+    while not (out / "state.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    position = read_checkpoint(out / "state.ckpt")["position.step"][0]
+    assert 0 < position < 12
+    ghostnet("train", "--out", out, "--resume")
+    assert_same_run(out, whole_run)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])
+def test_a_run_goes_on_from_within_and_between_epochs(
+    steps: int, config: TrainingConfig, whole_run: Path, tmp_path: Path
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(progress: loop.Progress) -> None:
+        if progress.step == steps:
+            raise Stopped
+
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        loop.train(config, out, command="", progress=stop)
+    loop.train(config, out, command="", resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_run_does_not_go_on_with_other_pictures(
+    config: TrainingConfig, whole_run: Path, tmp_path: Path
+) -> None:
+    other = check({"data": draw(tmp_path / "other"), **SMALL}, "test")
+    trainer = make_trainer(other)
+    with pytest.raises(TrainingError, match="not those of the start of the run"):
+        trainer.restore(whole_run / "state.ckpt")
+
+
+def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path: Path) -> None:
+    trainer = make_trainer(config)
+    trainer.save(tmp_path / "state.ckpt")
+    other = Trainer(GhostNet(TINY, 5), config, trainer.batches)
+    with pytest.raises(TrainingError, match=r"no classifier\.weight of its shape"):
+        other.restore(tmp_path / "state.ckpt")
+
+
+# Steps --------------------------------------------------------------------------------------
+
+
+def make_trainer(config: TrainingConfig, worker: Worker = Worker()) -> Trainer:  # noqa: B008
+    source = FolderSource(read_folder(config.data))
+    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.colour_jitter)
+    batches = Batches(source, augment, config.batch_size, config.seed, 1, worker)
+    ms.set_seed(config.seed)
+    return Trainer(GhostNet(TINY, 3), config, batches)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_files(
+    pictures: Path, tmp_path: Path
+) -> None:
+    wild = check({"data": pictures, **SMALL, "learning_rate": 1e30}, "test")
+    with pytest.raises(
+        TrainingError, match=r"the loss is nan in step \d+; (.|\n)*\.png"
+    ) as stopped:
+        loop.train(wild, tmp_path / "run", command="")
+    assert str(stopped.value).count(str(pictures)) == 4
+    for values in read_checkpoint(tmp_path / "run" / "state.ckpt").values():
+        assert np.isfinite(values).all()
+
+
+def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> None:
+    settings = check({"data": ".", "weight_decay": 0.1, "warmup_epochs": 0}, "test")
+    network = GhostNet(TINY, 3)
+    for parameter in network.trainable_params():
+        parameter.set_data(ms.ops.ones_like(parameter))
+    optimizer = make_optimizer(network, settings, 10, 1.0)
+    optimizer(tuple(ms.ops.zeros_like(p) for p in optimizer.parameters))
+    for parameter in network.trainable_params():
+        is_kept = parameter.name.endswith((".gamma", ".beta", ".bias"))
+        assert (parameter.asnumpy() == 1).all() == is_kept, parameter.name
+
+
+def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
+    settings = check(
+        {"data": ".", "weight_decay": 0, "warmup_epochs": 0, "backbone_rate": 0.25}, "test"
+    )
+    network = GhostNet(TINY, 3)
+    before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
+    optimizer = make_optimizer(network, settings, 10, 1.0)
+    optimizer(tuple(ms.ops.ones_like(p) for p in optimizer.parameters))
+    for parameter in network.trainable_params():
+        rate = settings.learning_rate * (1 if "classifier" in parameter.name else 0.25)
+        moved = before[parameter.name] - parameter.asnumpy()
+        np.testing.assert_allclose(moved, rate, rtol=1e-3, err_msg=parameter.name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 50), st.floats(0, 30))
+def test_the_rate_rises_then_falls(epochs: int, steps: int, warmup: float) -> None:
+    settings = check({"data": ".", "epochs": epochs, "warmup_epochs": warmup}, "test")
+    rates = learning_rates(settings, steps)
+    assert len(rates) == epochs * steps
+    top = int(rates.argmax())
+    assert rates[top] == pytest.approx(settings.learning_rate, rel=1e-6)
+    assert (np.diff(rates[: top + 1]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+    assert (rates > 0).all()
+
+
+def test_the_moving_average_follows_weights_and_statistics() -> None:
+    network = GhostNet(TINY, 3)
+    parameters = ParameterTuple(network.get_parameters())
+    average = MovingAverage(parameters)
+    expected = [p.asnumpy().copy() for p in parameters]
+    generator = np.random.default_rng(0)
+    for step in range(3):
+        decay = ema_decay(step, 0.2)
+        for index, parameter in enumerate(parameters):
+            values = generator.normal(size=parameter.shape).astype(np.float32)
+            parameter.set_data(Tensor(values))
+            expected[index] = decay * expected[index] + (1 - decay) * values
+        average(Tensor(decay, ms.float32))
+    for found, values in zip(average.averages, expected, strict=True):
+        np.testing.assert_allclose(found.asnumpy(), values, rtol=1e-5, atol=1e-6)
+    assert {a.name for a in average.averages} == {f"ema.{p.name}" for p in parameters}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_cross_entropy(smoothing: float) -> None:
+    generator = np.random.default_rng(0)
+    logits = Tensor(generator.normal(size=(6, 5)).astype(np.float32))
+    labels = Tensor(generator.integers(0, 5, 6).astype(np.int32))
+    expected = ms.ops.cross_entropy(logits, labels, label_smoothing=smoothing)
+    found = LossCell(nn.Identity(), 5, smoothing)(logits, labels)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_dropout_keeps_the_mean_and_can_be_repeated() -> None:
+    dropout = MaskDropout(64, 100, 0.2).set_train()
+    ones = Tensor(np.ones((64, 100), np.float32))
+    dropout.draw(np.random.default_rng([0, 5]))
+    first = dropout(ones).asnumpy()
+    assert set(np.unique(first)) == {np.float32(0), np.float32(1.25)}
+    assert first.mean() == pytest.approx(1, abs=0.03)
+    dropout.draw(np.random.default_rng([0, 6]))
+    assert not np.array_equal(dropout(ones).asnumpy(), first)
+    dropout.draw(np.random.default_rng([0, 5]))
+    np.testing.assert_array_equal(dropout(ones).asnumpy(), first)
+    assert (dropout.set_train(False)(ones).asnumpy() == 1).all()
+
+
+# Batches ------------------------------------------------------------------------------------
+
+
+def make_batches(pictures: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
+    source = FolderSource(read_folder(pictures))
+    return Batches(source, Augment(32, colour_jitter=0.4), batch_size, 3, 2, worker)
+
+
+def test_batches_hold_pictures_with_their_labels(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    epoch = list(batches.epoch(0))
+    assert len(epoch) == batches.steps == 4
+    for batch in epoch:
+        assert batch.images.shape == (4, 3, 32, 32)
+        assert batch.images.dtype == np.float32
+        files = batches.source.files
+        assert batch.labels.tolist() == [files[index][1] for index in batch.indices]
+    met = np.concatenate([batch.indices for batch in epoch])
+    assert len(set(met.tolist())) == 16
+
+
+def test_an_epoch_goes_on_from_any_step(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    whole = list(batches.epoch(1))
+    for step in range(4):
+        for found, expected in zip(batches.epoch(1, step), whole[step:], strict=True):
+            np.testing.assert_array_equal(found.images, expected.images)
+            np.testing.assert_array_equal(found.indices, expected.indices)
+
+
+def test_epochs_differ_in_order_and_augmentation(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    orders = [batches.order(epoch) for epoch in (0, 1)]
+    assert not np.array_equal(*orders)
+    seen = [{int(i): x for b in batches.epoch(e) for i, x in zip(b.indices, b.images, strict=True)}
+            for e in (0, 1)]  # fmt: skip
+    common = seen[0].keys() & seen[1].keys()
+    assert all(not np.array_equal(seen[0][index], seen[1][index]) for index in common)
+
+
+def test_workers_share_the_batches_of_one(pictures: Path) -> None:
+    alone = make_batches(pictures, 4).order(2)
+    shares = [make_batches(pictures, 2, Worker(rank, 2)).order(2) for rank in (0, 1)]
+    for step in range(4):
+        parts = np.concatenate([share[step] for share in shares])
+        assert sorted(parts) == sorted(alone[step])
+
+
+def test_less_than_one_batch_is_an_error(pictures: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"18 pictures .* less than one batch of 10 for each of 2"
+    ):
+        _ = make_batches(pictures, 10, Worker(0, 2)).steps
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    pictures = draw(tmp_path / "pictures")
+    (pictures / "rot" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"rot/2\.png: .*not a picture"):
+        list(make_batches(pictures, 9).epoch(0))
+
+
+def test_mindrecord_gives_the_batches_of_the_folder(pictures: Path, tmp_path: Path) -> None:
+    folder = read_folder(pictures)
+    path = tmp_path / "train.mindrecord"
+    writer = FileWriter(str(path))
+    writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int32"}})
+    writer.write_raw_data([{"data": f.read_bytes(), "label": i} for f, i in folder.files])
+    writer.commit()
+    expected = make_batches(pictures)
+    found = Batches(MindRecordSource(path), expected.augment, 4, 3, 2)
+    for a, b in zip(found.epoch(1, 1), expected.epoch(1, 1), strict=True):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+    assert found.source.name(7) == f"{path}, row 7"
+
+
+def test_what_is_no_mindrecord_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such MindRecord file"):
+        MindRecordSource(tmp_path / "none")
+    (tmp_path / "bad").write_bytes(b"x" * 1000)
+    with pytest.raises(DatasetError, match="columns data and label"):
+        MindRecordSource(tmp_path / "bad")
+
+
+# Config and log -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "message"),
+    [
+        ({"epochs": 0, "data": "."}, "epochs: .*greater than or equal to 1"),
+        ({"epochs": "many", "data": "."}, "epochs: .*integer"),
+        ({"epoch": 3, "data": "."}, "no such setting: epoch"),
+        ({"val": "1.5", "data": "."}, "a folder or a fraction between 0 and 1"),
+        ({}, "data: .*required"),
+    ],
+)
+def test_bad_settings_are_refused(given_settings: dict, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        check(given_settings, "test")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.builds(
+        TrainingConfig,
+        data=st.sampled_from([Path("a b"), Path("/x/ü")]),
+        layout=st.sampled_from(Layout),
+        model=st.none() | st.text("abc/: #'", min_size=1),
+        learning_rate=st.floats(1e-6, 10),
+        nesterov=st.booleans(),
+    )
+)
+def test_a_config_comes_back_from_its_file(
+    tmp_path_factory: pytest.TempPathFactory, config: TrainingConfig
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(as_yaml(config))
+    assert read_config(path, {}) == config
+    assert read_config(path, {"epochs": 7}).epochs == 7
+
+
+@pytest.mark.parametrize("text", ["", "- a", "{", "a: !!python/name:os.system"])
+def test_a_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(TrainingError, match=r"c\.yaml"):
+        read_config(tmp_path / "c.yaml", {})
+
+
+def test_the_log_comes_back_as_far_as_it_is_wanted(tmp_path: Path) -> None:
+    rows = [Row(1, 0.1, 2.5, 0.25, 30.1), Row(2, 0.05, 1 / 3, 0.5, 29.0)]
+    write_log(rows, tmp_path)
+    assert read_log(tmp_path, 2) == rows
+    assert read_log(tmp_path, 1) == rows[:1]
+    with pytest.raises(TrainingError, match="expected rows for 3 epochs, found 2"):
+        read_log(tmp_path, 3)
+
+
+# Several workers ----------------------------------------------------------------------------
+
+
+def test_two_workers_average_the_gradients_of_their_shards(pictures: Path, tmp_path: Path) -> None:
+    one_step = {"batch_size": 8, "epochs": 1, "weight_decay": 0}
+    config = check({"data": pictures, **SMALL, **one_step, "val": str(pictures)}, "test")
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    msrun = [Path(sys.executable).with_name("msrun"), "--worker_num=2", "--local_worker_num=2",
+             f"--master_port={port}", f"--log_dir={tmp_path / 'logs'}", "--join=True",
+             TESTS / "tiny_network.py", "train", "--config", tmp_path / "config.yaml",
+             "--out", tmp_path / "run"]  # fmt: skip
+    done = subprocess.run([*map(str, msrun)], env=environment(), capture_output=True, timeout=240)
+    logs = "".join(log.read_text() for log in (tmp_path / "logs").glob("worker_*.log"))
+    assert done.returncode == 0, logs
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "card.md", "config.yaml", "curve.png", "ghostnet.ckpt", "log.csv", "state.ckpt"
+    }  # fmt: skip
+    state = read_checkpoint(tmp_path / "run" / "state.ckpt")
+    shards = []
+    for rank in (0, 1):
+        trainer = make_trainer(config, Worker(rank, 2))
+        trainer.take(next(iter(trainer.batches.epoch(0))))
+        # After the first step, momentum is the gradient.
+        shards.append({moment.name: moment.asnumpy() for moment in trainer.optimizer.moments})
+    for name, first in shards[0].items():
+        mean = (first + shards[1][name]) / 2
+        scale = np.abs(mean).max() + 1e-6
+        np.testing.assert_allclose(state[name] / scale, mean / scale, atol=1e-4, err_msg=name)
+        assert not np.allclose(first, shards[1][name], atol=1e-9) or not first.any()
