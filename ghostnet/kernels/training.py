@@ -3,7 +3,6 @@
 Each cell here stands for one of `ghostnet.layers` and reads its parameters, which keep their names.
 """
 
-import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -198,7 +197,6 @@ class TrainableGhostNet(nn.Cell):
         weight = convolution.weight
         return self.network.act(ops.dense(x, weight.reshape(weight.shape[:2]), convolution.bias))
 
-    @mindspore.jit
     def construct(self, x: Tensor) -> Tensor:
         network = self.network
         if not self.training:

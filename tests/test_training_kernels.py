@@ -1,0 +1,323 @@
+"""The fused operators of training against MindSpore's own: values, gradients, moving statistics."""
+
+from collections.abc import Callable, Iterator
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from ghostnet import GhostNet, fuse, kernels
+from ghostnet.errors import KernelError
+from ghostnet.kernels.training import (
+    FusedDepthwise,
+    FusedGhostModule,
+    FusedNorm,
+    FusedPointwise,
+    FusedSqueezeExcite,
+    FusedStem,
+)
+from ghostnet.layers import (
+    ConvUnit,
+    GhostModule,
+    HardSwish,
+    SqueezeExcite,
+    convolution,
+    depthwise,
+)
+from ghostnet.network import ARCHITECTURES
+
+pytestmark = pytest.mark.skipif(
+    not kernels.available(), reason=f"no fused kernels: {kernels.unavailable_reason()}"
+)
+
+TOLERANCE = 1e-4
+"""Of the largest value of what is compared."""
+
+
+@pytest.fixture(autouse=True)
+def graph_mode() -> None:
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+
+
+@pytest.fixture(params=kernels.instruction_sets() if kernels.available() else ())
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set of this processor in turn."""
+    before = kernels.instruction_set()
+    kernels.set_instruction_set(request.param)
+    yield request.param
+    kernels.set_instruction_set(before)
+
+
+class ConvolutionAndNorm(nn.Cell):
+    """The plain network's stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = convolution(3, 16, 3, stride=2)
+        self.norm = nn.BatchNorm2d(16)
+        self.act = nn.ReLU()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class FusedConvolutionAndNorm(nn.Cell):
+    """The same, fused."""
+
+    def __init__(self, plain: ConvolutionAndNorm) -> None:
+        super().__init__(auto_prefix=False)
+        self.conv = FusedStem(plain.conv)
+        self.norm = FusedNorm(plain.norm, plain.act)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class PlainSum(nn.Cell):
+    """A Ghost module and a residual, which is its input twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ghost = GhostModule(12, 24, activation=None)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.ghost(x) + mindspore.ops.cat((x, x), axis=1)
+
+
+class FusedSum(nn.Cell):
+    """The same, fused."""
+
+    def __init__(self, plain: PlainSum) -> None:
+        super().__init__(auto_prefix=False)
+        self.ghost = FusedGhostModule(plain.ghost, residual=True)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.ghost(x, mindspore.ops.cat((x, x), axis=1))
+
+
+def fused_ghost(module: GhostModule) -> nn.Cell:
+    return FusedGhostModule(module, residual=False)
+
+
+Case = tuple[Callable[[], nn.Cell], Callable[[nn.Cell], nn.Cell], tuple[int, ...]]
+
+CASES: dict[str, Case] = {
+    "stem": (ConvolutionAndNorm, FusedConvolutionAndNorm, (2, 3, 33, 38)),
+    "pointwise": (lambda: ConvUnit(13, 29, activation=nn.ReLU), FusedPointwise, (3, 13, 9, 7)),
+    "pointwise narrowing": (lambda: ConvUnit(30, 7), FusedPointwise, (2, 30, 5, 3)),
+    "pointwise of few pixels": (lambda: ConvUnit(9, 14), FusedPointwise, (5, 9, 2, 1)),
+    "depthwise": (lambda: depthwise(5, 3), FusedDepthwise, (2, 5, 14, 14)),
+    "depthwise 3, stride 2": (lambda: depthwise(6, 3, stride=2), FusedDepthwise, (2, 6, 15, 22)),
+    "depthwise 5": (lambda: depthwise(4, 5), FusedDepthwise, (3, 4, 7, 7)),
+    "depthwise 5, stride 2": (lambda: depthwise(4, 5, stride=2), FusedDepthwise, (2, 4, 28, 13)),
+    "depthwise, hard swish": (
+        lambda: depthwise(4, 3, activation=HardSwish),
+        FusedDepthwise,
+        (2, 4, 9, 11),
+    ),
+    "ghost": (lambda: GhostModule(10, 18), fused_ghost, (2, 10, 12, 17)),
+    "ghost, hard swish": (lambda: GhostModule(4, 10, HardSwish), fused_ghost, (3, 4, 7, 7)),
+    "ghost with residual": (PlainSum, FusedSum, (2, 12, 10, 8)),
+    "squeeze-excite": (lambda: SqueezeExcite(20, 8), FusedSqueezeExcite, (3, 20, 7, 5)),
+}
+
+
+def randomise(cell: nn.Cell, random: np.random.Generator) -> None:
+    """Parameters that tell every term of a gradient from the others."""
+    for parameter in cell.get_parameters():
+        noise = random.normal(size=parameter.shape) * 0.3
+        centre = 1.0 if parameter.name.endswith(("gamma", "variance")) else 0.0
+        parameter.set_data(Tensor(np.abs(noise + centre) if centre else noise, mindspore.float32))
+
+
+def loss_and_gradients(
+    cell: nn.Cell, parameters: list[mindspore.Parameter], x: Tensor, weights: Tensor
+) -> dict[str, np.ndarray]:
+    """Of a weighted sum of the output, to the input and the parameters."""
+
+    def loss(x: Tensor) -> Tensor:
+        return (cell(x) * weights).sum()
+
+    value, (dx, gradients) = mindspore.value_and_grad(loss, 0, parameters)(x)
+    named = {p.name: g for p, g in zip(parameters, gradients, strict=True)}
+    return {name: t.asnumpy() for name, t in ({"loss": value, "input": dx} | named).items()}
+
+
+def assert_close(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Every array within the tolerance of the largest gradient or value."""
+    for name, array in expected.items():
+        scale = max(np.abs(array).max(), 1e-2)
+        difference = np.abs(found[name] - array).max()
+        assert difference <= TOLERANCE * scale, f"{name}: off by {difference} of {scale}"
+
+
+def values(cell: nn.Cell) -> dict[str, np.ndarray]:
+    return {parameter.name: parameter.asnumpy() for parameter in cell.get_parameters()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer_is_that_of_mindspore(name: str, instruction_set: str) -> None:
+    make, fused, shape = CASES[name]
+    random = np.random.default_rng(7)
+    plain = make().set_train()
+    randomise(plain, random)
+    before = values(plain)
+    x = Tensor(random.normal(0.5, 1, shape).astype(np.float32))
+    weights = Tensor(random.normal(size=plain(x).shape).astype(np.float32))
+    mindspore.load_param_into_net(plain, {n: mindspore.Parameter(v) for n, v in before.items()})
+    expected = loss_and_gradients(plain, plain.trainable_params(), x, weights) | {
+        f"after {n}": v for n, v in values(plain).items()
+    }
+    mindspore.load_param_into_net(plain, {n: mindspore.Parameter(v) for n, v in before.items()})
+    cell = fused(plain).set_train()
+    found = loss_and_gradients(cell, plain.trainable_params(), x, weights) | {
+        f"after {n}": v for n, v in values(plain).items()
+    }
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["pointwise narrowing", "depthwise 5, stride 2", "ghost, hard swish", "squeeze-excite"]
+)
+def test_gradients_are_finite_differences(name: str) -> None:
+    make, fused, shape = CASES[name]
+    random = np.random.default_rng(3)
+    plain = make().set_train()
+    randomise(plain, random)
+    cell = fused(plain).set_train()
+    x = random.normal(0.5, 1, shape).astype(np.float32)
+    weights = random.normal(size=cell(Tensor(x)).shape).astype(np.float32)
+    parameters = plain.trainable_params()
+    gradients = loss_and_gradients(cell, parameters, Tensor(x), Tensor(weights))
+
+    def loss() -> float:
+        return float((cell(Tensor(x)).asnumpy().astype(np.float64) * weights).sum())
+
+    def slope(change: Callable[[np.ndarray], None], centre: np.ndarray) -> tuple[float, np.ndarray]:
+        """Of the loss along a random direction of length 1, and that direction."""
+        step = 1e-3
+        direction = random.normal(size=centre.shape)
+        direction /= np.linalg.norm(direction)
+        sides = []
+        for sign in (1, -1):
+            change((centre + sign * step * direction).astype(np.float32))
+            sides.append(loss())
+        change(centre)
+        return (sides[0] - sides[1]) / (2 * step), direction
+
+    def set_input(to: np.ndarray) -> None:
+        x[:] = to
+
+    places = {p.name: (lambda to, p=p: p.set_data(Tensor(to)), p.asnumpy()) for p in parameters}
+    for name, (change, centre) in (places | {"input": (set_input, x)}).items():
+        found, direction = slope(change, centre.copy())
+        expected = (gradients[name] * direction).sum()
+        assert found == pytest.approx(expected, rel=0.02, abs=0.02), name
+
+
+def network(name: str) -> GhostNet:
+    mindspore.set_seed(5)
+    return GhostNet(ARCHITECTURES[name], num_classes=5, drop_rate=0.0).set_train()
+
+
+def batch(size: int = 64, images: int = 8) -> tuple[Tensor, Tensor]:
+    random = np.random.default_rng(11)
+    pictures = random.normal(size=(images, 3, size, size)).astype(np.float32)
+    return Tensor(pictures), Tensor(random.integers(0, 5, images).astype(np.int32))
+
+
+def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
+    optimizer = nn.Momentum(parameters, 0.01, 0.9, weight_decay=4e-5)
+    with_loss = nn.WithLossCell(cell, nn.CrossEntropyLoss())
+    return nn.TrainOneStepCell(with_loss, optimizer).set_train()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_nose", "ghostnet-600"])
+def test_training_step_is_that_of_the_plain_network(name: str) -> None:
+    after = {}
+    for training in (False, True):
+        plain = network(name)
+        cell = fuse(plain, training=True) if training else plain
+        step = train_step(cell, plain.trainable_params())
+        losses = [float(step(*batch()).asnumpy()) for _ in range(2)]
+        after[training] = values(plain) | {"losses": np.array(losses)}
+    assert after[True].keys() == after[False].keys()
+    for key, expected in after[False].items():
+        scale = max(np.abs(expected).max(), 1e-2)
+        assert np.abs(after[True][key] - expected).max() <= 1e-3 * scale, key
+
+
+def test_parameters_keep_names_order_and_identity() -> None:
+    plain = network("ghostnet_050")
+    names = [parameter.name for parameter in plain.get_parameters()]
+    fused = fuse(plain, training=True)
+    assert [parameter.name for parameter in fused.get_parameters()] == names
+    for own, shared in zip(plain.get_parameters(), fused.get_parameters(), strict=True):
+        assert own is shared
+
+
+def test_evaluates_as_the_plain_network_with_moving_statistics() -> None:
+    plain = network("ghostnet_050")
+    fused = fuse(plain, training=True)
+    pictures, labels = batch(32, 4)
+    train_step(fused, plain.trainable_params())(pictures, labels)
+    fused.set_train(False)
+    logits = fused(pictures).asnumpy()
+    before = values(plain)
+    np.testing.assert_allclose(logits, plain(pictures).asnumpy(), rtol=1e-5, atol=1e-6)
+    inference = fuse(plain)(pictures).asnumpy()
+    np.testing.assert_allclose(logits, inference, rtol=1e-3, atol=1e-4)
+    for name, value in values(plain).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_trains_in_pynative_mode() -> None:
+    plain = network("ghostnet_050")
+    fused = fuse(plain, training=True)
+    pictures, labels = batch(32, 4)
+    loss = nn.CrossEntropyLoss()
+
+    def forward(pictures: Tensor, labels: Tensor) -> Tensor:
+        return loss(fused(pictures), labels)
+
+    gradients = {}
+    for mode in (mindspore.GRAPH_MODE, mindspore.PYNATIVE_MODE):
+        mindspore.set_context(mode=mode)
+        found = mindspore.value_and_grad(forward, None, plain.trainable_params())
+        value, arrays = found(pictures, labels)
+        gradients[mode] = [value.asnumpy(), *(array.asnumpy() for array in arrays)]
+    for one, other in zip(*gradients.values(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    plain = network("ghostnet_050")
+    fused = fuse(plain, training=True)
+    before = kernels.threads()
+    answers = []
+    for threads in (1, 2, 5):
+        kernels.set_threads(threads)
+        answers.append(fused(batch(48, 3)[0]).asnumpy())
+    kernels.set_threads(before)
+    np.testing.assert_array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def test_wrong_pictures_are_refused() -> None:
+    fused = fuse(network("ghostnet_050"), training=True)
+    with pytest.raises(KernelError, match="pictures are"):
+        fused(Tensor(np.zeros((3, 32, 32), np.float32)))
+    with pytest.raises(KernelError, match="float32"):
+        fused(Tensor(np.zeros((1, 3, 32, 32), np.float16)))
+
+
+def test_features_are_for_inference() -> None:
+    with pytest.raises(ValueError, match="features"):
+        fuse(network("ghostnet_050"), training=True, features=True)
+
+
+def test_unknown_activation_is_refused() -> None:
+    with pytest.raises(KernelError, match="cannot be fused"):
+        FusedNorm(nn.BatchNorm2d(4), nn.Tanh())
