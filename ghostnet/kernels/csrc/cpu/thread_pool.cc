@@ -13,29 +13,10 @@ namespace {
 // the calls of a busy program.
 constexpr int kIdleSpins = 20000;
 
-// Before a thread that waits for another lets others run in its place: the parts of a team are
-// much the same, so a longer wait means that the other thread has no processor.
-constexpr int kWaitSpins = 1000;
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// Spins until `ready`, giving way to other threads after a while.
-template <class Ready>
-void spin_until(Ready ready) {
-  for (int spins = 0; !ready(); ++spins) {
-    if (spins < kWaitSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
-}
+// Before a thread that waits for its team goes to sleep: the parts of a team are much the same, so
+// a longer wait means that the other thread has no processor. Sleeping frees this one, and the
+// kernel wakes a sleeper on an idle processor: two threads that share one do not stay together.
+constexpr int kWaitSpins = 4000;
 
 ThreadPool* pool = new ThreadPool;
 
@@ -46,8 +27,9 @@ void Barrier::wait() {
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.store(round + 1, std::memory_order_release);
+    gate_.open();
   } else {
-    spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
+    gate_.wait(kWaitSpins, [&] { return round_.load(std::memory_order_acquire) != round; });
   }
 }
 
@@ -69,13 +51,10 @@ bool ThreadPool::try_run(int threads, Call call, const void* context) {
   context_ = context;
   active_ = threads;
   running_.store(started_, std::memory_order_relaxed);
-  {
-    const std::lock_guard<std::mutex> lock(sleep_);
-    round_.fetch_add(1, std::memory_order_release);
-  }
-  wake_.notify_all();
+  round_.fetch_add(1, std::memory_order_release);
+  begun_.open();
   call(context, 0);
-  spin_until([this] { return running_.load(std::memory_order_acquire) == 0; });
+  ended_.wait(kWaitSpins, [this] { return running_.load(std::memory_order_acquire) == 0; });
   return true;
 }
 
@@ -83,18 +62,12 @@ void ThreadPool::work(int rank, unsigned round) {
   for (;;) {
     round = await_next(round);
     if (rank < active_) call_(context_, rank);
-    running_.fetch_sub(1, std::memory_order_release);
+    if (running_.fetch_sub(1, std::memory_order_release) == 1) ended_.open();
   }
 }
 
 unsigned ThreadPool::await_next(unsigned seen) {
-  for (int spins = 0; spins < kIdleSpins; ++spins) {
-    const unsigned round = round_.load(std::memory_order_acquire);
-    if (round != seen) return round;
-    pause();
-  }
-  std::unique_lock<std::mutex> lock(sleep_);
-  wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
+  begun_.wait(kIdleSpins, [&] { return round_.load(std::memory_order_acquire) != seen; });
   return round_.load(std::memory_order_acquire);
 }
 

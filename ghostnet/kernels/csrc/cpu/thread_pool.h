@@ -3,8 +3,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <mutex>
+
+#include "gate.h"
 
 namespace ghostnet::cpu {
 
@@ -37,8 +38,8 @@ class ThreadPool {
   int active_ = 0;
   std::atomic<unsigned> round_{0};
   std::atomic<int> running_{0};
-  std::mutex sleep_;
-  std::condition_variable wake_;
+  Gate begun_;
+  Gate ended_;
 };
 
 }  // namespace ghostnet::cpu

@@ -3,11 +3,12 @@
 
 #include <atomic>
 
+#include "gate.h"
 #include "planes.h"
 
 namespace ghostnet::cpu {
 
-// A barrier for a fixed number of threads: spins for a while, then gives way to other threads.
+// A barrier for a fixed number of threads.
 class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
@@ -17,6 +18,7 @@ class Barrier {
   const int threads_;
   std::atomic<int> arrived_{0};
   std::atomic<unsigned> round_{0};
+  Gate gate_;
 };
 
 // One thread of a team that works on the same pictures.
