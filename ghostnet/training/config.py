@@ -13,6 +13,9 @@ from annotated_types import Ge, Gt, Interval, Lt
 
 from ghostnet.errors import TrainingError
 
+CONFIG = "config.yaml"
+"""The file in the folder of a run that holds its settings."""
+
 
 class Layout(str, Enum):
     """How the pictures to learn from are stored."""
@@ -69,6 +72,8 @@ class TrainingConfig:
     smallest_crop: Annotated[float, Gt(0), "Least share of a picture in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
     colour_jitter: Annotated[float, Interval(ge=0, le=1), "Change of colours."] = 0.4
+    skip_broken: Annotated[bool, "Look through the pictures first; skip broken ones."] = False
+    fuse: Annotated[bool, "Use the fused kernels, on CPU."] = True
     precision: Annotated[Precision, "Of the arithmetic."] = Precision.AUTO
     seed: Annotated[int, Ge(0), "Of everything that is random."] = 0
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200

@@ -1,4 +1,4 @@
-"""A new classifier on a trained network: a folder of pictures in, a model for its classes out."""
+"""Fine-tuning: what to learn and measure with, and a new classifier on a trained network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from mindspore import Tensor
 
 from ghostnet.errors import DatasetError
 from ghostnet.hub.loader import Model
+from ghostnet.training.config import TrainingConfig
 from ghostnet.training.evaluation import Evaluation, tally
 from ghostnet.training.features import Features, View, extract
 from ghostnet.training.folders import ImageFolder, hold_out, read_folder
@@ -18,6 +19,9 @@ from ghostnet.training.report import check_labels
 
 MAX_BROKEN = 0.1
 """Share of the pictures that may be broken before the work stops."""
+
+FULL_BATCH = 32
+"""Pictures in a step of fine-tuning all weights."""
 
 CHOICE = 0.2
 """Share of the pictures to learn from that the regularisation is chosen with."""
@@ -142,6 +146,33 @@ def finetune_head(
         tuple((str(file), reason) for file, reason in broken.items()),
     )
     return Tuned(evaluation, len(train.files), regularisation)
+
+
+def full_config(
+    folder: Path, val: str, model: str, image_size: int, pictures: int
+) -> TrainingConfig:
+    """The settings of `ghostnet.training.loop.train` that fine-tune all weights.
+
+    Args:
+        folder, val: as for `read_task`; ``val`` as its words.
+        model: UID, card or checkpoint to start from.
+        image_size: side of the pictures, in pixels.
+        pictures: how many there are to learn from.
+    """
+    return TrainingConfig(
+        data=folder,
+        val=val,
+        model=model,
+        image_size=image_size,
+        epochs=10,
+        batch_size=max(1, min(FULL_BATCH, pictures // 2)),
+        learning_rate=0.05,
+        backbone_rate=0.2,
+        warmup_epochs=1,
+        ema_decay=0.99,
+        smallest_crop=0.35,
+        skip_broken=True,
+    )
 
 
 def samples(folder: ImageFolder, features: Mapping[View, Features], views: int) -> Samples:

@@ -14,7 +14,7 @@ from ghostnet.runtime import current_device
 from ghostnet.training import workers
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches
-from ghostnet.training.config import TrainingConfig, as_yaml
+from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
 from ghostnet.training.evaluation import Evaluation, evaluate
 from ghostnet.training.log import Row, read_log, write_log, write_whole
 from ghostnet.training.report import CARD, Origin, make_folder, write_model
@@ -23,7 +23,6 @@ from ghostnet.training.task import Task, open_task, start
 from ghostnet.training.trainer import Trainer
 from ghostnet.transforms import Preprocess
 
-CONFIG = "config.yaml"
 STATE = "state.ckpt"
 EVALUATION_BATCH = 32
 
@@ -44,6 +43,7 @@ def train(
     *,
     command: str,
     resume: bool = False,
+    cache_dir: str | Path | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Path | None:
     """Train a network; returns the card of its best epoch.
@@ -56,6 +56,7 @@ def train(
             needs) and, for the best epoch so far, ``ghostnet.ckpt`` with its ``card.md``.
         command: the command line, for the card.
         resume: go on from ``state.ckpt``, bit for bit.
+        cache_dir: where the model to start from is kept, if not in the usual cache.
         progress: called after each step.
 
     Raises:
@@ -70,7 +71,7 @@ def train(
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.colour_jitter)
     source, threads = task.source, config.workers
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
-    trainer = Trainer(start(config, len(task.labels)), config, batches)
+    trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
     rows: list[Row] = []
     if resume:
         trainer.restore(state)

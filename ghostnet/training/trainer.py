@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoint import Parameters, load_parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
+from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.network import GhostNet
 from ghostnet.runtime import current_device
 from ghostnet.training.batches import Batch, Batches
@@ -64,8 +65,10 @@ class Trainer:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
         self.optimizer = make_optimizer(network, config, batches.steps, scale)
+        fused = config.fuse and not mixed and unavailable_reason() is None
+        trained = fuse(network, training=True) if fused else network
         self.cell = nn.TrainOneStepCell(
-            LossCell(network, network.num_classes, config.label_smoothing), self.optimizer, scale
+            LossCell(trained, network.num_classes, config.label_smoothing), self.optimizer, scale
         )
         self.cell.set_train()
 

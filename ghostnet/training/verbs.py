@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -24,11 +25,18 @@ from ghostnet.terminal import (
     print_table,
     progress_bar,
 )
-from ghostnet.training.config import TrainingConfig, check, held_out, read_config
+from ghostnet.training.config import CONFIG, TrainingConfig, check, held_out, read_config
 
 if TYPE_CHECKING:
     from ghostnet.training.finetune import Tuned
     from ghostnet.training.loop import Progress
+
+
+class Mode(str, Enum):
+    """How much of a network fine-tuning changes."""
+
+    HEAD = "head"
+    FULL = "full"
 
 
 def finetune(
@@ -40,24 +48,33 @@ def finetune(
     val: Annotated[
         str, typer.Option(help="Pictures to measure with: a folder, or a fraction of DIR.")
     ] = "0.2",
+    mode: Annotated[
+        Mode, typer.Option(help="Learn a new classifier only, or all weights as `train` does.")
+    ] = Mode.HEAD,
     views: Annotated[
-        int, typer.Option(min=1, help="Looks at each picture; above 1, random crops and flips.")
+        int,
+        typer.Option(min=1, help="Of each picture, for the head; above 1, random crops and flips."),
     ] = 1,
     device: DeviceOption = runtime.Device.AUTO,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Teach a model your own classes: a new classifier on the features that it has."""
+    """Teach a model your own classes."""
     try:
         measured_with = held_out(val)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--val") from None
-    from ghostnet.training.finetune import finetune_head, read_task
-    from ghostnet.training.report import Origin, write_model
+    from ghostnet.training.finetune import finetune_head, full_config, read_task
+    from ghostnet.training.report import Origin, make_folder, write_model
 
     train, measured = read_task(folder, measured_with)
     opened = open_model(model, cache_dir, device, verbose=verbose)
+    side = opened.preprocess.image_size
+    if mode is Mode.FULL:
+        _train(full_config(folder, val, model, side, len(train.files)), out, as_json, cache_dir)
+        return
+    make_folder(out)
     with progress_bar() as progress:
         total = views * len(train.files) + len(measured.files)
         task = progress.add_task("features", total=total)
@@ -70,7 +87,6 @@ def finetune(
             progress=lambda count: progress.advance(task, count),
         )
     origin = Origin(_command(), model, tuned.train_images, runtime.current_device())
-    side = opened.preprocess.image_size
     card = write_model(opened.network, side, tuned.evaluation, origin, out)
     if as_json:
         print_json({"card": str(card), **tuned.as_dict()})
@@ -115,22 +131,36 @@ def train(
         raise typer.BadParameter("a run goes on with the settings in OUT/config.yaml, no others")
     hush(verbose)
     runtime.configure(device)
+    if resume:
+        chosen = read_config(out / CONFIG, {})
+    else:
+        chosen = read_config(config, given) if config else check(given, "command line")
+    _train(chosen, out, as_json, resume=resume)
+
+
+def _train(
+    config: TrainingConfig,
+    out: Path,
+    as_json: bool,
+    cache_dir: Path | None = None,
+    *,
+    resume: bool = False,
+) -> None:
+    """Train, and print what came of it."""
     from ghostnet.hub.card import read_card
     from ghostnet.training import loop
 
-    if resume:
-        chosen = read_config(out / loop.CONFIG, {})
-    else:
-        chosen = read_config(config, given) if config else check(given, "command line")
     with _training_bar() as show:
-        card = loop.train(chosen, out, command=_command(), resume=resume, progress=show)
+        card = loop.train(
+            config, out, command=_command(), resume=resume, cache_dir=cache_dir, progress=show
+        )
     if card is None:  # another worker has it
         return
     top1 = read_card(card).accuracy
     if as_json:
         print_json({"card": str(card), "top1": top1})
     else:
-        print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("curve", out / "curve.png")])
+        print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("log", out / "log.csv")])
 
 
 @contextmanager
