@@ -38,6 +38,7 @@ void dense_tile(const Dense& layer, std::ptrdiff_t n, Vectors in, Vectors out) {
     for (int m = 0; m < Images; ++m) values[m] = load<Lanes>(in.vector(m) + k);
     for (int r = 0; r < Rows; ++r) {
       const Floats<Lanes> weights = load<Lanes>(layer.row(n + r) + k);
+      __builtin_prefetch(layer.row(n + r + Rows) + k);
       for (int m = 0; m < Images; ++m) sums[r][m] += weights * values[m];
     }
   }

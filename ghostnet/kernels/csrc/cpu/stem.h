@@ -56,7 +56,7 @@ void split_phases(const float* picture, int height, int width, const Grid& grid,
     const int row_parity = plane / 2 % 2;
     const int column_parity = plane % 2;
     float* out = phases + layout.begin(colour, row_parity, column_parity);
-    if (rows.begin == 0) std::fill(out - layout.lead(), out, 0.0F);
+    if (rows.begin == 0 && rows.size() > 0) std::fill(out - layout.lead(), out, 0.0F);
     for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
       const std::ptrdiff_t from = 2 * row + row_parity;
       const std::ptrdiff_t count = from < height ? (width + 1 - column_parity) / 2 : 0;

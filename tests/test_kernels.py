@@ -1,0 +1,316 @@
+"""The fused network against the plain one, and what it does with what it cannot take."""
+
+import copy
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from numpy.typing import NDArray
+
+from ghostnet import KernelError, kernels
+from ghostnet.checkpoint import convert
+from ghostnet.kernels import fuse, fuse_if_possible
+from ghostnet.network import (
+    GHOSTNET_1X,
+    GHOSTNET_600M,
+    Block,
+    GhostNet,
+    ghostnet_1x,
+    ghostnet_600m,
+    ghostnet_nose_1x,
+    widened,
+)
+
+pytestmark = pytest.mark.skipif(
+    not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
+)
+
+TOLERANCE = 1e-4
+"""Largest difference between logits, as a share of the largest logit."""
+
+RANDOM = np.random.default_rng(20)
+
+Floats = NDArray[np.float32]
+
+
+def pictures(batch: int, height: int, width: int) -> Tensor:
+    return Tensor(RANDOM.standard_normal((batch, 3, height, width), np.float32))
+
+
+def trained(network: GhostNet) -> GhostNet:
+    """The network with batch norms as after training: none of them is the identity."""
+    for parameter in network.get_parameters():
+        if parameter.name.endswith(("gamma", "moving_variance")):
+            values = RANDOM.uniform(0.7, 1.3, parameter.shape)
+        elif parameter.name.endswith(("beta", "moving_mean", "bias")):
+            values = RANDOM.normal(0, 0.2, parameter.shape)
+        else:
+            continue
+        parameter.set_data(Tensor(values.astype(np.float32)))
+    return network.set_train(False)
+
+
+@cache
+def small() -> GhostNet:
+    """A network with every kind of block, quick to run."""
+    blocks = (
+        Block(3, 8, 8, 0, 1),
+        Block(5, 40, 12, 4, 2),
+        Block(5, 36, 20, 12, 1),
+        Block(3, 100, 20, 8, 1),
+        Block(3, 60, 44, 0, 2),
+        Block(3, 92, 44, 0, 1),
+    )
+    table = GHOSTNET_1X.__class__(8, blocks, 100, 76, nn.ReLU, 64)
+    return trained(GhostNet(table, num_classes=11))
+
+
+def agree(fused: Tensor, plain: Tensor) -> bool:
+    expected: Floats = plain.asnumpy()
+    return bool(
+        np.abs(fused.asnumpy() - expected).max() <= TOLERANCE * np.abs(expected).max()
+        and (fused.asnumpy().argmax(1) == expected.argmax(1)).all()
+    )
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """Each test leaves the threads, the instruction set and MindSpore's mode as they were."""
+    threads, instruction_set = kernels.threads(), kernels.instruction_set()
+    mode = ms.get_context("mode")
+    yield
+    kernels.set_threads(threads)
+    kernels.set_instruction_set(instruction_set)
+    ms.set_context(mode=mode)
+
+
+NETWORKS = {
+    "1x": lambda: ghostnet_1x(37),
+    "1x of width 0.5": lambda: ghostnet_1x(5, width=0.5),
+    "1x of width 1.3": lambda: ghostnet_1x(1000, width=1.3),
+    "nose_1x": lambda: ghostnet_nose_1x(37),
+    "600m": lambda: ghostnet_600m(37),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_variant_agrees_with_the_plain_network(name: str) -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    network = trained(NETWORKS[name]())
+    fused = fuse(network)
+    for shape in ((1, 96, 96), (3, 193, 227)):
+        x = pictures(*shape)
+        plain = network(x)
+        for instruction_set in kernels.instruction_sets():
+            kernels.set_instruction_set(instruction_set)
+            assert agree(fused(x), plain), (shape, instruction_set)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (32, 32), (33, 130), (71, 45), (97, 224)])
+def test_batches_threads_and_instruction_sets_agree(shape: tuple[int, int]) -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    x = pictures(9, *shape)
+    plain = small()(x)
+    fused = fuse(small())
+    for batch in (1, 2, 5, 9):
+        for threads in (1, 2, 3):
+            kernels.set_threads(threads)
+            for instruction_set in kernels.instruction_sets():
+                kernels.set_instruction_set(instruction_set)
+                assert agree(fused(x[:batch]), plain[:batch]), (batch, threads, instruction_set)
+
+
+def test_graph_mode_and_model_predict() -> None:
+    ms.set_context(mode=ms.GRAPH_MODE)
+    x = pictures(2, 64, 64)
+    fused = fuse(small())
+    plain = small()(x)
+    assert agree(fused(x), plain)
+    assert agree(ms.Model(fused).predict(x), plain)
+
+
+@pytest.mark.slow
+def test_same_top_1_as_the_plain_graph_on_every_picture(shared: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from ghostnet.checkpoint import load_parameters
+    from ghostnet.transforms import Preprocess, decode
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    weights = load_file(shared / "data/weights/ghostnet_100_flowers.safetensors")
+    network = ghostnet_1x(5)
+    load_parameters(network, convert(weights).parameters)
+    network.set_train(False)
+    fused = fuse(network)
+    preprocess = Preprocess(64)
+    files = sorted((shared / "data/flowers/val").glob("*/*.jpg"))
+    arrays = np.stack([preprocess(decode(file)) for file in files])
+    for start in range(0, len(arrays), 37):
+        x = Tensor(arrays[start : start + 37])
+        assert agree(fused(x), network(x)), files[start]
+
+
+def test_features_are_those_that_the_classifier_sees() -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    x = pictures(3, 64, 64)
+    assert agree(fuse(small(), features=True)(x), small().features(x))
+
+
+def test_a_new_classifier_is_fused_too() -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    network = trained(ghostnet_1x(10, width=0.5))
+    network.reset_classifier(3)
+    x = pictures(1, 64, 64)
+    assert agree(fuse(network)(x), network(x))
+
+
+def test_a_copy_answers_the_same_and_outlives_the_original() -> None:
+    x = pictures(1, 64, 64)
+    fused = fuse(small())
+    before = fused(x).asnumpy()
+    copied = copy.deepcopy(fused)
+    del fused
+    assert (copied(x).asnumpy() == before).all()
+
+
+def test_later_changes_of_the_network_do_not_reach_the_fused_cell() -> None:
+    network = trained(ghostnet_1x(4, width=0.5))
+    x = pictures(1, 64, 64)
+    fused = fuse(network)
+    before = fused(x).asnumpy()
+    network.classifier.bias.set_data(Tensor(np.ones(4, np.float32)))
+    assert (fused(x).asnumpy() == before).all()
+
+
+def test_inside_another_cell() -> None:
+    class Doubled(nn.Cell):
+        def __init__(self, network: nn.Cell) -> None:
+            super().__init__()
+            self.network = network
+
+        def construct(self, x: Tensor) -> Tensor:
+            return self.network(x) * 2
+
+    x = pictures(1, 64, 64)
+    fused = fuse(small())
+    answer = fused(x).asnumpy()
+    for mode in (ms.GRAPH_MODE, ms.PYNATIVE_MODE):
+        ms.set_context(mode=mode)
+        doubled = Doubled(fused).set_train(False)
+        assert (doubled(x).asnumpy() == 2 * answer).all()
+        doubled.set_train(True)
+        with pytest.raises(KernelError, match="cannot be trained"):
+            doubled(x)
+        fused.set_train(False)
+
+
+def test_several_threads_at_once_get_their_own_answers() -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    kernels.set_threads(2)
+    fused = fuse(small())
+    inputs = [pictures(1 + i % 3, 64, 64) for i in range(4)]
+    expected = [fused(x).asnumpy() for x in inputs]
+    wrong: list[int] = []
+
+    def call(index: int) -> None:
+        for _ in range(20):
+            if not (fused(inputs[index]).asnumpy() == expected[index]).all():
+                wrong.append(index)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(len(inputs))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", ["relu", "hard swish"])
+def test_non_finite_pixels_give_what_the_plain_network_gives(value: float, activation: str) -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    blocks = (Block(3, 16, 8, 4, 1), Block(3, 24, 12, 0, 2))
+    cell = nn.ReLU if activation == "relu" else GHOSTNET_600M.activation
+    network = trained(GhostNet(GHOSTNET_1X.__class__(8, blocks, 20, 16, cell, 32), 4))
+    array = RANDOM.standard_normal((2, 3, 32, 32)).astype(np.float32)
+    array[0, 1, 7, 9] = value
+    plain = network(Tensor(array)).asnumpy()
+    fused = fuse(network)(Tensor(array)).asnumpy()
+    assert (np.isfinite(fused) == np.isfinite(plain)).all()
+    np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((1, 3, 32, 32), np.float16),
+        np.zeros((1, 3, 32, 32), np.int32),
+        np.zeros((3, 32, 32), np.float32),
+        np.zeros((1, 4, 32, 32), np.float32),
+        np.zeros((1, 32, 32, 3), np.float32),
+    ],
+    ids=["float16", "int32", "no batch", "four channels", "channels last"],
+)
+def test_wrong_pictures_are_refused(array: Floats) -> None:
+    for mode in (ms.GRAPH_MODE, ms.PYNATIVE_MODE):
+        ms.set_context(mode=mode)
+        with pytest.raises(KernelError, match="pictures are"):
+            fuse(small())(Tensor(array))
+
+
+def test_training_is_refused() -> None:
+    fused = fuse(small())
+    x = pictures(1, 64, 64)
+    fused.set_train(True)
+    with pytest.raises(KernelError, match="cannot be trained"):
+        fused(x)
+    fused.set_train(False)
+    assert agree(fused(x), small()(x))
+    network = trained(ghostnet_1x(4, width=0.5)).set_train(True)
+    with pytest.raises(KernelError, match="cannot be trained"):
+        fuse(network)
+
+
+def test_a_network_with_unknown_layers_is_refused() -> None:
+    seven = (Block(7, 16, 8, 0, 2),)
+    with pytest.raises(KernelError, match="3 or 5"):
+        fuse(GhostNet(GHOSTNET_1X.__class__(8, seven, 20, 16, nn.ReLU, 32)))
+    with pytest.raises(KernelError, match="Tanh"):
+        fuse(GhostNet(GHOSTNET_1X.__class__(8, seven, 20, 16, nn.Tanh, 32)))
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(KernelError, match="at least one thread"):
+        kernels.set_threads(0)
+    with pytest.raises(KernelError, match="abacus"):
+        kernels.set_instruction_set("abacus")
+    kernels.set_threads(3)
+    assert kernels.threads() == 3
+    assert kernels.instruction_sets()[-1] == "portable"
+
+
+def test_without_the_library_the_plain_network_runs_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ghostnet.kernels import library
+
+    monkeypatch.setattr(library, "PATH", tmp_path / "libghostnet_cpu.so")
+    library.load.cache_clear()
+    assert not kernels.available()
+    with pytest.warns(UserWarning, match="not compiled"):
+        assert fuse_if_possible(small()) is small()
+    with pytest.raises(KernelError, match="GHOSTNET_NO_KERNELS"):
+        fuse(small())
+    monkeypatch.undo()
+    library.load.cache_clear()
+
+
+def test_widths_give_even_halves() -> None:
+    for width in (0.35, 0.5, 0.75, 1.0, 1.3, 2.0):
+        table = widened(GHOSTNET_1X, width)
+        assert all(b.expansion_channels % 2 == 0 and b.out_channels % 2 == 0 for b in table.blocks)

@@ -1,0 +1,55 @@
+"""The kernels' own C++ test, under sanitizers: what it prints says which shape is wrong."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cmake") is None or shutil.which("c++") is None,
+    reason="needs CMake and a C++ compiler",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sanitizers", "batch"), [("address,undefined", 9), ("thread", 4)])
+def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Path) -> None:
+    options = [
+        "-DGHOSTNET_TESTS=ON",
+        "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+        f"-DGHOSTNET_SANITIZE={sanitizers}",
+    ]
+    run("cmake", "-S", ROOT, "-B", tmp_path, *options)
+    run("cmake", "--build", tmp_path, "--target", "kernels_test", "--parallel", "2")
+    run(tmp_path / "tests/cpp/kernels_test", batch)
+
+
+def test_no_compiler_is_one_clear_line(tmp_path: Path) -> None:
+    cmake, true = shutil.which("cmake"), shutil.which("true")
+    result = subprocess.run(
+        [
+            str(cmake),
+            "-S",
+            str(ROOT),
+            "-B",
+            str(tmp_path),
+            f"-DCMAKE_MAKE_PROGRAM={true}",
+            "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",
+        ],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "No C++ compiler: install g++ 12" in result.stderr
+
+
+def run(*command: object) -> None:
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
