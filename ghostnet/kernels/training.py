@@ -37,7 +37,7 @@ class FusedStem(nn.Cell):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__(auto_prefix=False)
         self.convolution = convolution
-        self.unfold = training_operators.unfold()
+        self.unfold = training_operators.unfold().recompute()
         self.pointwise = training_operators.pointwise()
 
     def construct(self, x: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class FusedNorm(nn.Cell):
         super().__init__(auto_prefix=False)
         self.norm = norm
         self.settings = norm_settings(norm, activation)
-        self.operator = training_operators.batch_norm()
+        self.operator = training_operators.batch_norm().recompute()
 
     def construct(self, z: Tensor) -> Tensor:
         norm = self.norm

@@ -1,0 +1,219 @@
+"""Training steps of ghostnet_1x on a CPU: this package, PyTorch and MindSpore's own operators.
+
+``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn, and writes
+results/cpu_training.json, docs/cpu_training.md and its plot. It needs the extra ``torch``.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH, SIZE, CLASSES = 16, 224, 37
+ROUNDS = 3
+RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 4e-5
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+RESULTS = Path(__file__).with_name("results") / "cpu_training.json"
+TORCH_FILE = "ghostnet.pt"
+
+PAGE = """# Training on a CPU, measured
+
+Whole steps of `ghostnet_1x`, {classes} classes: forward, loss, backward and momentum, {batch}
+pictures of {size} × {size} at a time, on {threads} threads of an x86-64 processor
+({instruction_set}). `python benchmarks/cpu_training.py` runs each engine in a process of its own,
+in turn, {rounds} times, and takes medians.
+
+{table}
+
+![Pictures a second](cpu_training.png)
+
+- PyTorch is eager, in its channels-last layout. MindSpore is the plain network in graph mode.
+- *Memory of training* is how far the process grows from the built network to its peak: activations,
+  gradients, the optimizer's state and, for MindSpore, the compiled graph. *Of that, compiling* is
+  what the process has gained when the graph is compiled, before the first step.
+- *Peak of the process* also counts the engine's own libraries.
+"""
+
+Step = Callable[[], float]
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    """A batch of noise and its labels."""
+    random = np.random.default_rng(0)
+    noise = random.standard_normal((BATCH, 3, SIZE, SIZE)).astype(np.float32)
+    return noise, random.integers(0, CLASSES, BATCH)
+
+
+def mebibytes(field: str) -> float:
+    """VmRSS, what this process has now, or VmHWM, the most that it had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def mindspore_step(_: Path, fused: bool = False) -> tuple[Callable[[], None], Step]:
+    """How to compile a step in MindSpore, and the step."""
+    import mindspore
+    from mindspore import Tensor, nn
+
+    from ghostnet import fuse, ghostnet_1x
+
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    network = ghostnet_1x(CLASSES).set_train()
+    cell = fuse(network, training=True) if fused else network
+    parameters = network.trainable_params()
+    optimizer = nn.Momentum(parameters, RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    with_loss = nn.WithLossCell(cell, nn.CrossEntropyLoss())
+    step = nn.TrainOneStepCell(with_loss, optimizer).set_train()
+    x, labels = pictures()
+    inputs = Tensor(x), Tensor(labels.astype(np.int32))
+    return lambda: step.compile(*inputs), lambda: float(step(*inputs).asnumpy())
+
+
+def fused_step(folder: Path) -> tuple[Callable[[], None], Step]:
+    """A step of the network fused for training."""
+    return mindspore_step(folder, fused=True)
+
+
+def torch_step(folder: Path) -> tuple[Callable[[], None], Step]:
+    """A step in eager PyTorch, channels-last; there is nothing to compile."""
+    import torch
+
+    network = torch.load(folder / TORCH_FILE, weights_only=False).train()
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        network.parameters(), RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+    )
+    x, labels = map(torch.from_numpy, pictures())
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return lambda: None, step
+
+
+ENGINES: dict[str, tuple[Callable[[Path], tuple[Callable[[], None], Step]], str, int]] = {
+    "fused": (fused_step, "this package", 12),
+    "torch": (torch_step, "PyTorch", 12),
+    "mindspore": (mindspore_step, "MindSpore", 2),
+}
+"""What makes the step, the name, and the steps to time."""
+
+
+def measure(engine: str, folder: Path) -> dict[str, float]:
+    """In this process: the median step after two to warm up, and the memory."""
+    make, _, steps = ENGINES[engine]
+    compile_, step = make(folder)
+    built = mebibytes("VmRSS")
+    compile_()
+    compiled = mebibytes("VmRSS")
+    for _ in range(min(2, steps - 1)):
+        step()
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    peak = mebibytes("VmHWM")
+    return {
+        "pictures_a_second": BATCH / statistics.median(seconds),
+        "training_mib": peak - built,
+        "compiling_mib": compiled - built,
+        "peak_mib": peak,
+    }
+
+
+def race() -> dict[str, dict[str, float]]:
+    """The medians of every engine over rounds in which they take turns."""
+    from ghostnet.network import GHOSTNET_1X
+
+    found: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
+    with tempfile.TemporaryDirectory() as folder:
+        import torch
+
+        from ghostnet.torch_network import GhostNet
+
+        torch.save(GhostNet(GHOSTNET_1X, CLASSES), Path(folder) / TORCH_FILE)
+        for _ in range(ROUNDS):
+            for engine in ENGINES:
+                command = [sys.executable, __file__, "--engine", engine, "--folder", folder]
+                answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                found[engine].append(json.loads(answer.splitlines()[-1]))
+    return {
+        engine: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+        for engine, turns in found.items()
+    }
+
+
+def render(measured: dict[str, dict[str, float]]) -> str:
+    """The table of the page."""
+    torch = measured["torch"]["pictures_a_second"]
+    rows = [
+        "| Engine | Pictures a second | of PyTorch's | Memory of training (MiB) "
+        "| Of that, compiling | Peak of the process (MiB) |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for engine, one in measured.items():
+        rows.append(
+            f"| {ENGINES[engine][1]} | {one['pictures_a_second']:.1f} "
+            f"| {one['pictures_a_second'] / torch:.2f} × | {one['training_mib']:.0f} "
+            f"| {one['compiling_mib']:.0f} | {one['peak_mib']:.0f} |"
+        )
+    return "\n".join(rows)
+
+
+def plot(measured: dict[str, dict[str, float]], path: Path) -> None:
+    """Pictures a second of each engine, as bars."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.subplots()
+    names = [ENGINES[engine][1] for engine in measured]
+    bars = axes.barh(names, [one["pictures_a_second"] for one in measured.values()])
+    axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"pictures a second, training ghostnet_1x, batch {BATCH}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.engine:
+        print(json.dumps(measure(arguments.engine, arguments.folder)))
+        return
+    from ghostnet import kernels
+
+    measured = race()
+    setting: dict[str, Any] = {
+        "batch": BATCH,
+        "size": SIZE,
+        "classes": CLASSES,
+        "rounds": ROUNDS,
+        "threads": kernels.threads(),
+        "instruction_set": kernels.instruction_set(),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**setting, "engines": measured}, indent=2) + "\n")
+    (DOCS / "cpu_training.md").write_text(PAGE.format(table=render(measured), **setting))
+    plot(measured, DOCS / "cpu_training.png")
+
+
+if __name__ == "__main__":
+    main()

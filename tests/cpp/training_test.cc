@@ -1,0 +1,401 @@
+// The operators of training against the reference, over shapes, instruction sets and threads.
+// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own
+// allocation, and floats beside it must stay as they are. Exits with 1 and one line a failure.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "engine.h"
+#include "training/operators.h"
+#include "training_reference.h"
+
+namespace {
+
+using ghostnet::cpu::training::Operator;
+using ghostnet::cpu::training::Operators;
+using reference::training::Batch;
+using reference::training::Norm;
+using reference::training::Values;
+
+constexpr double kTolerance = 2e-4;  // of the largest value
+constexpr float kCanary = -12345.5F;
+constexpr int kCanaries = 64;
+constexpr float kMomentum = 0.1F;
+
+int failures = 0;
+std::mt19937 generator(1);
+
+void check(bool holds, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  std::printf("FAILED: %s\n", what.c_str());
+}
+
+Values random_values(std::size_t count, double centre = 0) {
+  std::normal_distribution<float> normal(static_cast<float>(centre), 1);
+  Values values(count);
+  for (double& value : values) value = normal(generator);
+  return values;
+}
+
+Batch random_batch(int n, int c, int h, int w) {
+  Batch batch(n, c, h, w);
+  batch.data = random_values(batch.data.size(), 0.5);
+  return batch;
+}
+
+// The tensors of one call: inputs with their values, outputs with what is expected in them.
+class Call {
+ public:
+  explicit Call(std::string name) : name_(std::move(name)) {}
+
+  Call& in(std::vector<int64_t> shape, const Values& values) {
+    return add(std::move(shape), values, true);
+  }
+  Call& in(const Batch& batch) { return in(shape_of(batch), batch.data); }
+  Call& out(std::vector<int64_t> shape, const Values& expected) {
+    return add(std::move(shape), expected, false);
+  }
+  Call& out(const Batch& batch) { return out(shape_of(batch), batch.data); }
+  Call& in(const Values& values) { return in({int64_t(values.size())}, values); }
+  Call& out(const Values& values) { return out({int64_t(values.size())}, values); }
+
+  // With every instruction set and number of threads.
+  void run(Operator Operators::*which) {
+    for (const auto& set : ghostnet::cpu::instruction_sets()) {
+      ghostnet::cpu::set_instruction_set(set.name);
+      for (const int threads : {1, 2, 3}) {
+        clear_outputs();
+        const Operators operators = ghostnet::cpu::training::current_operators();
+        (operators.*which)({int(data_.size()), data_.data(), dimensions_.data(), shapes_.data()},
+                           threads);
+        compare(name_ + " " + set.name + " threads " + std::to_string(threads));
+      }
+    }
+  }
+
+ private:
+  struct Tensor {
+    std::vector<int64_t> shape;
+    Values values;
+    bool input;
+    std::unique_ptr<float[]> memory;
+  };
+
+  static std::vector<int64_t> shape_of(const Batch& b) {
+    return {b.images, b.channels, b.height, b.width};
+  }
+
+  Call& add(std::vector<int64_t> shape, const Values& values, bool input) {
+    const std::size_t size = values.size() + 2 * kCanaries;
+    tensors_.push_back(std::make_unique<Tensor>(
+        Tensor{std::move(shape), values, input, std::unique_ptr<float[]>(new float[size])}));
+    Tensor& tensor = *tensors_.back();
+    std::fill_n(tensor.memory.get(), size, kCanary);
+    std::copy(values.begin(), values.end(), tensor.memory.get() + kCanaries);
+    data_.push_back(tensor.memory.get() + kCanaries);
+    dimensions_.push_back(static_cast<int>(tensor.shape.size()));
+    shapes_.push_back(tensor.shape.data());
+    return *this;
+  }
+
+  void clear_outputs() {
+    for (const auto& tensor : tensors_) {
+      if (!tensor->input) {
+        std::fill_n(tensor->memory.get() + kCanaries, tensor->values.size(), NAN);
+      }
+    }
+  }
+
+  void compare(const std::string& what) const {
+    for (std::size_t index = 0; index < tensors_.size(); ++index) {
+      const Tensor& tensor = *tensors_[index];
+      const float* found = tensor.memory.get() + kCanaries;
+      double largest = 1e-2;
+      double difference = 0;
+      for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+        largest = std::max(largest, std::abs(tensor.values[i]));
+        const double off = std::abs(tensor.values[i] - found[i]);
+        difference = std::isnan(off) ? INFINITY : std::max(difference, off);
+      }
+      const std::string where = what + ", tensor " + std::to_string(index);
+      check(difference <= (tensor.input ? 1e-6 : kTolerance) * largest,
+            where + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
+      const auto canary = [](float value) { return value == kCanary; };
+      check(std::all_of(found - kCanaries, found, canary) &&
+                std::all_of(found + tensor.values.size(),
+                            found + tensor.values.size() + kCanaries, canary),
+            where + ": wrote outside");
+    }
+  }
+
+  const std::string name_;
+  std::vector<std::unique_ptr<Tensor>> tensors_;
+  std::vector<void*> data_;
+  std::vector<int> dimensions_;
+  std::vector<int64_t*> shapes_;
+};
+
+// A norm and what its forward pass gives beside y.
+struct Measured {
+  Norm norm;
+  Values moving_mean, moving_variance, statistics, next_mean, next_variance;
+
+  Measured(const Batch& z, bool relu)
+      : norm{random_values(z.channels, 1), random_values(z.channels), relu},
+        moving_mean(random_values(z.channels)),
+        moving_variance(random_values(z.channels, 3)),
+        statistics(2 * z.channels) {
+    const double count = double(z.images) * z.height * z.width;
+    for (int c = 0; c < z.channels; ++c) {
+      const Norm::Channel found = norm.measure(z, c);
+      statistics[c] = found.mean;
+      statistics[z.channels + c] = found.inverse_deviation;
+      const double unbiased = found.variance * count / std::max(1.0, count - 1);
+      next_mean.push_back((1 - kMomentum) * moving_mean[c] + kMomentum * found.mean);
+      next_variance.push_back((1 - kMomentum) * moving_variance[c] + kMomentum * unbiased);
+    }
+  }
+
+  void inputs(Call& call) const {
+    call.in(norm.gamma).in(norm.beta).in(moving_mean).in(moving_variance);
+  }
+  void saved(Call& call) const {
+    call.in(norm.gamma).in(norm.beta).in({2, int64_t(norm.gamma.size())}, statistics);
+  }
+  void outputs(Call& call) const {
+    call.out({2, int64_t(norm.gamma.size())}, statistics).out(next_mean).out(next_variance);
+  }
+  Values settings() const { return {norm.relu ? 1.0 : 0.0, norm.epsilon, kMomentum}; }
+};
+
+Values zeros(std::size_t count) { return Values(count); }
+
+void check_batch_norm(const Batch& z, bool relu, const std::string& size) {
+  const Measured measured(z, relu);
+  Call forward("batch norm " + size);
+  forward.in(z);
+  measured.inputs(forward);
+  forward.in(measured.settings()).out(measured.norm(z));
+  measured.outputs(forward);
+  forward.run(&Operators::batch_norm);
+
+  const Batch dy = random_batch(z.images, z.channels, z.height, z.width);
+  Batch dz = z;
+  Values dgamma = zeros(z.channels), dbeta = zeros(z.channels);
+  measured.norm.gradient(dy, z, dz, dgamma, dbeta);
+  Call backward("batch norm gradient " + size);
+  backward.in(dy).in(z);
+  measured.saved(backward);
+  backward.in(measured.settings()).out(dz).out(dgamma).out(dbeta);
+  backward.run(&Operators::batch_norm_gradient);
+}
+
+void check_depthwise(const Batch& x, int kernel, int stride, bool relu, const std::string& size) {
+  const std::string name =
+      std::to_string(kernel) + " stride " + std::to_string(stride) + " " + size;
+  const Values filter = random_values(std::size_t(x.channels) * kernel * kernel);
+  const std::vector<int64_t> shape = {x.channels, 1, kernel, kernel};
+  const Batch z = reference::training::depthwise(x, filter, kernel, stride);
+  const Measured measured(z, relu);
+  Call forward("depthwise " + name);
+  forward.in(x).in(shape, filter);
+  measured.inputs(forward);
+  forward.in(measured.settings()).out(measured.norm(z));
+  measured.outputs(forward);
+  forward.run(&Operators::depthwise);
+
+  const Batch dy = random_batch(z.images, z.channels, z.height, z.width);
+  Batch dz = z, dx(x.images, x.channels, x.height, x.width);
+  Values dgamma = zeros(x.channels), dbeta = zeros(x.channels), dfilter = zeros(filter.size());
+  measured.norm.gradient(dy, z, dz, dgamma, dbeta);
+  reference::training::depthwise_gradient(dz, x, filter, kernel, stride, dx, dfilter);
+  Call backward("depthwise gradient " + name);
+  backward.in(dy).in(x).in(shape, filter);
+  measured.saved(backward);
+  backward.in(measured.settings()).out(dx).out(shape, dfilter).out(dgamma).out(dbeta);
+  backward.run(&Operators::depthwise_gradient);
+}
+
+Batch joined(const Batch& a, const Batch& b) {
+  Batch both(a.images, a.channels + b.channels, a.height, a.width);
+  each(both, [&](int n, int c, int y, int x) {
+    both.at(n, c, y, x) = c < a.channels ? a.at(n, c, y, x) : b.at(n, c - a.channels, y, x);
+  });
+  return both;
+}
+
+void check_ghost(const Batch& z, bool relu, bool has_residual, const std::string& size) {
+  const Measured primary(z, relu);
+  const Batch own = primary.norm(z);
+  const Values filter = random_values(std::size_t(z.channels) * 9);
+  const std::vector<int64_t> shape = {z.channels, 1, 3, 3};
+  const Batch cheap_z = reference::training::depthwise(own, filter, 3, 1);
+  const Measured cheap(cheap_z, relu);
+  Batch y = joined(own, cheap.norm(cheap_z));
+  const Batch residual = random_batch(y.images, y.channels, y.height, y.width);
+  Call forward("ghost " + size);
+  forward.in(z);
+  primary.inputs(forward);
+  forward.in(shape, filter);
+  cheap.inputs(forward);
+  forward.in(primary.settings());
+  if (has_residual) {
+    forward.in(residual);
+    for (std::size_t i = 0; i < y.data.size(); ++i) y.data[i] += residual.data[i];
+  }
+  forward.out(y);
+  primary.outputs(forward);
+  cheap.outputs(forward);
+  forward.run(&Operators::ghost);
+
+  const Batch down = random_batch(z.images, z.channels, z.height, z.width);
+  const Batch dcheap = random_batch(z.images, z.channels, z.height, z.width);
+  Batch dcheap_z = z, dz = z, down_total = down;
+  const int c = z.channels;
+  Values dfilter = zeros(filter.size()), dgamma = zeros(c), dbeta = zeros(c),
+         dcheap_gamma = zeros(c), dcheap_beta = zeros(c);
+  cheap.norm.gradient(dcheap, cheap_z, dcheap_z, dcheap_gamma, dcheap_beta);
+  reference::training::depthwise_gradient(dcheap_z, own, filter, 3, 1, down_total, dfilter);
+  primary.norm.gradient(down_total, z, dz, dgamma, dbeta);
+  Call backward("ghost gradient " + size);
+  backward.in(joined(down, dcheap)).in(z);
+  primary.saved(backward);
+  backward.in(shape, filter);
+  cheap.saved(backward);
+  backward.in(primary.settings()).out(dz).out(dgamma).out(dbeta).out(shape, dfilter);
+  backward.out(dcheap_gamma).out(dcheap_beta);
+  backward.run(&Operators::ghost_gradient);
+}
+
+void check_pointwise(const Batch& x, int outputs, const std::string& size) {
+  const Values weights = random_values(std::size_t(outputs) * x.channels);
+  const std::vector<int64_t> shape = {outputs, x.channels, 1, 1};
+  const std::string name = std::to_string(outputs) + " from " + size;
+  Batch z(x.images, outputs, x.height, x.width);
+  const Batch dz = random_batch(x.images, outputs, x.height, x.width);
+  Batch dx(x.images, x.channels, x.height, x.width);
+  Values dweights = zeros(weights.size());
+  each(z, [&](int n, int c, int y, int column) {
+    for (int k = 0; k < x.channels; ++k) {
+      const std::size_t weight = std::size_t(c) * x.channels + k;
+      z.at(n, c, y, column) += weights[weight] * x.at(n, k, y, column);
+      dx.at(n, k, y, column) += weights[weight] * dz.at(n, c, y, column);
+      dweights[weight] += dz.at(n, c, y, column) * x.at(n, k, y, column);
+    }
+  });
+  Call("pointwise " + name).in(x).in(shape, weights).out(z).run(&Operators::pointwise);
+  Call("pointwise input gradient " + name).in(dz).in(shape, weights).out(dx).run(
+      &Operators::pointwise_input_gradient);
+  Call("pointwise weight gradient " + name).in(dz).in(x).out(shape, dweights).run(
+      &Operators::pointwise_weight_gradient);
+}
+
+void check_unfold(const Batch& x, const std::string& size) {
+  Batch copies(x.images, 9 * x.channels, (x.height + 1) / 2, (x.width + 1) / 2);
+  const Batch dcopies = random_batch(x.images, copies.channels, copies.height, copies.width);
+  Batch dx(x.images, x.channels, x.height, x.width);
+  each(copies, [&](int n, int c, int y, int column) {
+    const int from_y = 2 * y + c % 9 / 3 - 1;
+    const int from_x = 2 * column + c % 3 - 1;
+    if (!x.holds(from_y, from_x)) return;
+    copies.at(n, c, y, column) = x.at(n, c / 9, from_y, from_x);
+    dx.at(n, c / 9, from_y, from_x) += dcopies.at(n, c, y, column);
+  });
+  Call("unfold " + size).in(x).out(copies).run(&Operators::unfold);
+  Call("unfold gradient " + size).in(dcopies).in(x).out(dx).run(&Operators::unfold_gradient);
+}
+
+struct Dense {
+  int rows, columns;
+  Values weights, bias, dweights, dbias;
+
+  Dense(int rows_, int columns_)
+      : rows(rows_), columns(columns_), weights(random_values(std::size_t(rows) * columns)),
+        bias(random_values(rows)), dweights(weights.size()), dbias(rows) {}
+
+  Values operator()(const Values& in) const {
+    Values out = bias;
+    for (std::size_t i = 0; i < weights.size(); ++i) out[i / columns] += weights[i] * in[i % columns];
+    return out;
+  }
+
+  Values back(const Values& gradient, const Values& in) {
+    Values din(columns);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      din[i % columns] += weights[i] * gradient[i / columns];
+      dweights[i] += gradient[i / columns] * in[i % columns];
+    }
+    for (int row = 0; row < rows; ++row) dbias[row] += gradient[row];
+    return din;
+  }
+};
+
+void check_squeeze_excite(const Batch& x, int reduced, const std::string& size) {
+  const int channels = x.channels, plane = x.height * x.width;
+  Dense reduce(reduced, channels), expand(channels, reduced);
+  const Batch dy = random_batch(x.images, channels, x.height, x.width);
+  Batch y = x, dx = x;
+  Values all_means, all_squeezed, all_excitations;
+  for (int n = 0; n < x.images; ++n) {
+    Values means(channels), dgate(channels);
+    for (int i = 0; i < channels * plane; ++i) {
+      const std::size_t at = std::size_t(n) * channels * plane + i;
+      means[i / plane] += x.data[at] / plane;
+      dgate[i / plane] += dy.data[at] * x.data[at];
+    }
+    Values squeezed = reduce(means);
+    for (double& value : squeezed) value = std::max(0.0, value);
+    const Values excitations = expand(squeezed);
+    for (int c = 0; c < channels; ++c) dgate[c] *= std::abs(excitations[c]) < 3 ? 1.0 / 6 : 0;
+    Values dsqueezed = expand.back(dgate, squeezed);
+    for (int r = 0; r < reduced; ++r) dsqueezed[r] = squeezed[r] > 0 ? dsqueezed[r] : 0;
+    const Values dmeans = reduce.back(dsqueezed, means);
+    for (int i = 0; i < channels * plane; ++i) {
+      const std::size_t at = std::size_t(n) * channels * plane + i;
+      const double gate = std::min(std::max(excitations[i / plane] + 3, 0.0), 6.0) / 6;
+      y.data[at] = gate * x.data[at];
+      dx.data[at] = gate * dy.data[at] + dmeans[i / plane] / plane;
+    }
+    all_means.insert(all_means.end(), means.begin(), means.end());
+    all_squeezed.insert(all_squeezed.end(), squeezed.begin(), squeezed.end());
+    all_excitations.insert(all_excitations.end(), excitations.begin(), excitations.end());
+  }
+  const std::vector<int64_t> wide = {x.images, channels}, narrow = {x.images, reduced};
+  const std::vector<int64_t> down = {reduced, channels, 1, 1}, up = {channels, reduced, 1, 1};
+  Call("squeeze-excite " + size)
+      .in(x).in(down, reduce.weights).in(reduce.bias).in(up, expand.weights).in(expand.bias)
+      .out(y).out(wide, all_means).out(narrow, all_squeezed).out(wide, all_excitations)
+      .run(&Operators::squeeze_excite);
+  Call("squeeze-excite gradient " + size)
+      .in(dy).in(x).in(down, reduce.weights).in(up, expand.weights)
+      .in(wide, all_means).in(narrow, all_squeezed).in(wide, all_excitations)
+      .out(dx).out(down, reduce.dweights).out(reduce.dbias).out(up, expand.dweights)
+      .out(expand.dbias)
+      .run(&Operators::squeeze_excite_gradient);
+}
+
+}  // namespace
+
+int main() {
+  const int shapes[][4] = {{1, 3, 1, 2}, {2, 5, 4, 4},   {3, 13, 7, 7},  {2, 6, 14, 14},
+                           {5, 9, 3, 1}, {1, 4, 28, 30}, {2, 7, 17, 33}, {2, 26, 5, 13}};
+  for (const auto& [n, c, h, w] : shapes) {
+    const Batch x = random_batch(n, c, h, w);
+    const std::string size = std::to_string(n) + "x" + std::to_string(c) + "x" + std::to_string(h) +
+                             "x" + std::to_string(w);
+    const bool relu = w % 2 == 0;
+    check_batch_norm(x, relu, size);
+    for (const int kernel : {3, 5}) {
+      for (const int stride : {1, 2}) check_depthwise(x, kernel, stride, relu, size);
+    }
+    check_ghost(x, relu, w % 3 == 0, size);
+    for (const int outputs : {1, 12, 31}) check_pointwise(x, outputs, size);
+    check_unfold(x, size);
+    check_squeeze_excite(x, 4, size);
+  }
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
