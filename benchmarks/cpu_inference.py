@@ -1,0 +1,216 @@
+"""Measure GhostNet on this machine's CPU in every engine that is installed.
+
+Writes ``cpu_inference.json``, ``.md`` and ``.png`` beside this file in ``results``. Each engine has
+its own process; they take turns (see `ghostnet.benchmark`). Run from a checkout with nothing else
+at work on the machine: ``python benchmarks/cpu_inference.py``.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ghostnet.benchmark import Measurement, benchmark
+
+RESULTS = Path(__file__).parent / "results"
+FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+OURS = "mindspore-fused"
+PACKAGES = ("mindspore", "mindcv", "torch", "onnxruntime", "openvino")
+ALL = (OURS, "mindspore", "mindcv", "torch", "torch-compile", "onnxruntime", "openvino")
+FOR_600M = (OURS, "mindspore", "torch", "torch-compile", "onnxruntime", "openvino")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: a network, pictures in a call, threads, and who takes part.
+
+    MindCV and PyTorch eager take seconds for a batch of 32 and are measured at batch 1 only.
+    """
+
+    network: str
+    batch: int
+    threads: int
+    engines: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """For tables and plots."""
+        return f"{self.network}, batch {self.batch}, {self.threads} thread" + "s" * (
+            self.threads > 1
+        )
+
+
+CASES = (
+    Case("ghostnet_1x", 1, 2, ALL),
+    Case("ghostnet_1x", 1, 1, ALL),
+    Case("ghostnet_1x", 32, 2, (OURS, "mindspore", "torch-compile", "onnxruntime", "openvino")),
+    Case("ghostnet_600m", 1, 2, FOR_600M),
+    Case("ghostnet_600m", 32, 2, (OURS, "onnxruntime", "openvino")),
+)
+MULTIPLY_ADDS = {"ghostnet_1x": 139.9e6, "ghostnet_600m": 586.1e6}
+"""Of one picture; 37 classes."""
+
+
+def main() -> None:
+    """Measure all cases, then write and print the results."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
+        in_own_process(write_600m, models["ghostnet_600m"])
+        measured = [(case, list(measure(case, models[case.network]))) for case in CASES]
+    result = {
+        "machine": machine(),
+        "fma_peak_g_per_second_and_core": fma_peak(),
+        "first_answer_seconds": {
+            name: in_own_process(first_answer, fused)
+            for name, fused in ((OURS, True), ("mindspore", False))
+        },
+        "cases": [
+            {"case": asdict(case), "measurements": [asdict(m) for m in measurements]}
+            for case, measurements in measured
+        ],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "cpu_inference.json").write_text(json.dumps(result, indent=1) + "\n")
+    table = "\n".join(markdown(result))
+    (RESULTS / "cpu_inference.md").write_text(table + "\n")
+    plot(result, RESULTS / "cpu_inference.png")
+    print(table)
+
+
+def measure(case: Case, model: str) -> Iterator[Measurement]:
+    """One case's measurements; progress goes to stderr."""
+    print(case.title, file=sys.stderr)
+    return iter(benchmark(model, case.engines, batch=case.batch, threads=case.threads, rounds=10))
+
+
+def in_own_process(function: Any, *arguments: Any) -> Any:
+    """The function's result from a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        return executor.submit(function, *arguments).result()
+
+
+def write_600m(path: str) -> None:
+    """A checkpoint of ghostnet_600m with fresh weights: none was released that can be had here."""
+    import mindspore as ms
+
+    from ghostnet.network import ghostnet_600m
+
+    ms.set_seed(0)
+    ms.save_checkpoint(ghostnet_600m(37), path)
+
+
+def first_answer(fused: bool) -> float:
+    """Seconds from the end of the imports to the first logits of one picture."""
+    import mindspore as ms
+    import numpy as np
+
+    from ghostnet.hub import open_model
+    from ghostnet.kernels import fuse
+
+    ms.set_device("CPU")
+    start = time.perf_counter()
+    network = open_model(FLOWERS).network
+    network = fuse(network) if fused else network
+    network(ms.Tensor(np.zeros((1, 3, 224, 224), np.float32))).asnumpy()
+    return time.perf_counter() - start
+
+
+def fma_peak() -> float:
+    """Thousand millions of multiply-adds that one core does in a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "fma_peak"
+        source = Path(__file__).with_name("fma_peak.cc")
+        subprocess.run(["c++", "-O3", "-march=native", source, "-o", program], check=True)
+        return float(subprocess.run([program], check=True, capture_output=True).stdout)
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "processors": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": dict(package_versions()),
+    }
+
+
+def package_versions() -> Iterator[tuple[str, str]]:
+    """The installed packages that were measured."""
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, "not installed"
+
+
+def markdown(result: dict[str, Any]) -> Iterator[str]:
+    """The results as tables, lines one by one."""
+    info = result["machine"]
+    peak = result["fma_peak_g_per_second_and_core"]
+    packages = ", ".join(f"{name} {number}" for name, number in info["packages"].items())
+    yield f"{info['processor']}, {info['processors']} processors; {info['system']}; Python"
+    yield f"{info['python']}; {packages}. Peak of one core: {peak:.1f} G multiply-adds a second."
+    for entry in result["cases"]:
+        case = Case(**entry["case"])
+        yield f"\n### {case.title}\n"
+        yield "| engine | ms | quartiles | pictures/s | of the peak | peak MiB | time / ours |"
+        yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+        yield from (row(case, m, entry["measurements"], peak) for m in entry["measurements"])
+    fused, plain = (result["first_answer_seconds"][name] for name in (OURS, "mindspore"))
+    yield f"\nFrom the imports' end to the first answer: fused {fused:.2f} s, stock {plain:.2f} s."
+
+
+def row(case: Case, m: dict[str, Any], others: list[dict[str, Any]], peak: float) -> str:
+    """One engine's line of a table."""
+    if m["error"]:
+        return f"| {m['engine']} | did not run: {m['error']} | | | | | |"
+    (ours,) = (other["milliseconds"] for other in others if other["engine"] == OURS)
+    share = MULTIPLY_ADDS[case.network] * m["pictures_per_second"] / (peak * 1e9 * case.threads)
+    return (
+        f"| {m['engine']} | {m['milliseconds']:.2f} | {m['low']:.2f} – {m['high']:.2f} "
+        f"| {m['pictures_per_second']:.1f} | {share:.0%} | {m['peak_mib']:.0f} "
+        f"| {m['milliseconds'] / ours:.2f} |"
+    )
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Milliseconds a picture of every engine and case, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    cases = result["cases"]
+    figure, axes = pyplot.subplots(len(cases), 1, figsize=(8, 2.2 * len(cases)), squeeze=False)
+    for axis, entry in zip(axes[:, 0], cases, strict=True):
+        case = Case(**entry["case"])
+        ran = [m for m in entry["measurements"] if not m["error"]][::-1]
+        values = [m["milliseconds"] / case.batch for m in ran]
+        spread = [
+            [(m["milliseconds"] - m["low"]) / case.batch for m in ran],
+            [(m["high"] - m["milliseconds"]) / case.batch for m in ran],
+        ]
+        colours = ["tab:orange" if m["engine"] == OURS else "tab:blue" for m in ran]
+        bars = axis.barh([m["engine"] for m in ran], values, xerr=spread, color=colours)
+        axis.bar_label(bars, [f" {value:.2f}" for value in values])
+        axis.set(title=case.title, xscale="log", xlabel="ms a picture")
+        axis.margins(x=0.15)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
