@@ -40,6 +40,9 @@ ArenaStore& arenas() {
   return *store;
 }
 
+// Pictures that go through the low maps together in one thread.
+constexpr int kGroup = 4;
+
 // A batch on its way through the network.
 class Batch {
  public:
@@ -47,16 +50,14 @@ class Batch {
       : model_(model),
         pictures_(pictures),
         forward_(forward),
-        geometry_(model, 1, pictures.height, pictures.width) {}
+        one_(model, 1, pictures.height, pictures.width),
+        group_(model, kGroup, pictures.height, pictures.width) {}
 
-  // Every picture of `images` by one thread.
+  // Every picture of `images` by one thread, in groups as far as they go.
   void run_alone(Range images) const {
-    std::unique_ptr<Arena> arena = arenas().take();
-    Workspace space = make_workspace(model_, geometry_, 1, *arena);
-    for (std::ptrdiff_t i = images.begin; i < images.end; ++i) {
-      forward_(model_, geometry_, picture(i), space, {0, 1, nullptr});
-    }
-    arenas().give_back(std::move(arena));
+    const std::ptrdiff_t grouped = images.size() / kGroup * kGroup;
+    run_alone(group_, {images.begin, images.begin + grouped});
+    run_alone(one_, {images.begin + grouped, images.end});
   }
 
   // Each thread takes whole pictures; those that cannot be dealt out evenly all threads do
@@ -65,14 +66,14 @@ class Batch {
     if (threads == 1) return run_alone(images);
     const std::ptrdiff_t each = images.size() / threads;
     std::unique_ptr<Arena> arena = arenas().take();
-    Workspace space = make_workspace(model_, geometry_, threads, *arena);
+    Workspace space = make_workspace(model_, one_, threads, *arena);
     Barrier barrier(threads);
     const bool ran = ThreadPool::instance().try_run(threads, [&](int rank) {
       if (each > 0) run_alone({images.begin + rank * each, images.begin + (rank + 1) * each});
       const Worker worker{rank, threads, &barrier};
       for (std::ptrdiff_t i = images.begin + threads * each; i < images.end; ++i) {
         worker.sync();
-        forward_(model_, geometry_, picture(i), space, worker);
+        forward_(model_, one_, picture(i), space, worker);
       }
     });
     arenas().give_back(std::move(arena));
@@ -80,6 +81,16 @@ class Batch {
   }
 
  private:
+  void run_alone(const Route& route, Range images) const {
+    if (images.size() == 0) return;
+    std::unique_ptr<Arena> arena = arenas().take();
+    Workspace space = make_workspace(model_, route, 1, *arena);
+    for (std::ptrdiff_t i = images.begin; i < images.end; i += route.group.images()) {
+      forward_(model_, route, picture(i), space, {0, 1, nullptr});
+    }
+    arenas().give_back(std::move(arena));
+  }
+
   Pictures picture(std::ptrdiff_t index) const {
     Pictures one = pictures_;
     one.data += index * 3 * one.height * one.width;
@@ -90,7 +101,8 @@ class Batch {
   const Model& model_;
   const Pictures pictures_;
   const Forward forward_;
-  const Geometry geometry_;
+  const Route one_;
+  const Route group_;
 };
 
 }  // namespace

@@ -2,6 +2,6 @@
 
 namespace ghostnet::cpu {
 
-template void forward<8>(const Model&, const Geometry&, const Pictures&, Workspace&, Worker);
+template void forward<8>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
 
 }  // namespace ghostnet::cpu

@@ -30,7 +30,29 @@ std::vector<std::int32_t> validity(const Grid& grid) {
   return valid;
 }
 
+// Floats of the expanded maps of a group of pictures: half of a second-level cache of 2 MB.
+constexpr std::ptrdiff_t kGroupFloats = 256 * 1024;
+
+// The first block from which on the expanded maps of all pictures of a group fit together.
+std::size_t first_together(const Model& model, const Geometry& group) {
+  if (group.images() == 1) return model.blocks.size();
+  std::size_t first = model.blocks.size();
+  while (first > 1) {
+    const Bottleneck& block = model.blocks[first - 1];
+    const std::ptrdiff_t high = std::max(group.input(first - 1).extent(),
+                                         group.output(first - 1).extent());
+    if (block.expanded * high > kGroupFloats) break;
+    --first;
+  }
+  return first;
+}
+
 }  // namespace
+
+Route::Route(const Model& model, int images, int height, int width)
+    : one(model, 1, height, width),
+      group(model, images, height, width),
+      together(first_together(model, group)) {}
 
 Geometry::Geometry(const Model& model, int images, int height, int width) {
   const std::vector<int> padding = paddings(model.blocks);

@@ -25,6 +25,18 @@ class Geometry {
   std::vector<float> zeros_;
 };
 
+// How pictures go through the network: one by one through the high maps, so that a map stays in the
+// cache from block to block; together from block `together` on, where weights outweigh the maps.
+struct Route {
+  Route(const Model& model, int images, int height, int width);
+
+  Geometry one;
+  Geometry group;
+  std::size_t together;  // where a picture goes alone, the number of blocks
+
+  const Geometry& geometry(std::size_t block) const { return block < together ? one : group; }
+};
+
 // Half of a length, rounded up: what stride 2 makes of it.
 inline int halved(int length) { return (length + 1) / 2; }
 

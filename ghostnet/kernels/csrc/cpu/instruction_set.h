@@ -7,7 +7,7 @@
 
 namespace ghostnet::cpu {
 
-using Forward = void (*)(const Model& model, const Geometry& geometry, const Pictures& pictures,
+using Forward = void (*)(const Model& model, const Route& route, const Pictures& pictures,
                          Workspace& space, Worker worker);
 
 struct InstructionSet {
@@ -15,9 +15,9 @@ struct InstructionSet {
   Forward forward;
 };
 
-extern template void forward<4>(const Model&, const Geometry&, const Pictures&, Workspace&, Worker);
-extern template void forward<8>(const Model&, const Geometry&, const Pictures&, Workspace&, Worker);
-extern template void forward<16>(const Model&, const Geometry&, const Pictures&, Workspace&, Worker);
+extern template void forward<4>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+extern template void forward<8>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+extern template void forward<16>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
 
 // Those that run on this processor; the last of them, "portable", always does.
 const std::vector<InstructionSet>& instruction_sets();

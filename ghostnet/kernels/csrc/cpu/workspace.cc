@@ -16,6 +16,7 @@ constexpr std::ptrdiff_t kAlignment = 64;
 struct Sizes {
   std::ptrdiff_t phases = 0;
   std::ptrdiff_t map = 0;
+  std::ptrdiff_t gathered = 0;
   std::ptrdiff_t expanded = 0;
   std::ptrdiff_t shortcut = 0;
   std::ptrdiff_t plane = 0;
@@ -28,14 +29,16 @@ void raise(std::ptrdiff_t& largest, Values... values) {
   largest = std::max({largest, static_cast<std::ptrdiff_t>(values)...});
 }
 
-Sizes measure(const Model& model, const Geometry& geometry) {
+Sizes measure(const Model& model, const Route& route) {
   Sizes sizes;
-  const Grid& first = geometry.input(0);
+  const Grid& first = route.one.input(0);
   sizes.phases = Phases(first).size();
   raise(sizes.map, model.stem.taps.out * first.extent());
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Bottleneck& block = model.blocks[i];
+    const Geometry& geometry = route.geometry(i);
     const std::ptrdiff_t extent = geometry.output(i).extent();
+    if (i == route.together) sizes.gathered = block.in * geometry.input(i).extent();
     raise(sizes.map, block.out * extent);
     raise(sizes.expanded, block.expanded * extent);
     raise(sizes.shortcut, block.has_shortcut() ? block.in * extent : 0);
@@ -44,7 +47,7 @@ Sizes measure(const Model& model, const Geometry& geometry) {
     raise(sizes.channels, block.expanded);
     raise(sizes.reduced, block.squeeze_excite.reduce.out);
   }
-  raise(sizes.plane, plane_stride(geometry.last().extent()));
+  raise(sizes.plane, plane_stride(route.group.last().extent()));
   raise(sizes.channels, model.head.last.out);
   return sizes;
 }
@@ -77,14 +80,14 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
   return buffers;
 }
 
-Workspace make_workspace(const Model& model, const Geometry& geometry, int threads, Arena& arena) {
-  const Sizes size = measure(model, geometry);
-  const int images = geometry.images();
+Workspace make_workspace(const Model& model, const Route& route, int threads, Arena& arena) {
+  const Sizes size = measure(model, route);
+  const int images = route.group.images();
   const std::ptrdiff_t channels = Dense::padded(size.channels);
   const std::ptrdiff_t reduced = Dense::padded(size.reduced);
   const std::ptrdiff_t features = Dense::padded(model.head.head.out);
   std::vector<std::ptrdiff_t> sizes = {
-      size.phases,        size.map,         size.map,          size.expanded,    size.shortcut,
+      size.phases,        size.map,         size.map,          size.gathered, size.expanded,    size.shortcut,
       images * reduced,   images * channels, images * channels, images * features};
   for (int thread = 0; thread < threads; ++thread) {
     sizes.insert(sizes.end(), {Pointwise::kBlock * size.plane, Pointwise::kBlock * size.plane,
@@ -97,6 +100,7 @@ Workspace make_workspace(const Model& model, const Geometry& geometry, int threa
   space.phases = *next++;
   space.maps[0] = *next++;
   space.maps[1] = *next++;
+  space.gathered = *next++;
   space.expanded = *next++;
   space.shortcut = *next++;
   space.reduced = {*next++, reduced};

@@ -39,6 +39,7 @@ struct Scratch {
 struct Workspace {
   float* phases;         // planes of even and odd rows and columns of the picture
   float* maps[2];        // input and output of a block, in turn
+  float* gathered;       // maps of all pictures of a group, where they come together
   float* expanded;       // output of the first Ghost module, at the block's output size
   float* shortcut;       // output of the shortcut's depthwise convolution
   Vectors reduced;       // inside squeeze-excite
@@ -48,7 +49,7 @@ struct Workspace {
   std::vector<Scratch> scratch;
 };
 
-// Blocks first .. last - 1 for `images` pictures in a team of `threads`, in the given arena.
-Workspace make_workspace(const Model& model, const Geometry& geometry, int threads, Arena& arena);
+// For a route and a team of `threads`, in the given arena.
+Workspace make_workspace(const Model& model, const Route& route, int threads, Arena& arena);
 
 }  // namespace ghostnet::cpu
