@@ -32,13 +32,13 @@ def chain(cells: list[nn.Cell]) -> nn.CellList:
 
 
 class FusedStem(nn.Cell):
-    """The first convolution: 3×3, stride 2."""
+    """The first convolution: 3×3, stride 2; computed again for the gradients, being the largest."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__(auto_prefix=False)
         self.convolution = convolution
         self.unfold = training_operators.unfold().recompute()
-        self.pointwise = training_operators.pointwise()
+        self.pointwise = training_operators.pointwise().recompute()
 
     def construct(self, x: Tensor) -> Tensor:
         weight = self.convolution.weight
