@@ -2,7 +2,7 @@
 //
 // A Ghost module's cheap operation and the depthwise convolutions after it need nothing but their
 // own channel, so a block of channels goes through all of them while it is in the cache: the
-// expanded feature map exists only at the block's output size. A team meets twice in a block (four
+// expanded feature map exists only at the block's output size. A team meets twice in a block (five
 // times with squeeze-excite): when the expanded map is whole and when the output is.
 #pragma once
 
@@ -43,6 +43,8 @@ class BottleneckTask {
     worker_.sync();
     if (block_.has_squeeze_excite()) {
       squeeze_excite<Lanes>(block_.squeeze_excite, out_grid_, space_, worker_);
+      gate_blocks(share(block_.ghost1.primary.blocks()));
+      worker_.sync();
     }
     project();
     worker_.sync();
@@ -90,7 +92,7 @@ class BottleneckTask {
   // Stride 1, a thread alone: primary planes are computed where they belong.
   void expand_in_place(std::ptrdiff_t block, Range channels, Range rows) {
     const Planes primary = expanded_.from(channels.begin);
-    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, in_grid_.span(rows),
+    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, in_grid_.span(rows),
              activation_);
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
       convolve(block_.ghost1.cheap, c, expanded_.plane(c), in_grid_, cheap_half(c), in_grid_, rows,
@@ -104,7 +106,7 @@ class BottleneckTask {
     const Range span = in_grid_.span(rows);
     const Range around = in_grid_.span(in_grid_.widened(rows, 1));
     const Planes primary = aside(scratch_.primary, around);
-    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, around, activation_);
+    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
       pad_before(primary.plane(c) + around.begin);
@@ -122,7 +124,7 @@ class BottleneckTask {
     const Range around = in_grid_.span(in_grid_.widened(needed, 1));
     const Planes primary = aside(scratch_.primary, around);
     const Planes cheap = aside(scratch_.cheap, around);
-    multiply(block_.ghost1.primary, block, nullptr, in_, primary, in_grid_, around, activation_);
+    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       pad_before(primary.plane(c) + around.begin);
       pad_before(cheap.plane(c) + needed_span.begin);
@@ -144,7 +146,6 @@ class BottleneckTask {
     const Range blocks = share(primary.blocks());
     const std::ptrdiff_t height = strip_height(block_, in_grid_, out_grid_);
     for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
-      if (block_.has_squeeze_excite() && out_grid_.images == 1) gate_weights(i, 0);
       for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
         project_block(i, primary.channels(i), {row, std::min(rows_.end, row + height)});
       }
@@ -155,14 +156,15 @@ class BottleneckTask {
     const Range span = out_grid_.span(rows);
     const Range around = out_grid_.span(out_grid_.widened(rows, 1));
     const Planes primary = aside(scratch_.primary, around);
-    multiply_gated(block, primary, around);
+    multiply(block_.ghost2.primary, block, expanded_, primary, out_grid_, around,
+             Activation::kNone);
     const int half = block_.out / 2;
     Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
     if (block_.has_shortcut()) {
       residual[0] = aside(scratch_.shortcut, span);
       residual[1] = residual[0].from(channels.size());
       for (int i = 0; i < 2; ++i) {
-        multiply(block_.shortcut.halves[i], block, nullptr, shortcut_, residual[i], out_grid_, span,
+        multiply(block_.shortcut.halves[i], block, shortcut_, residual[i], out_grid_, span,
                  Activation::kNone);
       }
     }
@@ -177,41 +179,12 @@ class BottleneckTask {
     }
   }
 
-  // The second primary convolution. Where there is squeeze-excite, the gates scale its weights:
-  // there are fewer of them than there are pixels.
-  void multiply_gated(std::ptrdiff_t block, Planes primary, Range span) {
-    const Pointwise& layer = block_.ghost2.primary;
-    if (!block_.has_squeeze_excite()) {
-      multiply(layer, block, nullptr, expanded_, primary, out_grid_, span, Activation::kNone);
-    } else if (out_grid_.images == 1) {
-      multiply(layer, block, scratch_.scaled, expanded_, primary, out_grid_, span,
-               Activation::kNone);
-    } else {
-      for (int image = 0; image < out_grid_.images; ++image) {
-        gate_weights(block, image);
-        multiply(layer, block, scratch_.scaled, expanded_, primary, out_grid_,
-                 out_grid_.span(out_grid_.image_rows(image)), Activation::kNone);
-      }
-    }
-  }
-
-  void gate_weights(std::ptrdiff_t block, int image) {
-    const Pointwise& layer = block_.ghost2.primary;
-    const std::ptrdiff_t channels = layer.channels(block).size();
-    const float* gates = space_.gates.vector(image);
-    for (int k = 0; k < layer.in; ++k) {
-      scale(layer.block_weights(block) + k * channels, channels, gates[k],
-            scratch_.scaled + k * channels);
-    }
-  }
-
-  // One block of a pointwise convolution, with its own weights or with those given.
-  static void multiply(const Pointwise& layer, std::ptrdiff_t block, const float* weights,
-                       Planes in, Planes out, const Grid& grid, Range span,
-                       Activation activation) {
+  // One block of a pointwise convolution.
+  static void multiply(const Pointwise& layer, std::ptrdiff_t block, Planes in, Planes out,
+                       const Grid& grid, Range span, Activation activation) {
     const Range channels = layer.channels(block);
     const PointwiseBlock<EvenlyApart> tile{
-        in.data,    {in.stride}, layer.in, weights != nullptr ? weights : layer.block_weights(block),
+        in.data,    {in.stride}, layer.in, layer.block_weights(block),
         layer.bias + channels.begin,
         activation, grid.valid,  out};
     pointwise<Lanes>(tile, channels.size(), span);
@@ -225,9 +198,9 @@ class BottleneckTask {
                      layer.kernel, layer.stride, rows);
   }
 
-  static void scale(const float* in, std::ptrdiff_t count, float factor, float* out) {
-    for (std::ptrdiff_t i = 0; i < count; i += Lanes) {
-      store<Lanes>(out + i, load<Lanes>(in + i) * factor);
+  static void scale(float* values, Range span, float factor) {
+    for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+      store_first<Lanes>(values + p, load<Lanes>(values + p) * factor, span.end - p);
     }
   }
 
@@ -260,6 +233,18 @@ class BottleneckTask {
     for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
       sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, scratch_.sums);
       sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, scratch_.sums);
+    }
+  }
+
+  void gate_blocks(Range blocks) {
+    const Pointwise& primary = block_.ghost1.primary;
+    for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
+      for (int image = 0; image < out_grid_.images; ++image) {
+        const float* gates = space_.gates.vector(image);
+        const Range rows = out_grid_.images == 1 ? rows_ : out_grid_.image_rows(image);
+        scale(expanded_.plane(c), out_grid_.span(rows), gates[c]);
+        scale(cheap_half(c), out_grid_.span(rows), gates[c + block_.expanded / 2]);
+      }
     }
   }
 

@@ -110,11 +110,20 @@ inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {
   return lanes<Lanes, 1, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
+template <int Lanes, int First, int... Lane>
+inline Floats<Lanes / 2> half(Floats<Lanes> value, std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(value, value, (First + Lane)...);
+}
+
+// The sum of all lanes, by halves: adding them one after another would wait for each addition.
 template <int Lanes>
 inline float sum(Floats<Lanes> value) {
-  float total = 0;
-  for (int lane = 0; lane < Lanes; ++lane) total += value[lane];
-  return total;
+  if constexpr (Lanes == 4) {
+    return (value[0] + value[2]) + (value[1] + value[3]);
+  } else {
+    constexpr auto kLanes = std::make_integer_sequence<int, Lanes / 2>{};
+    return sum<Lanes / 2>(half<Lanes, 0>(value, kLanes) + half<Lanes, Lanes / 2>(value, kLanes));
+  }
 }
 
 }  // namespace ghostnet::cpu

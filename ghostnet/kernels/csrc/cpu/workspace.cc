@@ -91,7 +91,7 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
       images * reduced,   images * channels, images * channels, images * features};
   for (int thread = 0; thread < threads; ++thread) {
     sizes.insert(sizes.end(), {Pointwise::kBlock * size.plane, Pointwise::kBlock * size.plane,
-                               2 * Pointwise::kBlock * size.plane, Pointwise::kBlock * size.channels, images * channels,
+                               2 * Pointwise::kBlock * size.plane, images * channels,
                                images * channels});
   }
   const std::vector<float*> buffers = arena.lay_out(sizes);
@@ -112,7 +112,6 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
     scratch.primary = *next++;
     scratch.cheap = *next++;
     scratch.shortcut = *next++;
-    scratch.scaled = *next++;
     scratch.sums = {*next++, channels};
     scratch.means = {*next++, channels};
     space.scratch.push_back(scratch);

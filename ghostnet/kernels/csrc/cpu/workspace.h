@@ -31,7 +31,6 @@ struct Scratch {
   float* primary;   // planes of a block of channels, before the cheap operation
   float* cheap;     // and after it
   float* shortcut;  // planes of a block of channels of either half of the shortcut
-  float* scaled;    // weights of a block of channels times the gates
   Vectors sums;     // of each channel of the pictures, over the rows of this thread
   Vectors means;    // of each channel of the pictures
 };
