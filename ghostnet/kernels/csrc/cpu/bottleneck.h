@@ -6,17 +6,13 @@
 // times with squeeze-excite): when the expanded map is whole and when the output is.
 #pragma once
 
+#include "maps.h"
 #include "model.h"
-#include "strip.h"
 #include "squeeze_excite.h"
 #include "worker.h"
 #include "workspace.h"
 
 namespace ghostnet::cpu {
-
-// A team shares high maps by rows, computing a few rows of their neighbours' twice; low ones by
-// blocks of channels.
-constexpr int kRowsWorthSharing = 6;
 
 // One block at work, as one thread of the team sees it.
 template <int Lanes>
@@ -31,12 +27,13 @@ class BottleneckTask {
         in_(in),
         out_(out),
         space_(space),
-        scratch_(space.scratch[worker.rank]),
+        own_(space.threads[worker.rank]),
         worker_(worker),
-        by_rows_(worker.size > 1 && out_grid.rows() >= kRowsWorthSharing * worker.size),
+        by_rows_(shared_by_rows(out_grid, worker.size)),
         rows_(by_rows_ ? worker.share(out_grid.rows()) : out_grid.all_rows()),
-        expanded_{space.expanded, out_grid.extent()},
-        shortcut_{space.shortcut, out_grid.extent()} {}
+        expanded_(expanded_of(worker.rank)),
+        shortcut_(by_rows_ ? partial_planes(own_.shortcut, out_grid.span(rows_))
+                           : Planes{space.shortcut, out_grid.extent()}) {}
 
   void run() {
     expand();
@@ -46,6 +43,7 @@ class BottleneckTask {
       gate_blocks(share(block_.ghost1.primary.blocks()));
       worker_.sync();
     }
+    if (by_rows_) fetch_expanded();
     project();
     worker_.sync();
   }
@@ -53,6 +51,25 @@ class BottleneckTask {
  private:
   Range share(std::ptrdiff_t count) const {
     return by_rows_ ? Range{0, count} : worker_.share(count);
+  }
+
+  // The expanded map as a thread keeps it: where it is shared by rows, with a row more on each side
+  // for the second cheap operation.
+  Planes expanded_of(int rank) const {
+    if (!by_rows_) return {space_.expanded, out_grid_.extent()};
+    const Range rows = Worker{rank, worker_.size, nullptr}.share(out_grid_.rows());
+    return partial_planes(space_.threads[rank].expanded,
+                          out_grid_.span(out_grid_.widened(rows, 1)));
+  }
+
+  void fetch_expanded() {
+    const Range around = out_grid_.widened(rows_, 1);
+    if (around.begin < rows_.begin) fetch_expanded(worker_.rank - 1, {around.begin, rows_.begin});
+    if (around.end > rows_.end) fetch_expanded(worker_.rank + 1, {rows_.end, around.end});
+  }
+
+  void fetch_expanded(int rank, Range rows) {
+    copy_span(expanded_of(rank), expanded_, block_.expanded, out_grid_.span(rows));
   }
 
   // The first Ghost module, downsampling, the sums for squeeze-excite, and the depthwise
@@ -105,7 +122,7 @@ class BottleneckTask {
   void expand_aside(std::ptrdiff_t block, Range channels, Range rows) {
     const Range span = in_grid_.span(rows);
     const Range around = in_grid_.span(in_grid_.widened(rows, 1));
-    const Planes primary = aside(scratch_.primary, around);
+    const Planes primary = partial_planes(own_.block_primary, around);
     multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
@@ -122,8 +139,8 @@ class BottleneckTask {
     const Range needed = rows_under(block_, in_grid_, out_grid_, rows);
     const Range needed_span = in_grid_.span(needed);
     const Range around = in_grid_.span(in_grid_.widened(needed, 1));
-    const Planes primary = aside(scratch_.primary, around);
-    const Planes cheap = aside(scratch_.cheap, around);
+    const Planes primary = partial_planes(own_.block_primary, around);
+    const Planes cheap = partial_planes(own_.block_cheap, around);
     multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       pad_before(primary.plane(c) + around.begin);
@@ -155,13 +172,13 @@ class BottleneckTask {
   void project_block(std::ptrdiff_t block, Range channels, Range rows) {
     const Range span = out_grid_.span(rows);
     const Range around = out_grid_.span(out_grid_.widened(rows, 1));
-    const Planes primary = aside(scratch_.primary, around);
+    const Planes primary = partial_planes(own_.block_primary, around);
     multiply(block_.ghost2.primary, block, expanded_, primary, out_grid_, around,
              Activation::kNone);
     const int half = block_.out / 2;
     Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
     if (block_.has_shortcut()) {
-      residual[0] = aside(scratch_.shortcut, span);
+      residual[0] = partial_planes(own_.block_shortcut, span);
       residual[1] = residual[0].from(channels.size());
       for (int i = 0; i < 2; ++i) {
         multiply(block_.shortcut.halves[i], block, shortcut_, residual[i], out_grid_, span,
@@ -210,29 +227,21 @@ class BottleneckTask {
     }
   }
 
-  // A depthwise convolution of rows that were computed aside reads zeros before the first of them.
-  static void pad_before(float* rows) { std::fill(rows - kMaxPadding, rows, 0.0F); }
-
-  // Planes in scratch memory of which only some positions exist.
-  static Planes aside(float* scratch, Range positions) {
-    return {scratch - positions.begin, plane_stride(positions.size())};
-  }
-
   float* cheap_half(std::ptrdiff_t channel) const {
     return expanded_.plane(channel + block_.expanded / 2);
   }
 
   void clear_sums() {
     for (int image = 0; image < out_grid_.images; ++image) {
-      std::fill_n(scratch_.sums.vector(image), Dense::padded(block_.expanded), 0.0F);
+      std::fill_n(own_.sums.vector(image), Dense::padded(block_.expanded), 0.0F);
     }
   }
 
   void sum_blocks(Range blocks) {
     const Pointwise& primary = block_.ghost1.primary;
     for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
-      sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, scratch_.sums);
-      sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, scratch_.sums);
+      sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, own_.sums);
+      sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, own_.sums);
     }
   }
 
@@ -255,7 +264,7 @@ class BottleneckTask {
   const Planes in_;
   const Planes out_;
   Workspace& space_;
-  const Scratch& scratch_;
+  const ThreadSpace& own_;
   const Worker worker_;
   const bool by_rows_;
   const Range rows_;

@@ -16,34 +16,36 @@ struct Pictures {
 };
 
 template <int Lanes>
-void run_block(const Model& model, const Geometry& geometry, std::size_t index, const float* in,
+void run_block(const Model& model, const Route& route, std::size_t index, Planes in,
                Workspace& space, Worker worker) {
-  const Grid& in_grid = geometry.input(index);
-  const Grid& out_grid = geometry.output(index);
-  BottleneckTask<Lanes>(model.blocks[index], model.activation, in_grid, out_grid,
-                        {const_cast<float*>(in), in_grid.extent()},
-                        {space.maps[(index + 1) % 2], out_grid.extent()}, space, worker)
+  const Maps maps(model, route, space, worker);
+  maps.fetch(index);
+  BottleneckTask<Lanes>(model.blocks[index], model.activation, route.geometry(index).input(index),
+                        route.geometry(index).output(index), in, maps.input(index + 1), space,
+                        worker)
       .run();
 }
 
-// The stem and the blocks that pictures go through one by one. The map lies in
-// space.maps[route.together % 2].
+// The stem and the blocks that pictures go through one by one.
 template <int Lanes>
 void forward_alone(const Model& model, const Route& route, const Pictures& picture,
                    Workspace& space, Worker worker) {
+  const Maps maps(model, route, space, worker);
   const Grid& first = route.one.input(0);
   stem<Lanes>(model.stem, model.activation, picture.data, picture.height, picture.width, first,
-              space.phases, {space.maps[0], first.extent()}, worker);
+              space.phases, maps.input(0), worker);
   for (std::size_t i = 0; i < route.together; ++i) {
-    run_block<Lanes>(model, route.one, i, space.maps[i % 2], space, worker);
+    run_block<Lanes>(model, route, i, maps.input(i), space, worker);
   }
 }
 
 // Puts a picture's map below those of the pictures before it.
-inline void gather(const Planes& map, const Grid& one, int image, const Grid& group, int channels,
-                   float* gathered) {
-  for (int c = 0; c < channels; ++c) {
-    float* plane = gathered + c * group.extent();
+inline void gather(const Model& model, const Route& route, int image, Planes map,
+                   Planes gathered) {
+  const Grid& one = route.one.input(route.together);
+  const Grid& group = route.group.input(route.together);
+  for (int c = 0; c < model.channels(route.together); ++c) {
+    float* plane = gathered.plane(c);
     std::copy_n(map.plane(c), one.size(), plane + image * one.size());
     std::fill(plane + group.size(), plane + group.extent(), 0.0F);
   }
@@ -53,25 +55,25 @@ inline void gather(const Planes& map, const Grid& one, int image, const Grid& gr
 template <int Lanes>
 void forward(const Model& model, const Route& route, const Pictures& pictures, Workspace& space,
              Worker worker) {
-  const int images = route.group.images();
-  const float* map = space.maps[route.together % 2];
-  for (int image = 0; image < images; ++image) {
-    Pictures picture = pictures;
-    picture.data += std::ptrdiff_t{image} * 3 * picture.height * picture.width;
-    forward_alone<Lanes>(model, route, picture, space, worker);
-    if (images == 1) continue;
-    const Grid& one = route.one.input(route.together);
-    gather({space.maps[route.together % 2], one.extent()}, one, image,
-           route.group.input(route.together), model.blocks[route.together].in, space.gathered);
-    map = space.gathered;
+  const Maps maps(model, route, space, worker);
+  const std::size_t together = route.together;
+  Planes map = maps.input(together);
+  if (route.group.images() == 1) {
+    forward_alone<Lanes>(model, route, pictures, space, worker);
+  } else {
+    map = {space.gathered, route.group.input(together).extent()};
+    for (int image = 0; image < route.group.images(); ++image) {
+      Pictures picture = pictures;
+      picture.data += std::ptrdiff_t{image} * 3 * picture.height * picture.width;
+      forward_alone<Lanes>(model, route, picture, space, worker);
+      gather(model, route, image, maps.input(together), map);
+    }
   }
-  for (std::size_t i = route.together; i < model.blocks.size(); ++i) {
-    run_block<Lanes>(model, route.group, i, i == route.together ? map : space.maps[i % 2], space,
-                     worker);
+  for (std::size_t i = together; i < model.blocks.size(); ++i) {
+    run_block<Lanes>(model, route, i, map, space, worker);
+    map = maps.input(i + 1);
   }
-  const Grid& last = route.group.last();
-  head<Lanes>(model.head, model.activation, last,
-              {space.maps[model.blocks.size() % 2], last.extent()}, pictures.out, space, worker);
+  head<Lanes>(model.head, model.activation, route.group.last(), map, pictures.out, space, worker);
 }
 
 }  // namespace ghostnet::cpu

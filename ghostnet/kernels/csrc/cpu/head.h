@@ -14,7 +14,7 @@ template <int Lanes>
 void head(const Head& layer, Activation activation, const Grid& grid, Planes in, float* out,
           Workspace& space, Worker worker) {
   const int images = grid.images;
-  const Planes maps{space.scratch[worker.rank].primary, grid.extent()};
+  const Planes maps{space.threads[worker.rank].block_primary, grid.extent()};
   const float scale = 1.0F / (grid.height * grid.width);
   const Range blocks = worker.share(layer.last.blocks());
   for (std::ptrdiff_t block = blocks.begin; block < blocks.end; ++block) {

@@ -61,6 +61,11 @@ struct Model {
   Stem stem;
   std::vector<Bottleneck> blocks;
   Head head;
+
+  // Of the map that block `index`, or past the last the head, reads.
+  int channels(std::size_t index) const {
+    return index < blocks.size() ? blocks[index].in : head.last.in;
+  }
 };
 
 // Reads a model from its plan and its packed weights, which must outlive it.

@@ -38,13 +38,13 @@ template <int Lanes>
 void squeeze_excite(const SqueezeExcite& layer, const Grid& grid, Workspace& space,
                     Worker worker) {
   const int images = grid.images;
-  const Vectors means = space.scratch[worker.rank].means;
+  const Vectors means = space.threads[worker.rank].means;
   const float scale = 1.0F / (grid.height * grid.width);
   for (int image = 0; image < images; ++image) {
     for (std::ptrdiff_t channel = 0; channel < Dense::padded(layer.reduce.in); channel += Lanes) {
       Floats<Lanes> total = {};
       for (int rank = 0; rank < worker.size; ++rank) {
-        total += load<Lanes>(space.scratch[rank].sums.vector(image) + channel);
+        total += load<Lanes>(space.threads[rank].sums.vector(image) + channel);
       }
       store<Lanes>(means.vector(image) + channel, total * scale);
     }

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "maps.h"
 #include "stem.h"
-#include "strip.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -19,6 +19,9 @@ struct Sizes {
   std::ptrdiff_t gathered = 0;
   std::ptrdiff_t expanded = 0;
   std::ptrdiff_t shortcut = 0;
+  std::ptrdiff_t own_map = 0;
+  std::ptrdiff_t own_expanded = 0;
+  std::ptrdiff_t own_shortcut = 0;
   std::ptrdiff_t plane = 0;
   std::ptrdiff_t channels = 0;
   std::ptrdiff_t reduced = 0;
@@ -29,25 +32,41 @@ void raise(std::ptrdiff_t& largest, Values... values) {
   largest = std::max({largest, static_cast<std::ptrdiff_t>(values)...});
 }
 
-Sizes measure(const Model& model, const Route& route) {
+// A plane of one thread's rows of a map, and as many around them as any block reads.
+std::ptrdiff_t own_plane(const Grid& grid, int threads) {
+  constexpr int kMostAround = 4;
+  const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMostAround);
+  return plane_stride(std::ptrdiff_t{rows} * grid.pitch + kMaxLanes);
+}
+
+Sizes measure(const Model& model, const Route& route, int threads) {
   Sizes sizes;
   const Grid& first = route.one.input(0);
   sizes.phases = Phases(first).size();
-  raise(sizes.map, model.stem.taps.out * first.extent());
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Bottleneck& block = model.blocks[i];
     const Geometry& geometry = route.geometry(i);
     const std::ptrdiff_t extent = geometry.output(i).extent();
-    if (i == route.together) sizes.gathered = block.in * geometry.input(i).extent();
-    raise(sizes.map, block.out * extent);
+    raise(sizes.map, block.in * geometry.input(i).extent());
     raise(sizes.expanded, block.expanded * extent);
     raise(sizes.shortcut, block.has_shortcut() ? block.in * extent : 0);
+    if (shared_by_rows(geometry.output(i), threads)) {
+      const std::ptrdiff_t own = own_plane(geometry.output(i), threads);
+      raise(sizes.own_map, block.in * own_plane(geometry.input(i), threads), block.out * own);
+      raise(sizes.own_expanded, block.expanded * own);
+      raise(sizes.own_shortcut, block.has_shortcut() ? block.in * own : 0);
+    }
     raise(sizes.plane,
           plane_stride(strip_positions(block, geometry.input(i), geometry.output(i))));
     raise(sizes.channels, block.expanded);
     raise(sizes.reduced, block.squeeze_excite.reduce.out);
   }
+  raise(sizes.map, model.head.last.in * route.group.last().extent());
   raise(sizes.plane, plane_stride(route.group.last().extent()));
+  if (route.group.images() > 1) {
+    sizes.gathered =
+        model.channels(route.together) * route.group.input(route.together).extent();
+  }
   raise(sizes.channels, model.head.last.out);
   return sizes;
 }
@@ -81,18 +100,19 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
 }
 
 Workspace make_workspace(const Model& model, const Route& route, int threads, Arena& arena) {
-  const Sizes size = measure(model, route);
+  const Sizes size = measure(model, route, threads);
   const int images = route.group.images();
   const std::ptrdiff_t channels = Dense::padded(size.channels);
   const std::ptrdiff_t reduced = Dense::padded(size.reduced);
   const std::ptrdiff_t features = Dense::padded(model.head.head.out);
   std::vector<std::ptrdiff_t> sizes = {
-      size.phases,        size.map,         size.map,          size.gathered, size.expanded,    size.shortcut,
-      images * reduced,   images * channels, images * channels, images * features};
+      size.phases,      size.map,          size.map,          size.gathered,    size.expanded,
+      size.shortcut,    images * reduced,  images * channels, images * channels,
+      images * features};
   for (int thread = 0; thread < threads; ++thread) {
-    sizes.insert(sizes.end(), {Pointwise::kBlock * size.plane, Pointwise::kBlock * size.plane,
-                               2 * Pointwise::kBlock * size.plane, images * channels,
-                               images * channels});
+    const std::ptrdiff_t block = Pointwise::kBlock * size.plane;
+    sizes.insert(sizes.end(), {size.own_map, size.own_map, size.own_expanded, size.own_shortcut,
+                               block, block, 2 * block, images * channels, images * channels});
   }
   const std::vector<float*> buffers = arena.lay_out(sizes);
   auto next = buffers.begin();
@@ -108,13 +128,17 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
   space.pooled = {*next++, channels};
   space.features = {*next++, features};
   for (int thread = 0; thread < threads; ++thread) {
-    Scratch scratch{};
-    scratch.primary = *next++;
-    scratch.cheap = *next++;
-    scratch.shortcut = *next++;
-    scratch.sums = {*next++, channels};
-    scratch.means = {*next++, channels};
-    space.scratch.push_back(scratch);
+    ThreadSpace own{};
+    own.maps[0] = *next++;
+    own.maps[1] = *next++;
+    own.expanded = *next++;
+    own.shortcut = *next++;
+    own.block_primary = *next++;
+    own.block_cheap = *next++;
+    own.block_shortcut = *next++;
+    own.sums = {*next++, channels};
+    own.means = {*next++, channels};
+    space.threads.push_back(own);
   }
   return space;
 }

@@ -27,25 +27,28 @@ class Arena {
 };
 
 // What one thread needs for itself.
-struct Scratch {
-  float* primary;   // planes of a block of channels, before the cheap operation
-  float* cheap;     // and after it
-  float* shortcut;  // planes of a block of channels of either half of the shortcut
-  Vectors sums;     // of each channel of the pictures, over the rows of this thread
-  Vectors means;    // of each channel of the pictures
+struct ThreadSpace {
+  float* maps[2];           // its rows of the maps, where a team shares them by rows
+  float* expanded;          // its rows of the expanded map
+  float* shortcut;          // its rows of the shortcut
+  float* block_primary;     // planes of a block of channels, before the cheap operation
+  float* block_cheap;       // and after it
+  float* block_shortcut;    // planes of a block of channels of either half of the shortcut
+  Vectors sums;             // of each channel of the pictures, over the rows of this thread
+  Vectors means;            // of each channel of the pictures
 };
 
 struct Workspace {
-  float* phases;         // planes of even and odd rows and columns of the picture
-  float* maps[2];        // input and output of a block, in turn
-  float* gathered;       // maps of all pictures of a group, where they come together
-  float* expanded;       // output of the first Ghost module, at the block's output size
-  float* shortcut;       // output of the shortcut's depthwise convolution
-  Vectors reduced;       // inside squeeze-excite
-  Vectors gates;         // of squeeze-excite
-  Vectors pooled;        // means of the last feature map
-  Vectors features;      // what the classifier reads
-  std::vector<Scratch> scratch;
+  float* phases;     // planes of even and odd rows and columns of the picture
+  float* maps[2];    // input and output of a block, in turn
+  float* gathered;   // maps of all pictures of a group, where they come together
+  float* expanded;   // output of the first Ghost module, at the block's output size
+  float* shortcut;   // output of the shortcut's depthwise convolution
+  Vectors reduced;   // inside squeeze-excite
+  Vectors gates;     // of squeeze-excite
+  Vectors pooled;    // means of the last feature map
+  Vectors features;  // what the classifier reads
+  std::vector<ThreadSpace> threads;
 };
 
 // For a route and a team of `threads`, in the given arena.
