@@ -15,7 +15,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest
 
 # An editable installation: it compiles the kernels into ghostnet/kernels.
-$(VENV)/.installed: pyproject.toml CMakeLists.txt $(wildcard ghostnet/kernels/csrc/*/*) | $(VENV)
+$(VENV)/.installed: pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -type f) | $(VENV)
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
