@@ -80,7 +80,7 @@ def prepare(job: Job, engines: tuple[str, ...]) -> None:
     shape = (job.batch, 3, size, size)
     pictures = np.random.default_rng(0).standard_normal(shape, np.float32)
     np.save(job.pictures, pictures)
-    np.save(job.logits, model.network(ms.Tensor(pictures)).asnumpy())
+    np.save(job.logits, model.network(ms.Tensor.from_numpy(pictures)).asnumpy())
     if {"onnxruntime", "openvino"} & set(engines):
         metadata = Metadata(model.labels, size)
         job.onnx.write_bytes(serialised(model.network, Format.ONNX, metadata, job.batch))
@@ -117,7 +117,7 @@ def open_on_cpu(job: Job) -> "Model":
 def _on_arrays(network: Any) -> "ArrayCall":
     import mindspore as ms
 
-    return lambda pictures: network(ms.Tensor(pictures)).asnumpy()
+    return lambda pictures: network(ms.Tensor.from_numpy(pictures)).asnumpy()
 
 
 def mindspore_fused(job: Job) -> "ArrayCall":

@@ -1,8 +1,8 @@
 """The fused network against the plain one, and what it does with what it cannot take."""
 
 import copy
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -209,25 +209,20 @@ def test_inside_another_cell() -> None:
         fused.set_train(False)
 
 
-def test_several_threads_at_once_get_their_own_answers() -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def test_several_threads_at_once_get_their_own_answers(mode: int) -> None:
+    ms.set_context(mode=mode)
     kernels.set_threads(2)
-    fused = fuse(small())
+    cells = [fuse(small()) for _ in range(2)]
     inputs = [pictures(1 + i % 3, 64, 64) for i in range(4)]
-    expected = [fused(x).asnumpy() for x in inputs]
-    wrong: list[int] = []
+    expected = [cells[0](x).asnumpy() for x in inputs]
 
-    def call(index: int) -> None:
-        for _ in range(20):
-            if not (fused(inputs[index]).asnumpy() == expected[index]).all():
-                wrong.append(index)
+    def right_answers(index: int) -> int:
+        cell, x = cells[index % 2], inputs[index]
+        return sum((cell(x).asnumpy() == expected[index]).all() for _ in range(20))
 
-    callers = [threading.Thread(target=call, args=(i,)) for i in range(len(inputs))]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert not wrong
+    with ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(right_answers, range(4))) == [20] * 4
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

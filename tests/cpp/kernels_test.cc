@@ -136,6 +136,33 @@ void check_case(const Case& one, unsigned seed, int images) {
   }
 }
 
+// Calls from several threads at once: one has the pool, the others work alone.
+void check_calls_at_once(const Case& one) {
+  const Network network(one.table, 99);
+  reference::Packer packer;
+  packer.network(network);
+  const std::vector<std::int32_t> plan = reference::plan_of(one.table);
+  const ghostnet::cpu::Model model = ghostnet::cpu::read_model(
+      plan.data(), plan.size(), packer.weights.data(), packer.weights.size());
+  const std::vector<float> picture(std::size_t(3) * one.height * one.width, 0.5F);
+  ghostnet::cpu::set_threads(2);
+  std::vector<std::vector<float>> answers(3, std::vector<float>(one.table.classes));
+  std::vector<std::thread> callers;
+  for (std::vector<float>& answer : answers) {
+    callers.emplace_back([&] {
+      for (int call = 0; call < 5; ++call) {
+        ghostnet::cpu::run(model, picture.data(), 1, one.height, one.width, answer.data());
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  Map map(3, one.height, one.width);
+  std::copy(picture.begin(), picture.end(), map.data.begin());
+  for (const std::vector<float>& answer : answers) {
+    compare(network(map), answer.data(), "calls at once");
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -144,6 +171,7 @@ int main(int count, char** arguments) {
   for (const Case& one : cases()) {
     check_case(one, seed++, one.height > 100 ? std::min(2, images) : images);
   }
+  check_calls_at_once(cases().front());
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }
