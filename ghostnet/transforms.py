@@ -26,6 +26,9 @@ MAX_PIXELS = 100_000_000
 MAX_ASPECT = 50
 """A picture beyond these is refused: decoding or resizing it could exhaust memory."""
 
+# Pillow warns of large pictures; here they are refused.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """File names that count as pictures when a folder is searched."""
 
@@ -38,11 +41,9 @@ def decode(source: Path | bytes) -> Image.Image:
     """
     name = "these bytes" if isinstance(source, bytes) else str(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning: the limit here is lower
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                _check_size(image, name)
-                return _to_rgb(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            _check_size(image, name)
+            return _to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
