@@ -16,7 +16,7 @@ from PIL import Image
 
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
-from ghostnet.kernels import fuse_if_possible
+from ghostnet.kernels import FusedGhostNet, fuse_if_possible
 from ghostnet.transforms import decode
 
 Item = TypeVar("Item")
@@ -80,6 +80,11 @@ class Classifier:
     def logits(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | ImageError]]:
         """Each picture with its logits, or with the error that kept it from having any."""
         return in_turns(self.network, self._load, pictures, self.batch_size)
+
+    def refresh(self) -> None:
+        """Take over changes of the model's weights, where the network is a copy of them."""
+        if isinstance(self.network, FusedGhostNet):
+            self.network.refresh(self.model.network)
 
     def warm_up(self) -> None:
         """Compile the graph, so that the first picture does not wait for it."""

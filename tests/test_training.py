@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -22,8 +23,9 @@ from toy_pictures import draw
 
 from ghostnet.checkpoint import read_checkpoint
 from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.hub.card import read_card
 from ghostnet.hub.store import file_hash
-from ghostnet.network import ARCHITECTURES, GhostNet
+from ghostnet.network import ARCHITECTURES, GHOSTNET_1X, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches, Worker
@@ -31,6 +33,7 @@ from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, rea
 from ghostnet.training.evaluation import tally
 from ghostnet.training.folders import read_folder
 from ghostnet.training.log import Row, read_log, write_log
+from ghostnet.training.loop import Examiner
 from ghostnet.training.report import Origin, write_model
 from ghostnet.training.source import FolderSource, MindRecordSource
 from ghostnet.training.step import (
@@ -41,6 +44,7 @@ from ghostnet.training.step import (
     learning_rates,
     make_optimizer,
 )
+from ghostnet.training.task import open_task
 from ghostnet.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
@@ -96,6 +100,45 @@ def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
         loop.train(config, tmp_path, command="")
     ghostnet("train", "--out", tmp_path, "--resume", "--epochs", 9, status=2)
     assert "no others" in ghostnet.err
+
+
+def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
+    trainer = make_trainer(config)
+    examiner = Examiner(trainer, open_task(config))
+    noise = Tensor(np.random.default_rng(0).normal(size=(32, 3, 32, 32)).astype(np.float32))
+    batches = trainer.batches.epoch(0)
+    for _ in range(3):
+        trainer.take(next(batches))
+        examiner.evaluate()
+        copy = GhostNet(TINY, 3).set_train(False)
+        trainer.copy_averages(copy)
+        found, expected = (x(noise).asnumpy() for x in (examiner.classifier.network, copy))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_epochs(config: TrainingConfig) -> None:
+    batches = make_trainer(config).batches
+    trainer = Trainer(GhostNet(GHOSTNET_1X, 3), config, batches)
+    examiner = Examiner(trainer, open_task(config))
+    for _ in range(2):
+        examiner.evaluate()
+    before = resident_mebibytes()
+    for _ in range(10):
+        examiner.evaluate()
+    print("RSS", before, resident_mebibytes())
+    assert resident_mebibytes() < before + 50  # a copy of the weights for each would be 150
+
+
+def resident_mebibytes() -> float:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in x)
+    return int(line.split()[1]) / 1024
+
+
+def test_pictures_can_be_measured_in_another_size(config: TrainingConfig, tmp_path: Path) -> None:
+    larger = replace(config, val_size=48, epochs=1)
+    card = loop.train(larger, tmp_path / "run", command="")
+    assert card is not None
+    assert read_card(card).input_shape == (48, 48, 3)
 
 
 def test_finetune_can_tune_all_weights(

@@ -81,6 +81,12 @@ class FusedGhostNet(nn.Cell):
         refuse_compiling(self.training)
         return self.forward(pictures, self.plan, self.weights)
 
+    def refresh(self, network: GhostNet) -> None:
+        """Take over the weights of a network of the same layers; the compiled graph stays."""
+        packed = pack(network, classify=self.outputs == network.num_classes)
+        # `set_data` would not reach a graph that is compiled already.
+        ops.assign(self.weights, Tensor(packed.weights))
+
 
 def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:
     """A cell with the same input and output as ``network``, for CPUs.

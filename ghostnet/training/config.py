@@ -56,6 +56,7 @@ class TrainingConfig:
     )
     model: Annotated[str | None, "Model to start from: UID, card or checkpoint."] = None
     image_size: Annotated[int, Ge(32), "Side of the pictures, in pixels."] = 224
+    val_size: Annotated[int | None, Ge(32), "Side of VAL's pictures; IMAGE_SIZE if none."] = None
     epochs: Annotated[int, Ge(1), "Passes over the pictures."] = 100
     batch_size: Annotated[int, Ge(1), "Pictures in one step of one worker."] = 64
     learning_rate: Annotated[float, Gt(0), "At its highest."] = 0.05
@@ -86,6 +87,11 @@ class TrainingConfig:
     def held_out(self) -> Path | float:
         """What ``val`` means."""
         return held_out(self.val)
+
+    @property
+    def measured_size(self) -> int:
+        """Side of the held-out pictures, in pixels."""
+        return self.val_size or self.image_size
 
 
 def check(settings: dict[str, Any], source: str) -> TrainingConfig:

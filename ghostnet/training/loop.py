@@ -9,6 +9,7 @@ import numpy as np
 
 from ghostnet.errors import TrainingError
 from ghostnet.hub.loader import Model
+from ghostnet.network import GhostNet
 from ghostnet.predict import Classifier
 from ghostnet.runtime import current_device
 from ghostnet.training import workers
@@ -72,6 +73,7 @@ def train(
     source, threads = task.source, config.workers
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
     trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
+    examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:
         trainer.restore(state)
@@ -84,12 +86,12 @@ def train(
     for epoch in range(trainer.position.step // batches.steps, config.epochs):
         speed = run_epoch(trainer, epoch, state, progress)
         if worker.rank == 0:
-            evaluation = measure(trainer, task)
+            evaluation = examiner.evaluate()
             rows.append(row(trainer, evaluation, epoch, speed))
             write_log(rows, out)
             if evaluation.correct > trainer.position.best:
                 trainer.position.best = evaluation.correct
-                write_model(trainer.averaged(), config.image_size, evaluation, origin, out)
+                write_model(examiner.network, config.measured_size, evaluation, origin, out)
         trainer.position.losses.clear()
         if worker.rank == 0:
             trainer.save(state)
@@ -126,11 +128,27 @@ def run_epoch(
     return speed
 
 
-def measure(trainer: Trainer, task: Task) -> Evaluation:
-    """How often the averaged network is right on the held-out pictures."""
-    preprocess = Preprocess(trainer.config.image_size)
-    model = Model("network in training", trainer.averaged(), task.labels, preprocess)
-    return evaluate(Classifier(model, batch_size=EVALUATION_BATCH), task.held_out)
+class Examiner:
+    """Measures the averaged network on the held-out pictures, with one graph for the whole run.
+
+    Attributes:
+        network: with the averages of the last evaluation.
+    """
+
+    def __init__(self, trainer: Trainer, task: Task) -> None:
+        self.trainer = trainer
+        self.held_out = task.held_out
+        self.network = GhostNet(trainer.network.architecture, len(task.labels))
+        self.network.set_train(False)
+        preprocess = Preprocess(trainer.config.measured_size)
+        model = Model("network in training", self.network, task.labels, preprocess)
+        self.classifier = Classifier(model, batch_size=EVALUATION_BATCH)
+
+    def evaluate(self) -> Evaluation:
+        """How often the network is right as it now is."""
+        self.trainer.copy_averages(self.network)
+        self.classifier.refresh()
+        return evaluate(self.classifier, self.held_out)
 
 
 def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:

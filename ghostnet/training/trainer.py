@@ -91,13 +91,10 @@ class Trainer:
         self.position.step += 1
         self.position.losses.append(loss)
 
-    def averaged(self) -> GhostNet:
-        """A copy of the network with the moving averages for weights, in inference."""
-        copy = GhostNet(self.network.architecture, self.network.num_classes)
+    def copy_averages(self, network: GhostNet) -> None:
+        """Give another network of these layers the moving averages for weights."""
         pairs = zip(self.parameters, self.average.averages, strict=True)
-        load_parameters(copy, {own.name: average.asnumpy() for own, average in pairs})
-        copy.set_train(False)
-        return copy
+        load_parameters(network, {own.name: average.asnumpy() for own, average in pairs})
 
     def save(self, path: Path) -> None:
         """Write the whole state, whole or not at all."""
