@@ -109,7 +109,8 @@ def race(
 
     Args:
         entries: an engine's name and its job, for each that takes part.
-        rounds, progress: as in `benchmark`.
+        rounds: turns that each engine gets.
+        progress: called with 1 for each turn of an engine.
     """
     with ExitStack() as stack:
         racers = [stack.enter_context(Racer(engine, job)) for engine, job in entries]

@@ -62,8 +62,10 @@ class ConvUnit(nn.Cell):
     """Convolution, batch norm and, if one is given, an activation.
 
     Args:
-        in_channels, out_channels: channels in and out.
-        kernel_size, stride: of the convolution, in pixels; height and width shrink by ``stride``.
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel_size: of the convolution, in pixels.
+        stride: in pixels; height and width shrink by it.
         groups: 1 for a dense convolution, ``in_channels`` for a depthwise one.
         activation: the cell class to apply last, or None.
     """
@@ -128,7 +130,8 @@ class GhostModule(nn.Cell):
     of the paper with ratio 2 and a 3×3 cheap operation.
 
     Args:
-        in_channels, out_channels: channels in and out; ``out_channels`` is even.
+        in_channels: channels in.
+        out_channels: channels out, an even number.
         activation: applied after both halves, or None.
 
     Raises:
@@ -157,7 +160,9 @@ class GhostBottleneck(nn.Cell):
     squeeze-excite where it is asked for; the second projects without an activation.
 
     Args:
-        in_channels, expansion_channels, out_channels: channels before, between and after.
+        in_channels: channels before the first Ghost module.
+        expansion_channels: between the two.
+        out_channels: after the second.
         kernel_size: of the depthwise convolutions between the Ghost modules and in the shortcut.
         stride: 1 or 2; height and width shrink by it.
         se_channels: reduced channels of squeeze-excite; 0 leaves it out.

@@ -63,6 +63,7 @@ class Calibration(CalibrationDataReader):
         self.batches: Iterator[NDArray[Any]] = iter(batches)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next batch under the name of the model's input, or None after the last."""
         batch = next(self.batches, None)
         return None if batch is None else {INPUT: batch}
 
@@ -108,7 +109,9 @@ def export_int8(
         path: the file to write.
         calibration: pictures for the ranges; `CALIBRATION_PICTURES` of them are used.
         data: labelled pictures that both models answer.
-        batch, with_preprocessing, force: as in `ghostnet.export.export`.
+        batch: pictures in a batch, or None for any number.
+        with_preprocessing: as in `ghostnet.export.export`.
+        force: replace an existing file.
         progress: called with 1 for each answer.
 
     Raises:

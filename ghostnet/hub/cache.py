@@ -18,14 +18,15 @@ UID = re.compile(r"([A-Za-z0-9][\w.+-]{0,127}/){2,3}[A-Za-z0-9][\w.+-]{0,127}", 
 
 
 def is_uid(name: str) -> bool:
-    """Whether `name` has the form of a UID, rather than of a path, a URL or nothing at all."""
+    """Whether a name has the form of a UID, rather than of a path, a URL or nothing at all."""
     return UID.fullmatch(name) is not None and not name.endswith(".md")
 
 
 def check_uid(uid: str) -> str:
-    """Returns `uid` if it has the form of one.
+    """The UID itself, if it has the form of one.
 
-    Raises `CardError` for anything else: empty parts, `..`, absolute paths, backslashes, ….
+    Raises:
+        CardError: anything else: empty parts, ``..``, absolute paths, backslashes, ….
     """
     if not is_uid(uid):
         raise CardError(
@@ -36,22 +37,32 @@ def check_uid(uid: str) -> str:
 
 
 def cache_root(cache_dir: str | Path | None = None) -> Path:
-    """`cache_dir`, else the environment's ``GHOSTNET_CACHE``, else ``~/.mscache``."""
+    """``cache_dir``, else the environment's ``GHOSTNET_CACHE``, else ``~/.mscache``."""
     return Path(cache_dir or os.environ.get("GHOSTNET_CACHE") or DEFAULT_ROOT).expanduser()
 
 
 def model_folder(uid: str, cache_dir: str | Path | None = None) -> Path:
-    """The folder in the cache for the card and the files of `uid`.
+    """The folder in the cache for a model's card and files.
 
-    Raises `CardError` as `check_uid` does.
+    Args:
+        uid: name of the model.
+        cache_dir: as in `cache_root`.
+
+    Raises:
+        CardError: ``uid`` has not the form of one.
     """
     return cache_root(cache_dir) / Path(check_uid(uid)).parent
 
 
 def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = None) -> Path:
-    """The folder in the cache for `asset` of the card that was asked for as `name`.
+    """The folder in the cache for a card's asset.
 
     That of the UID or, for a card that came from a path or a URL, one named after the hash.
+
+    Args:
+        name: what the card was asked for by.
+        asset: of that card.
+        cache_dir: as in `cache_root`.
     """
     if is_uid(str(name)):
         return model_folder(str(name), cache_dir)
@@ -73,9 +84,10 @@ def list_cards() -> tuple[str, ...]:
 
 
 def find_card(uid: str) -> Path:
-    """The file of the card that ships with this package under the name `uid`.
+    """The file of a card that ships with this package.
 
-    Raises `CardError` where `uid` is not a name, or not the name of one of them.
+    Raises:
+        CardError: ``uid`` is not a name, or not the name of one of them.
     """
     if check_uid(uid) not in list_cards():
         known = "\n".join(list_cards())

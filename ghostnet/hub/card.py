@@ -79,7 +79,14 @@ Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$", to_lower=Tru
 
 
 class Asset(BaseModel):
-    """A file that a card offers: its format, where it is, and the SHA-256 that it must have."""
+    """A file that a card offers.
+
+    Attributes:
+        format: in lower case, without a dot: ``ckpt``, ``mindir``, ….
+        link: a URL, or the name of a file beside the card.
+        sha256: 8 to 64 hexadecimal digits, or None; only 64 let a file be loaded.
+        folder: of the card, where a relative link starts.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,7 +94,6 @@ class Asset(BaseModel):
     link: Link
     sha256: Hex | None = None
     folder: Path | None = None
-    """The folder of the card, where a relative link starts."""
 
     @property
     def verifiable(self) -> bool:
@@ -98,7 +104,8 @@ class Asset(BaseModel):
     def local_file(self) -> Path | None:
         """The file that a relative link means; None for a URL.
 
-        Raises `CardError` for a relative link on a card that did not come from a file.
+        Raises:
+            CardError: the link is relative, but the card did not come from a file.
         """
         if URL.fullmatch(self.link):
             return None
@@ -111,7 +118,15 @@ class Asset(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What a hub card says of its model. `claims` are the tables of its Performance section."""
+    """What a hub card says of its model.
+
+    Attributes:
+        input_shape: (height, width, 3) in pixels, or one such shape for each input.
+        accuracy: as the card writes it: top-1 between 0 and 1, or in percent.
+        labels: one a class; no field of the hub's own, but of this package's cards.
+        claims: the tables of the Performance section.
+        source: the file or URL that the card was read from.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -136,13 +151,13 @@ class ModelCard(BaseModel):
     labels: tuple[Text, ...] | None = None
     claims: tuple[ClaimTable, ...] = ()
     source: str = ""
-    """The file or URL that the card was read from."""
 
     @property
     def checkpoint(self) -> Asset:
         """The MindSpore checkpoint: the last asset of that format, which is the hub client's rule.
 
-        Raises `CardError` where the card offers none.
+        Raises:
+            CardError: the card offers none.
         """
         checkpoints = [asset for asset in self.assets if asset.format == "ckpt"]
         if not checkpoints:
@@ -152,9 +167,10 @@ class ModelCard(BaseModel):
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """Reads the card in the file `path`.
+    """Read the card in a file of at most 1 MiB.
 
-    Raises `CardError`, which names file, line and field, for whatever is not a card.
+    Raises:
+        CardError: it is not a card; the message names file, line and field.
     """
     path = Path(path)
     try:
@@ -174,10 +190,15 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def parse_card(text: str, source: str, folder: Path | None = None) -> ModelCard:
-    """Reads a card from its text.
+    """Read a card from its text.
 
-    `source` is what errors call it; `folder` is where its relative links start, None for a card
-    that is not a file. Raises `CardError` as `read_card` does.
+    Args:
+        text: of the whole card, front matter and body.
+        source: what to call it in errors.
+        folder: where its relative links start; None for a card that is not a file.
+
+    Raises:
+        CardError: as in `read_card`.
     """
     front = read_front_matter(text, source)
     fields = _attributes(front.values, CARD_FIELDS)

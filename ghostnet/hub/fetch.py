@@ -23,14 +23,21 @@ def fetch(
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Path:
-    """The verified file of `asset`: in `folder`, or beside the card where the link is relative.
+    """The verified file of an asset: in ``folder``, or beside the card where the link is relative.
 
     A file that is already there is hashed; a wrong one is set aside, reported on the log and
-    fetched anew. `force` fetches even where the file is right. `uid` is what the card was asked
-    for by, for the advice in errors.
+    fetched anew.
 
-    Raises `IntegrityError` where the bytes, or the card's hash, cannot be trusted, and
-    `FetchError` where there is no file to be had.
+    Args:
+        asset: of a card.
+        folder: in the cache.
+        uid: what the card was asked for by, for the advice in errors.
+        force: fetch even where the file is right.
+        limits: of time and size.
+
+    Raises:
+        IntegrityError: the bytes, or the card's hash, cannot be trusted.
+        FetchError: there is no file to be had.
     """
     expected = _expected(asset)
     target = location(asset, folder)
@@ -50,18 +57,20 @@ def fetch(
 
 
 def location(asset: Asset, folder: Path) -> Path:
-    """Where `fetch` finds or leaves the file of `asset`; there need not be one.
+    """Where `fetch` finds or leaves the file of an asset; there need not be one.
 
-    Raises `FetchError` for a link without a file name.
+    Raises:
+        FetchError: the link has no file name.
     """
     return asset.local_file or folder / _file_name(asset)
 
 
 def place(asset: Asset, source: Path, folder: Path) -> Path:
-    """Copies the file `source` to where `fetch` looks for `asset`, if its SHA-256 is right.
+    """Copy a file to where `fetch` looks for an asset, if its SHA-256 is right.
 
-    Raises `IntegrityError` where it is not, and `FetchError` where `source` cannot be read or
-    `folder` not written.
+    Raises:
+        IntegrityError: it is not.
+        FetchError: ``source`` cannot be read or ``folder`` not written.
     """
     expected = _expected(asset)
     target = folder / _file_name(asset)

@@ -1,4 +1,4 @@
-"""Lays a model into the real hub client's cache, so that `mindspore_hub.load` finds it there.
+"""Lay a model into the real hub client's cache, so that `mindspore_hub.load` finds it there.
 
 The client wants, in the model's folder, the card, the checkpoint and a folder named after the
 last part of the card's repo-link with the entry file in it. It opens every asset-link of the card
@@ -30,10 +30,22 @@ ASSETS = re.compile(r"^asset:[ \t]*\n(?:(?![A-Za-z]|---).*\n)*", re.MULTILINE)
 def install(
     uid: str, cache_dir: str | Path | None = None, *, limits: Limits = DEFAULT_LIMITS
 ) -> Path:
-    """Lays card, entry folder and checkpoint of `uid`, in this order; returns the checkpoint.
+    """Lay card, entry folder and checkpoint into the client's cache, in this order.
 
-    Raises `CardError` where this package has no such card, and `FetchError` or `IntegrityError`
-    where the checkpoint cannot be had: the client then works with ``pretrained=False``.
+    Without the checkpoint the client still works with ``pretrained=False``.
+
+    Args:
+        uid: of a card that ships with this package.
+        cache_dir: root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        limits: of time and size.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        CardError: this package has no such card.
+        FetchError: the checkpoint is not to be had.
+        IntegrityError: it is not the promised one.
     """
     source = find_card(uid)
     card = read_card(source)

@@ -88,8 +88,9 @@ def load(
     Args:
         name: a UID (``noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets``), or the path or URL of a
             card.
-        *args, **kwargs: for `ghostnet.network.GhostNet`, above all ``num_classes``; another
-            number than the checkpoint's keeps the backbone and starts the classifier anew.
+        *args: for `ghostnet.network.GhostNet`.
+        **kwargs: the same, above all ``num_classes``; another number than the checkpoint's keeps
+            the backbone and starts the classifier anew.
         source: accepted as in ``mindspore_hub``; cards come with this package.
         pretrained: False leaves the weights at their random start, and fetches nothing.
         force_reload: fetch the checkpoint even if the cache has it.

@@ -114,7 +114,8 @@ def finetune_head(
 
     Args:
         model: as `ghostnet.hub.open_model` gives it; its backbone stays as it is.
-        train, held_out: as `read_task` gives them.
+        train: pictures to learn from, as `read_task` gives them.
+        held_out: pictures to measure with, likewise.
         views: ways to look at each picture to learn from: 1 as in evaluation, above that also as
             random crops and mirror images.
         cache_dir: where features are kept.
@@ -154,7 +155,8 @@ def full_config(
     """The settings of `ghostnet.training.loop.train` that fine-tune all weights.
 
     Args:
-        folder, val: as for `read_task`; ``val`` as its words.
+        folder: as for `read_task`.
+        val: what `read_task` calls ``held_out``, in words.
         model: UID, card or checkpoint to start from.
         image_size: side of the pictures, in pixels.
         pictures: how many there are to learn from.
