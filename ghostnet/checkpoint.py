@@ -3,9 +3,7 @@
 Parameters travel as a dict of NumPy arrays under the names of the released checkpoints.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +16,19 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 from numpy.typing import NDArray
 
 from ghostnet.errors import CheckpointError
+from ghostnet.files import read_whole, replacing
 from ghostnet.network import ARCHITECTURES, Architecture, GhostNet
 
 Parameters = dict[str, NDArray[Any]]
 HEAD = ("classifier.weight", "classifier.bias")
 
-_DTYPES = {"Float32": np.float32, "Float16": np.float16, "Int32": np.int32, "Int64": np.int64}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "Float32": np.dtype(np.float32),
+    "Float16": np.dtype(np.float16),
+    "Int32": np.dtype(np.int32),
+    "Int64": np.dtype(np.int64),
+}
+_DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
@@ -48,7 +53,7 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
 def _array(tensor: Any, name: str) -> NDArray[Any]:
     if tensor.tensor_type not in _DTYPES:
         raise CheckpointError(f"{name}: dtype {tensor.tensor_type!r} is none of {list(_DTYPES)}")
-    dtype = np.dtype(_DTYPES[tensor.tensor_type])
+    dtype = _DTYPES[tensor.tensor_type]
     shape = tuple(tensor.dims)
     size = len(tensor.tensor_content)
     if any(side < 0 for side in shape) or size != dtype.itemsize * int(
@@ -61,20 +66,29 @@ def _array(tensor: Any, name: str) -> NDArray[Any]:
 def read_checkpoint(path: Path) -> Parameters:
     """The parameters in a MindSpore checkpoint file; errors as `parse_checkpoint`."""
     try:
-        return parse_checkpoint(path.read_bytes(), str(path))
+        content = read_whole(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse_checkpoint(content, str(path))
 
 
 def write_checkpoint(parameters: Mapping[str, NDArray[Any]], path: Path) -> None:
-    """Write a MindSpore checkpoint, whole or not at all; an existing file is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entries = [{"name": name, "data": ms.Tensor(array)} for name, array in parameters.items()]
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ghostnet-") as folder:
-        temporary = Path(folder) / "checkpoint.ckpt"
-        ms.save_checkpoint(entries, str(temporary))
-        temporary.chmod(0o644)  # MindSpore leaves it read-only
-        os.replace(temporary, path)
+    """Write a MindSpore checkpoint, whole or not at all; an existing file is replaced.
+
+    Raises:
+        CheckpointError: the folder cannot be written, or is full.
+    """
+    message = Checkpoint()
+    for name, array in parameters.items():
+        tensor = message.value.add(tag=name).tensor
+        tensor.dims.extend(array.shape)
+        tensor.tensor_type = _DTYPE_NAMES[array.dtype]
+        tensor.tensor_content = array.tobytes()
+    try:
+        with replacing(path) as file:
+            file.write(message.SerializeToString())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def parameters_of(network: GhostNet) -> Parameters:

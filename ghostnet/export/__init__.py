@@ -1,12 +1,11 @@
 """Networks as files that other runtimes take: ONNX and MindIR."""
 
-import os
-import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ghostnet.errors import ExportError
+from ghostnet.files import replacing
 
 if TYPE_CHECKING:
     from ghostnet.export.metadata import Metadata
@@ -93,11 +92,8 @@ def write(content: bytes, path: Path) -> None:
         ExportError: the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ghostnet-") as folder:
-            temporary = Path(folder) / path.name
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -5,31 +5,27 @@ hash is right does the file get its name, in one atomic step. So a process kille
 leaves no wrong file under a right name.
 """
 
-import errno
 import fcntl
 import hashlib
 import logging
 import os
-import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from ghostnet.errors import FetchError, IntegrityError
+from ghostnet.files import open_regular, read_whole, replacing
 
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1024 * 1024
-PART = ".part"
 
 
 def file_hash(path: Path) -> str | None:
     """The SHA-256 of a file; None where there is none, and a word where it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     except FileNotFoundError:
@@ -54,8 +50,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
     Raises `IntegrityError` where their SHA-256 is not `sha256`, `FetchError` without a file.
     """
     try:
-        with _open_regular(path) as file:
-            content = file.read()
+        content = read_whole(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     found = hashlib.sha256(content).hexdigest()
@@ -70,7 +65,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
     Raises `IntegrityError` where it is not, `FetchError` where a file cannot be read or written.
     """
     try:
-        file = _open_regular(source)
+        file = open_regular(source)
     except OSError as error:
         raise _unreadable(source, error) from None
     with file, locked(target.parent):
@@ -79,17 +74,16 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file whole. Raises `FetchError` where the folder cannot be written."""
-    content = text.encode()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise _unwritable(path.parent, error) from None
-    store([content], path, hashlib.sha256(content).hexdigest(), str(path))
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the only right to write in `folder`, made if need be and cleared of dead leftovers."""
+    """Holds the only right to write in `folder`, made if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -98,8 +92,6 @@ def locked(folder: Path) -> Iterator[None]:
         raise _unwritable(folder, error) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in folder.glob(f".*{PART}"):
-            leftover.unlink(missing_ok=True)
         yield
 
 
@@ -123,45 +115,14 @@ def store(chunks: Iterable[bytes], target: Path, expected: str, origin: str) -> 
     """Writes `chunks` as `target` if their SHA-256 is the expected one, and else nothing."""
     digest = hashlib.sha256()
     try:
-        descriptor, name = tempfile.mkstemp(PART, f".{target.name}.", target.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                    digest.update(chunk)
-                file.flush()
-                os.fchmod(descriptor, 0o644)
-                os.fsync(descriptor)
+        with replacing(target) as file:
+            for chunk in chunks:
+                file.write(chunk)
+                digest.update(chunk)
             if digest.hexdigest() != expected:
                 raise _mismatch(origin, expected, digest.hexdigest())
-            os.replace(name, target)
-            _sync(target.parent)
-        finally:
-            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(target.parent, error) from None
-
-
-def _sync(folder: Path) -> None:
-    """Makes a new name in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _open_regular(path: Path) -> BinaryIO:
-    """Opens a file, but no folder, device or pipe that would never end. Raises `OSError`."""
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _mismatch(name: str, expected: str, found: str) -> IntegrityError:

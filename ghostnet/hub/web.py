@@ -14,6 +14,7 @@ import requests
 import urllib3
 
 from ghostnet.errors import FetchError
+from ghostnet.files import MAX_BYTES
 
 T = TypeVar("T")
 Consumer = Callable[[int | None, Iterator[bytes]], T]
@@ -37,7 +38,7 @@ class Limits:
     read_time: float = 30.0
     stall_time: float = 60.0
     stall_bytes: int = 64 * 1024
-    max_bytes: int = 2 * 1024**3
+    max_bytes: int = MAX_BYTES
     attempts: int = 4
     first_wait: float = 0.5
 
