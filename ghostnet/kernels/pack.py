@@ -13,7 +13,7 @@ from mindspore import Parameter, nn
 from ghostnet.errors import KernelError
 from ghostnet.kernels.library import Array, pack_pointwise
 from ghostnet.layers import ConvUnit, GhostBottleneck, GhostModule, HardSwish, SqueezeExcite
-from ghostnet.network import GhostNet
+from ghostnet.network import Architecture, GhostNet
 
 LANES = 16
 """Rows of a dense layer's weights are padded with zeros to a multiple of this."""
@@ -47,9 +47,7 @@ def pack(network: GhostNet, classify: bool = True) -> PackedNetwork:
         KernelError: the network has a layer that the kernels do not know.
     """
     table = network.architecture
-    if table.activation not in ACTIVATIONS:
-        known = ", ".join(cell.__name__ for cell in ACTIVATIONS)
-        raise KernelError(f"activation {table.activation} cannot be fused; these can: {known}")
+    check_architecture(table)
     *blocks, last = network.blocks
     plan = [
         table.stem_channels,
@@ -61,8 +59,6 @@ def pack(network: GhostNet, classify: bool = True) -> PackedNetwork:
     ]
     weights = pointwise(folded(network.conv_stem, network.bn1))
     for block, row in zip(blocks, table.blocks, strict=True):
-        if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
-            raise KernelError(f"kernels of 3 or 5 and strides of 1 or 2 can be fused, not {row}")
         plan += [
             row.expansion_channels,
             row.out_channels,
@@ -75,6 +71,16 @@ def pack(network: GhostNet, classify: bool = True) -> PackedNetwork:
     if classify:
         weights += dense(plain(network.classifier))
     return PackedNetwork(np.array(plan, np.int32), np.concatenate(weights))
+
+
+def check_architecture(table: Architecture) -> None:
+    """Raise `KernelError` for an architecture with a layer that the kernels do not know."""
+    if table.activation not in ACTIVATIONS:
+        known = ", ".join(cell.__name__ for cell in ACTIVATIONS)
+        raise KernelError(f"activation {table.activation} cannot be fused; these can: {known}")
+    for row in table.blocks:
+        if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
+            raise KernelError(f"kernels of 3 or 5 and strides of 1 or 2 can be fused, not {row}")
 
 
 def plain(layer: nn.Cell) -> Layer:
