@@ -4,6 +4,7 @@ MindSpore takes a second to import, so each verb imports what it needs when it r
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ import typer
 from ghostnet import runtime, verbs
 from ghostnet.backends import Backend, deploy
 from ghostnet.errors import GhostNetError
+from ghostnet.files import replacing
 from ghostnet.terminal import (
     DEFAULT_MODEL,
     BatchOption,
@@ -35,6 +37,9 @@ from ghostnet.training.verbs import finetune, train
 if TYPE_CHECKING:
     from ghostnet.predict import Prediction
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal, as in a shell."""
+
 app = typer.Typer(
     help="GhostNet for MindSpore: classify pictures, check and convert models.",
     no_args_is_help=True,
@@ -50,15 +55,29 @@ app.add_typer(hub, name="hub")
 
 
 def main() -> NoReturn:
-    """Run the command; our errors become one sentence and exit status 1."""
+    """Run the command; our errors and the disk's become one sentence and exit status 1."""
     try:
-        app()
+        try:
+            app()
+        except SystemExit as stopped:
+            if stopped.code == INTERRUPTED:
+                print("ghostnet: interrupted", file=sys.stderr)
+            raise
+        finally:
+            sys.stdout.flush()
     except GhostNetError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(error)}, ensure_ascii=False))
-        print(f"ghostnet: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:  # the disk of a result is full, or may not be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"{error.filename or 'output'}: {error.strerror}")
     sys.exit(0)
+
+
+def _fail(reason: str) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": reason}, ensure_ascii=False))
+    print(f"ghostnet: {reason}", file=sys.stderr)
+    sys.exit(1)
 
 
 @app.command()
@@ -140,9 +159,10 @@ def evaluate_folder(
         task = progress.add_task("eval", total=len(pictures.files))
         result = evaluate(classifier, pictures, lambda count: progress.advance(task, count))
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "confusion.json").write_text(json.dumps(result.as_dict(), indent=1))
-        plot_confusion(result, out / "confusion.png")
+        with replacing(out / "confusion.json") as file:
+            file.write(json.dumps(result.as_dict(), indent=1).encode())
+        with replacing(out / "confusion.png") as file:
+            plot_confusion(result, file)
     if as_json:
         print_json(result.as_dict())
     else:

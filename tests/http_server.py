@@ -1,5 +1,8 @@
 """A real HTTP server on loopback that answers as badly as a test asks it to."""
 
+import socket
+import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,9 +54,11 @@ class MisbehavingServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[MisbehavingServer]:
-    """A running server, shut down at the end."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[MisbehavingServer]:
+    """A running server, shut down at the end; with `tls` it speaks HTTPS."""
     with MisbehavingServer() as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -61,6 +66,37 @@ def serving() -> Iterator[MisbehavingServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def proxying(port: int) -> Iterator[int]:
+    """The port of a proxy whose every tunnel leads to `port` of this machine."""
+
+    class Tunnel(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                threading.Thread(target=pump, args=(server, self.connection)).start()
+                pump(self.connection, server)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield proxy.server_address[1]
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Passes bytes on until one side hangs up."""
+    with suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
+        target.shutdown(socket.SHUT_WR)
 
 
 def whole(body: bytes) -> Answer:
@@ -94,6 +130,15 @@ def endless(code: int, **headers: str) -> Answer:
                 handler.wfile.write(bytes(65536))
 
     return answer
+
+
+def endless_chunks(handler: Handler) -> None:
+    """Answers 200 with chunks that never end while anybody reads them."""
+    handler.protocol_version = "HTTP/1.1"
+    handler.send(200, Transfer_Encoding="chunked")
+    with suppress(OSError):
+        while True:
+            handler.wfile.write(b"10000\r\n" + bytes(65536) + b"\r\n")
 
 
 def in_turn(*answers: Answer) -> Answer:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import ghostnet
-from ghostnet.errors import CardError
+from ghostnet.errors import CardError, FetchError
 from ghostnet.hub.card import Asset
 
 DEFAULT_ROOT = "~/.mscache"
@@ -50,8 +50,10 @@ def model_folder(uid: str, cache_dir: str | Path | None = None) -> Path:
 
     Raises:
         CardError: ``uid`` has not the form of one.
+        FetchError: as `inside`.
     """
-    return cache_root(cache_dir) / Path(check_uid(uid)).parent
+    root = cache_root(cache_dir)
+    return inside(root, root / Path(check_uid(uid)).parent)
 
 
 def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = None) -> Path:
@@ -63,10 +65,33 @@ def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = 
         name: what the card was asked for by.
         asset: of that card.
         cache_dir: as in `cache_root`.
+
+    Raises:
+        FetchError: as `inside`.
     """
     if is_uid(str(name)):
         return model_folder(str(name), cache_dir)
-    return cache_root(cache_dir) / "by-sha256" / str(asset.sha256)
+    root = cache_root(cache_dir)
+    return inside(root, root / "by-sha256" / str(asset.sha256))
+
+
+def inside(root: Path, folder: Path) -> Path:
+    """A folder below another, unless a symbolic link on the way leads elsewhere.
+
+    Args:
+        root: the upper folder, which may be a link itself.
+        folder: returned as it is.
+
+    Raises:
+        FetchError: there is such a link.
+    """
+    place = Path(os.path.realpath(folder))
+    if not place.is_relative_to(os.path.realpath(root)):
+        raise FetchError(
+            f"{folder}: expected a folder in the cache, found a symbolic link to {place}; remove "
+            "the link, or name that cache itself with --cache-dir or GHOSTNET_CACHE"
+        )
+    return folder
 
 
 def assets_folder() -> Path:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ghostnet.errors import CardError
-from ghostnet.hub.cache import find_card, model_folder
+from ghostnet.hub.cache import find_card, inside, model_folder
 from ghostnet.hub.card import Asset, ModelCard, read_card
 from ghostnet.hub.fetch import fetch, place
 from ghostnet.hub.store import write_text
@@ -51,7 +51,7 @@ def install(
     card = read_card(source)
     text = source.read_text(encoding="utf-8")
     folder = model_folder(uid, cache_dir)
-    entry = folder / _entry_folder(card) / ENTRY_FILE
+    entry = inside(folder, folder / _entry_folder(card)) / ENTRY_FILE
     write_text(folder / source.name, _with_assets(text, ""))
     write_text(entry, ENTRY)
     checkpoint = _lay_checkpoint(card.checkpoint, folder, uid, limits)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,8 +117,8 @@ def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
     return [labels.index(name) for name in folder.classes]
 
 
-def plot_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Draw the confusion matrix as a picture; the suffix of ``path`` sets the format."""
+def plot_confusion(evaluation: Evaluation, file: IO[bytes]) -> None:
+    """Draw the confusion matrix as a PNG."""
     from matplotlib.figure import Figure
 
     size = max(5.0, 0.35 * len(evaluation.labels))
@@ -139,4 +138,4 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     accuracy = evaluation.correct / evaluation.images
     axes.set_title(f"{evaluation.correct} of {evaluation.images} correct ({accuracy:.1%})")
     figure.colorbar(image, label="share of the true class")
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, format="png", dpi=120)
