@@ -23,8 +23,10 @@ def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Pa
         f"-DGHOSTNET_SANITIZE={sanitizers}",
     ]
     run("cmake", "-S", ROOT, "-B", tmp_path, *options)
-    run("cmake", "--build", tmp_path, "--target", "kernels_test", "--parallel", "2")
+    tests = ("kernels_test", "training_test")
+    run("cmake", "--build", tmp_path, "--parallel", "2", "--target", *tests)
     run(tmp_path / "tests/cpp/kernels_test", batch)
+    run(tmp_path / "tests/cpp/training_test")
 
 
 def test_no_compiler_is_one_clear_line(tmp_path: Path) -> None:

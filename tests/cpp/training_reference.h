@@ -86,7 +86,9 @@ struct Norm {
     double mean = 0;
     double squares = 0;
     const double count = double(z.images) * z.height * z.width;
-    each(z, [&](int n, int c, int y, int x) { mean += c == channel ? z.at(n, c, y, x) / count : 0; });
+    each(z, [&](int n, int c, int y, int x) {
+      mean += c == channel ? z.at(n, c, y, x) / count : 0;
+    });
     each(z, [&](int n, int c, int y, int x) {
       squares += c == channel ? std::pow(z.at(n, c, y, x) - mean, 2) : 0;
     });
@@ -125,8 +127,8 @@ struct Norm {
       });
       each(z, [&](int n, int channel, int row, int x) {
         if (channel != c) return;
-        dz.at(n, c, row, x) = gamma[c] * found.inverse_deviation *
-                              (g(n, row, x) - dbeta[c] / count - normal(n, row, x) * dgamma[c] / count);
+        const double mean_part = (dbeta[c] + normal(n, row, x) * dgamma[c]) / count;
+        dz.at(n, c, row, x) = gamma[c] * found.inverse_deviation * (g(n, row, x) - mean_part);
       });
     }
   }

@@ -318,7 +318,9 @@ struct Dense {
 
   Values operator()(const Values& in) const {
     Values out = bias;
-    for (std::size_t i = 0; i < weights.size(); ++i) out[i / columns] += weights[i] * in[i % columns];
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      out[i / columns] += weights[i] * in[i % columns];
+    }
     return out;
   }
 

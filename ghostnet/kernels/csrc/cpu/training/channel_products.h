@@ -84,8 +84,8 @@ constexpr std::array<ChannelProductTile<Lanes>, kOuter> channel_product_tiles(
 }
 
 template <int Lanes, int... Index>
-constexpr std::array<std::array<ChannelProductTile<Lanes>, kOuter>, sizeof...(Index)> channel_product_table(
-    std::integer_sequence<int, Index...>) {
+constexpr std::array<std::array<ChannelProductTile<Lanes>, kOuter>, sizeof...(Index)>
+channel_product_table(std::integer_sequence<int, Index...>) {
   return {channel_product_tiles<Lanes, Index + 1>(std::make_integer_sequence<int, kOuter>{})...};
 }
 

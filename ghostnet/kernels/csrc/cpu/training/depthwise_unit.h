@@ -50,7 +50,7 @@ void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride,
   }
 }
 
-// The gradients of the whole unit. The convolution's output z is computed once more, which is faster
+// The gradients of the whole unit. The convolution's output z is computed again, which is faster
 // than to keep it. dx must not be one of the inputs.
 template <int Lanes, int Kernel>
 NormGradient depthwise_backward(ConstChannel x, const Filter<Kernel>& filter, const Norm& norm,

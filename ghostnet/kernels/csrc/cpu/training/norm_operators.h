@@ -37,7 +37,8 @@ template <int Lanes>
 Affine measure(const NormParameters& norm, const NormSettings& settings, std::ptrdiff_t c,
                std::ptrdiff_t channels, ConstChannel z) {
   const Moments found = moments<Lanes>(z);
-  const double unbiased = found.variance * found.count / std::max<std::ptrdiff_t>(1, found.count - 1);
+  const auto freedom = std::max<std::ptrdiff_t>(1, found.count - 1);
+  const double unbiased = found.variance * found.count / freedom;
   const auto move = [&](float from, double to) {
     return static_cast<float>(from + settings.momentum * (to - from));
   };

@@ -1,5 +1,5 @@
-// The stem's convolution, 3×3 of stride 2 padded by 1, is a pointwise one of nine shifted copies of
-// each channel: these operators make the copies and carry their gradient back.
+// The stem's convolution, 3×3 of stride 2 padded by 1, is a pointwise one of nine shifted copies
+// of each channel: these operators make the copies and carry their gradient back.
 #pragma once
 
 #include <algorithm>
