@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ghostnet.errors import DatasetError
 from ghostnet.training.evaluation import Evaluation
 from ghostnet.training.folders import ImageFolder, read_folder
+from ghostnet.training.pets import OxfordIIITPet
 
 NAME = "Oxford-IIIT Pet"
 TEST_PICTURES = 3669
 CLASSES = 37
-TEST_LIST = Path("annotations/test.txt")
 
 RELEASED_CORRECT = {
     "722e13be6cd6186dddcd68d5c0a50776d9a8ad8e79db3870556f68d4d2f179e4": 3025,
@@ -28,23 +27,9 @@ def read_test_set(root: Path) -> ImageFolder:
     Raises:
         DatasetError: neither is there, or a picture on the list is not.
     """
-    listing = root / TEST_LIST
-    if not listing.is_file():
+    if not (root / "annotations").is_dir():
         return read_folder(root)
-    names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
-    breeds = sorted({breed_of(name) for name in names}, key=str.lower)
-    files = [(root / "images" / f"{name}.jpg", breeds.index(breed_of(name))) for name in names]
-    missing = [str(file) for file, _ in files if not file.is_file()]
-    if missing:
-        raise DatasetError(
-            f"{listing} names {len(missing)} pictures that are not there: {missing[0]}"
-        )
-    return ImageFolder(tuple(breeds), tuple(files))
-
-
-def breed_of(name: str) -> str:
-    """``Maine_Coon`` of ``Maine_Coon_12``."""
-    return name.rpartition("_")[0]
+    return OxfordIIITPet(root, "test")
 
 
 def label_orders(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
