@@ -7,6 +7,9 @@ import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from mindspore.dataset import NumpySlicesDataset
+from mindspore.train import Model
+from tiny_network import TINY
 
 from ghostnet import GhostNet, fuse, kernels
 from ghostnet.errors import KernelError
@@ -248,6 +251,23 @@ def test_training_step_is_that_of_the_plain_network(name: str) -> None:
     for key, expected in after[False].items():
         scale = max(np.abs(expected).max(), 1e-2)
         assert np.abs(after[True][key] - expected).max() <= 1e-3 * scale, key
+
+
+def test_mindspores_model_trains_the_fused_cell_as_the_plain_network() -> None:
+    columns = [array.asnumpy() for array in batch(32, 8)]
+    after = {}
+    for training in (False, True):
+        mindspore.set_seed(5)
+        plain = GhostNet(TINY, num_classes=5, drop_rate=0.0)
+        cell = fuse(plain, training=True) if training else plain
+        optimizer = nn.Momentum(plain.trainable_params(), 0.01, 0.9)
+        pictures = NumpySlicesDataset(tuple(columns), shuffle=False).batch(4)
+        model = Model(cell, nn.CrossEntropyLoss(), optimizer)
+        model.train(2, pictures, dataset_sink_mode=False)
+        after[training] = values(plain)
+    for name, expected in after[False].items():
+        scale = max(np.abs(expected).max(), 1e-2)
+        assert np.abs(after[True][name] - expected).max() <= 1e-3 * scale, name
 
 
 def test_parameters_keep_names_order_and_identity() -> None:
