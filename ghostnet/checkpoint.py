@@ -60,7 +60,10 @@ def _array(tensor: Any, name: str) -> NDArray[Any]:
         np.prod(shape, dtype=object)
     ):
         raise CheckpointError(f"{name}: {size} bytes do not fill shape {shape} of {dtype}")
-    return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
+    try:
+        return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
+    except ValueError as error:  # more dimensions, or a longer one, than NumPy has
+        raise CheckpointError(f"{name}: shape {shape}: {error}") from error
 
 
 def read_checkpoint(path: Path) -> Parameters:
@@ -110,6 +113,24 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
         "a checkpoint of timm, huawei-noah or mindcv is first turned into one by "
         "`ghostnet convert`"
     )
+
+
+def num_classes(
+    parameters: Mapping[str, NDArray[Any]], architecture: Architecture, name: str = "checkpoint"
+) -> int:
+    """The classes that a checkpoint's classifier, (classes, features), tells apart.
+
+    Raises:
+        CheckpointError: it has no classifier, or not one for the features of the architecture.
+    """
+    if HEAD[0] not in parameters:
+        raise CheckpointError(f"{name}: the classifier is missing ({HEAD[0]})")
+    shape = parameters[HEAD[0]].shape
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != architecture.head_channels:
+        raise CheckpointError(
+            f"{name}: {HEAD[0]}: expected (classes, {architecture.head_channels}), found {shape}"
+        )
+    return int(shape[0])
 
 
 def _widths(parameters: Mapping[str, NDArray[Any]]) -> list[tuple[int, int, int]]:
@@ -192,7 +213,7 @@ _IN_BLOCK_MODULES = (
     (r"(?:features\.1|bn1)", "bn"),
 )
 _OUTER_MODULES = ((r"(conv_stem|bn1|conv_head|classifier)", r"\1"),)
-_IN_BLOCK = re.compile(r"blocks\.((?:\d+\.){1,2})(\D.*)")
+_IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
 
 @dataclass(frozen=True)
@@ -224,9 +245,7 @@ def convert(source: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Con
     if len(parameters) < len(used):
         raise CheckpointError(f"{name}: several tensors stand for the same parameter")
     architecture = identify(parameters, name)
-    if any(key not in parameters for key in HEAD):
-        raise CheckpointError(f"{name}: the classifier is missing ({' and '.join(HEAD)})")
-    network = GhostNet(architecture, num_classes=len(parameters["classifier.bias"]))
+    network = GhostNet(architecture, num_classes(parameters, architecture, name))
     load_parameters(network, parameters, name=name)
     return Conversion({p.name: parameters[p.name] for p in network.get_parameters()}, refused)
 

@@ -6,8 +6,9 @@ MindSpore takes a second to import, so each verb imports what it needs when it r
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -56,6 +57,7 @@ app.add_typer(hub, name="hub")
 
 def main() -> NoReturn:
     """Run the command; our errors and the disk's become one sentence and exit status 1."""
+    cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")  # for odd file names
     try:
         try:
             app()

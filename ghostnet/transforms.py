@@ -26,8 +26,11 @@ MAX_PIXELS = 100_000_000
 MAX_ASPECT = 50
 """A picture beyond these is refused: decoding or resizing it could exhaust memory."""
 
-# Pillow warns of large pictures; here they are refused.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Pillow warns of large pictures and odd metadata; here the first are refused, the second ignored.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of what is decoded; it knows more, some by way of other programs."""
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """File names that count as pictures when a folder is searched."""
@@ -41,7 +44,8 @@ def decode(source: Path | bytes) -> Image.Image:
     """
     name = "these bytes" if isinstance(source, bytes) else str(source)
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(opened, formats=FORMATS) as image:
             _check_size(image, name)
             return _to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
@@ -49,7 +53,7 @@ def decode(source: Path | bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large to decode safely ({error})") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a picture in a format that Pillow reads") from error
+        raise ImageError(f"{name}: not a picture ({', '.join(FORMATS)})") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes

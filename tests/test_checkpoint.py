@@ -1,6 +1,7 @@
 """Checkpoints: written and read back, told apart, refused when wrong, converted from peers."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import mindspore as ms
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mindspore.train.checkpoint_pb2 import Checkpoint
 from safetensors.numpy import save_file
 
 from ghostnet.checkpoint import (
@@ -15,6 +17,7 @@ from ghostnet.checkpoint import (
     convert,
     identify,
     load_parameters,
+    num_classes,
     parameters_of,
     parse_checkpoint,
     read_checkpoint,
@@ -156,6 +159,30 @@ def test_damage_gives_parameters_or_our_error(checkpoint: Path, data: st.DataObj
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(CheckpointError):
         assert all(array.size >= 0 for array in parse_checkpoint(bytes(content)).values())
+
+
+@pytest.mark.parametrize("shape", [(1,) * 40, (2**62, 0), (-1,), (3,)])
+def test_a_shape_that_the_bytes_do_not_have_is_refused(shape: tuple[int, ...]) -> None:
+    message = Checkpoint()
+    tensor = message.value.add(tag="classifier.weight").tensor
+    tensor.dims.extend(shape)
+    tensor.tensor_type = "Float32"
+    tensor.tensor_content = bytes(0 if 0 in shape else 4)
+    with pytest.raises(CheckpointError, match=r"classifier\.weight: .*shape"):
+        parse_checkpoint(message.SerializeToString())
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 1280), (10**9, 0), (3, 64), (3, 1280, 1)])
+def test_a_classifier_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    weight = np.zeros(shape, np.float32)
+    with pytest.raises(CheckpointError, match=r"expected \(classes, 1280\), found"):
+        num_classes({"classifier.weight": weight}, ARCHITECTURES[SMALL])
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        read_checkpoint(tmp_path / "pipe.ckpt")
 
 
 def test_timms_weights_give_timms_answers(shared: Path) -> None:

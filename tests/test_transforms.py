@@ -105,6 +105,11 @@ def test_a_file_that_is_no_picture_is_an_error(tmp_path: Path) -> None:
         decode(file)
 
 
+def test_a_format_that_needs_another_program_is_an_error() -> None:
+    with pytest.raises(ImageError, match=r"not a picture \(BMP, GIF, JPEG"):
+        decode(encoded(photograph(), "EPS"))
+
+
 def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         decode(tmp_path / "none.jpg")

@@ -13,14 +13,14 @@ import mindspore as ms
 from mindspore import nn
 
 from ghostnet.checkpoint import (
-    HEAD,
     Parameters,
     identify,
     load_parameters,
+    num_classes,
     parse_checkpoint,
     read_checkpoint,
 )
-from ghostnet.errors import CardError, CheckpointError
+from ghostnet.errors import CardError
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.find import fetch_checkpoint, find
 from ghostnet.hub.store import read_verified
@@ -53,7 +53,8 @@ def open_model(name: str | Path, *, cache_dir: str | Path | None = None) -> Mode
     """
     if str(name).endswith(".ckpt"):
         parameters = read_checkpoint(Path(name))
-        network = GhostNet(identify(parameters, str(name)), _num_classes(parameters, str(name)))
+        architecture = identify(parameters, str(name))
+        network = GhostNet(architecture, num_classes(parameters, architecture, str(name)))
         load_parameters(network, parameters, name=str(name))
         labels = None
         image_size = network.architecture.image_size
@@ -111,7 +112,7 @@ def load(
         network = create_network(model_name, *args, **kwargs)
     else:
         parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
-        classes = _num_classes(parameters, str(name))
+        classes = num_classes(parameters, ARCHITECTURES[model_name], str(name))
         if not args:
             kwargs.setdefault("num_classes", classes)
         network = create_network(model_name, *args, **kwargs)
@@ -169,9 +170,3 @@ def _image_size(card: ModelCard) -> int | None:
         case (int(height), int(width), 3) if height == width:
             return height
     return None
-
-
-def _num_classes(parameters: Parameters, name: str) -> int:
-    if HEAD[0] not in parameters:
-        raise CheckpointError(f"{name}: has no {HEAD[0]}")
-    return len(parameters[HEAD[0]])
