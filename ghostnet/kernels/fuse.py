@@ -64,7 +64,8 @@ class FusedGhostNet(nn.Cell):
     def __init__(self, network: GhostNet, *, features: bool = False) -> None:
         super().__init__()
         self.outputs = network.num_features if features else network.num_classes
-        packed = pack(network, classify=not features)
+        self.classify = not features
+        packed = pack(network, self.classify)
         self.plan = Parameter(Tensor(packed.plan), name="plan", requires_grad=False)
         self.weights = Parameter(Tensor(packed.weights), name="weights", requires_grad=False)
         self.forward = Forward(self.outputs)
@@ -83,7 +84,7 @@ class FusedGhostNet(nn.Cell):
 
     def refresh(self, network: GhostNet) -> None:
         """Take over the weights of a network of the same layers; the compiled graph stays."""
-        packed = pack(network, classify=self.outputs == network.num_classes)
+        packed = pack(network, self.classify)
         # `set_data` would not reach a graph that is compiled already.
         ops.assign(self.weights, Tensor(packed.weights))
 
