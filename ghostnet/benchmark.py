@@ -8,13 +8,12 @@ import multiprocessing
 import os
 import re
 import signal
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from ghostnet.engines import ENGINES, OWN_WEIGHTS, Job, prepare
-from ghostnet.errors import BenchmarkError
+from ghostnet.errors import BenchmarkError, GhostNetError
 
 R = TypeVar("R")
 
@@ -32,6 +31,8 @@ TURN_SECONDS = 0.5
 WARM_UP_CALLS = 3
 MAX_DIFFERENCE = 1e-3
 """Between an engine's logits and the plain network's; beyond it the engine is not timed."""
+
+LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -87,7 +88,6 @@ def benchmark(
     Raises:
         BenchmarkError: an engine is not known.
         CardError, FetchError, IntegrityError, CheckpointError: the model cannot be opened.
-        PackageError: what prepares the model for an engine is not installed.
     """
     unknown = [engine for engine in engines if engine not in ENGINES]
     if unknown:
@@ -96,8 +96,12 @@ def benchmark(
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         job = Job(model, cache_dir, Path(folder), batch, threads)
         with ProcessPoolExecutor(1, SPAWN) as executor:
-            executor.submit(prepare, job, engines).result()
-        return race([(engine, job) for engine in engines], rounds, progress)
+            missing = executor.submit(prepare, job, engines).result()
+        raced = race([(e, job) for e in engines if e not in missing], rounds, progress)
+    found = {result.engine: result for result in raced}
+    for engine, reason in missing.items():
+        found[engine] = Measurement(engine, batch, threads, error=reason)
+    return [found[engine] for engine in engines]
 
 
 def race(
@@ -134,7 +138,8 @@ class Racer:
         self.error: str | None = None
 
     def __enter__(self) -> "Racer":
-        self.pid = self.executor.submit(os.getpid).result()
+        with _without_libraries_of_mindspore():
+            self.pid = self.executor.submit(os.getpid).result()
         self.difference = self._run(_start, self.engine, self.job)
         return self
 
@@ -151,7 +156,8 @@ class Racer:
         peak_mib = self._run(_peak_mib)
         if self.error is not None:
             return Measurement(self.engine, self.job.batch, self.job.threads, error=self.error)
-        low, median, high = statistics.quantiles([second * 1000 for second in self.seconds], n=4)
+        quartiles = np.percentile(self.seconds, (25, 50, 75)) * 1000
+        low, median, high = (float(quartile) for quartile in quartiles)
         return Measurement(
             self.engine,
             self.job.batch,
@@ -183,6 +189,21 @@ class Racer:
             os.kill(self.pid, number)
 
 
+@contextmanager
+def _without_libraries_of_mindspore() -> Iterator[None]:
+    """Let processes start without what MindSpore, once imported, puts on LD_LIBRARY_PATH.
+
+    PyTorch is a quarter slower with it.
+    """
+    before = os.environ.get(LIBRARY_PATH, "")
+    folders = [folder for folder in before.split(":") if "/mindspore/lib" not in folder]
+    os.environ[LIBRARY_PATH] = ":".join(folders)
+    try:
+        yield
+    finally:
+        os.environ[LIBRARY_PATH] = before
+
+
 # In the process of an engine ----------------------------------------------------------------
 
 _calls: list[Callable[[], object]] = []
@@ -197,6 +218,8 @@ def _start(engine: str, job: Job) -> float | None:
         difference = float(np.abs(call(pictures) - expected).max())
         for _ in range(WARM_UP_CALLS):
             call(pictures)
+    except GhostNetError as error:
+        raise BenchmarkError(str(error)) from None
     except Exception as error:  # engines fail in their own ways, and not all of them pickle
         raise BenchmarkError(f"{type(error).__name__}: {error}") from None
     _calls.append(lambda: call(pictures))

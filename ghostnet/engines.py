@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostnet.backends import in_onnxruntime, in_openvino
-from ghostnet.errors import GhostNetError
+from ghostnet.errors import GhostNetError, PackageError
 from ghostnet.extras import needs
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from ghostnet.backends import ArrayCall
     from ghostnet.hub.loader import Model
-    from ghostnet.network import GhostNet
 
 MINDCV_NAMES = {
     "ghostnet_050": "ghostnet_050",
@@ -67,13 +66,14 @@ class Job:
         return self.folder / "logits.npy"
 
 
-def prepare(job: Job, engines: tuple[str, ...]) -> None:
-    """Write the files of a job."""
+def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
+    """Write the files of a job.
+
+    Returns:
+        For each engine whose file needs a package that is not installed, what to install.
+    """
     import mindspore as ms
     import numpy as np
-
-    from ghostnet.export import Format, serialised
-    from ghostnet.export.metadata import Metadata
 
     model = open_on_cpu(job)
     size = model.preprocess.image_size
@@ -81,22 +81,38 @@ def prepare(job: Job, engines: tuple[str, ...]) -> None:
     pictures = np.random.default_rng(0).standard_normal(shape, np.float32)
     np.save(job.pictures, pictures)
     np.save(job.logits, model.network(ms.Tensor.from_numpy(pictures)).asnumpy())
-    if {"onnxruntime", "openvino"} & set(engines):
-        metadata = Metadata(model.labels, size)
-        job.onnx.write_bytes(serialised(model.network, Format.ONNX, metadata, job.batch))
-    if {"torch", "torch-compile"} & set(engines):
-        _write_torch(model.network, job.torch)
+    missing: dict[str, str] = {}
+    for write, readers in {
+        _write_onnx: ("onnxruntime", "openvino"),
+        _write_torch: ("torch", "torch-compile"),
+    }.items():
+        wanted = set(readers) & set(engines)
+        try:
+            if wanted:
+                write(job, model)
+        except PackageError as error:
+            missing |= dict.fromkeys(wanted, str(error))
+    return missing
 
 
-def _write_torch(network: "GhostNet", path: Path) -> None:
+def _write_onnx(job: Job, model: "Model") -> None:
+    from ghostnet.export import Format, serialised
+    from ghostnet.export.metadata import Metadata
+
+    metadata = Metadata(model.labels, model.preprocess.image_size)
+    job.onnx.write_bytes(serialised(model.network, Format.ONNX, metadata, job.batch))
+
+
+def _write_torch(job: Job, model: "Model") -> None:
     with needs("torch", extra="torch"):
         import torch
     from ghostnet import torch_network
     from ghostnet.checkpoint import parameters_of
 
+    network = model.network
     counterpart = torch_network.GhostNet(network.architecture, network.num_classes).eval()
     counterpart.load_parameters(parameters_of(network))
-    torch.save(counterpart, path)
+    torch.save(counterpart, job.torch)
 
 
 def open_on_cpu(job: Job) -> "Model":

@@ -1,5 +1,9 @@
 """The benchmark runs every engine on the same weights and reports what came of it."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +11,7 @@ import pytest
 from command_line import Ghostnet
 
 from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x
-from ghostnet.benchmark import benchmark
+from ghostnet.benchmark import Racer, benchmark
 from ghostnet.checkpoint import parameters_of, write_checkpoint
 from ghostnet.engines import ENGINES, Job, prepare
 from ghostnet.terminal import BUNDLED_MODEL
@@ -36,6 +40,36 @@ def test_an_engine_that_cannot_run_says_why_and_does_not_stop_the_others(tmp_pat
     assert "ghostnet_100" in refused.error
     assert refused.milliseconds is None
     assert other.error is None
+
+
+def test_an_engine_that_is_not_installed_says_how_and_does_not_stop_the_others(
+    tmp_path: Path,
+) -> None:
+    for package in ("torch", "onnx"):  # found before the installed ones, if there are any
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('not installed')")
+    done = subprocess.run(
+        [sys.executable, "-m", "ghostnet.cli", "benchmark", "--model", BUNDLED_MODEL, "--json"]
+        + ["--against", "torch,openvino,mindspore", "--rounds", "1"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    fused, torch, openvino, mindspore = json.loads(done.stdout)
+    assert "pip install 'mindspore-ghostnet[torch]'" in torch["error"]
+    assert "pip install 'mindspore-ghostnet[export]'" in openvino["error"]
+    assert fused["error"] is None
+    assert mindspore["error"] is None
+
+
+def test_engines_start_without_the_libraries_of_mindspore(tmp_path: Path) -> None:
+    assert "/mindspore/lib" in os.environ["LD_LIBRARY_PATH"]
+    job = Job(BUNDLED_MODEL, None, tmp_path, batch=1, threads=1)
+    prepare(job, ("onnxruntime",))
+    with Racer("onnxruntime", job) as racer:
+        assert "/mindspore/lib" not in Path(f"/proc/{racer.pid}/environ").read_text()
+    assert "/mindspore/lib" in os.environ["LD_LIBRARY_PATH"]
 
 
 def test_what_cannot_be_measured_is_refused() -> None:

@@ -2,9 +2,18 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+ASK = """
+import sys
+from pathlib import Path
+from ghostnet.kernels import library
+library.PATH = Path(sys.argv[1])
+print(library.unavailable_reason())
+"""
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,6 +57,18 @@ def test_no_compiler_is_one_clear_line(tmp_path: Path) -> None:
     )
     assert result.returncode != 0
     assert "No C++ compiler: install g++ 12" in result.stderr
+
+
+def test_a_library_of_another_version_says_so(tmp_path: Path) -> None:
+    source = 'extern "C" void GhostNetForward() {}'
+    library = tmp_path / "libghostnet_cpu.so"
+    compiler = ["c++", "-shared", "-fPIC", "-x", "c++", "-", "-o", library]
+    subprocess.run(compiler, input=source, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", ASK, str(library)], capture_output=True, text=True, check=True
+    )
+    assert "those of another version" in result.stdout
+    assert "has no GhostNetBatchNorm; install the package again" in result.stdout
 
 
 def run(*command: object) -> None:

@@ -13,6 +13,31 @@ from ghostnet.errors import KernelError
 
 PATH = Path(__file__).with_name("libghostnet_cpu.so")
 
+SYMBOLS = (
+    "GhostNetForward",
+    "GhostNetBatchNorm",
+    "GhostNetBatchNormGradient",
+    "GhostNetDepthwise",
+    "GhostNetDepthwiseGradient",
+    "GhostNetGhost",
+    "GhostNetGhostGradient",
+    "GhostNetGhostResidual",
+    "GhostNetPointwise",
+    "GhostNetPointwiseInputGradient",
+    "GhostNetPointwiseWeightGradient",
+    "GhostNetSqueezeExcite",
+    "GhostNetSqueezeExciteGradient",
+    "GhostNetUnfold",
+    "GhostNetUnfoldGradient",
+    "ghostnet_instruction_set",
+    "ghostnet_instruction_sets",
+    "ghostnet_pack_pointwise",
+    "ghostnet_set_instruction_set",
+    "ghostnet_set_threads",
+    "ghostnet_threads",
+)
+"""What this version of the package calls in the library."""
+
 Array = npt.NDArray[np.float32]
 
 _FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
@@ -39,7 +64,7 @@ def load() -> ctypes.CDLL:
     """The compiled kernels, with the threads that MindSpore would use.
 
     Raises:
-        KernelError: they were not compiled, or not for this platform.
+        KernelError: they were not compiled, or not for this platform or version.
     """
     if not PATH.exists():
         raise KernelError(
@@ -50,6 +75,12 @@ def load() -> ctypes.CDLL:
         library = ctypes.CDLL(str(PATH))
     except OSError as error:
         raise KernelError(f"the fused kernels cannot be loaded: {error}") from error
+    missing = [symbol for symbol in SYMBOLS if not hasattr(library, symbol)]
+    if missing:
+        raise KernelError(
+            f"the fused kernels are those of another version: {PATH} has no {missing[0]}; install "
+            "the package again, or in a checkout: cmake -S . -B build && cmake --build build"
+        )
     library.ghostnet_pack_pointwise.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
     library.ghostnet_pack_pointwise.restype = None
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
