@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -13,14 +14,21 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 
+SOURCES = ("ghostnet", "assets", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml")
+"""All that a wheel is made from."""
 
-def build(folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+DIST_INFO = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+
+
+def build(
+    folder: Path, environment: dict[str, str] | None = None, source: Path = REPOSITORY
+) -> subprocess.CompletedProcess:
     """Build a wheel into ``folder``, in an isolated environment as pip does it."""
     return subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, REPOSITORY],
+        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, source],
         capture_output=True,
         text=True,
-        env=os.environ | (environment or {}),
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"} | (environment or {}),
     )
 
 
@@ -34,20 +42,33 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    top = {name.split("/")[0] for name in names}
-    assert top == {"ghostnet", next(n for n in top if n.endswith(".dist-info"))}
-    for expected in (
+    modules = (REPOSITORY / "ghostnet").rglob("*.py")
+    assets = (path for path in (REPOSITORY / "assets").rglob("*") if path.is_file())
+    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    expected = [
+        *(path.relative_to(REPOSITORY).as_posix() for path in modules),
+        *(f"ghostnet/{path.relative_to(REPOSITORY).as_posix()}" for path in assets),
         "ghostnet/py.typed",
         "ghostnet/kernels/libghostnet_cpu.so",
-        f"ghostnet/assets/{MODEL}.md",
-        f"ghostnet/assets/{MODEL}.ckpt",
-        "ghostnet/assets/noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets.md",
-        "ghostnet/assets/images/ATTRIBUTION.md",
-    ):
-        assert names.count(expected) == 1
-    packaged = {Path(name).suffix for name in names if ".dist-info/" not in name}
-    assert packaged <= {".py", ".typed", ".so", ".md", ".ckpt", ".jpg"}
+        *(f"{info}/{name}" for name in DIST_INFO),
+    ]
+    assert sorted(zipfile.ZipFile(wheel).namelist()) == sorted(expected)
+
+
+@pytest.mark.slow
+def test_the_same_wheel_comes_of_the_same_sources(wheel: Path, tmp_path: Path) -> None:
+    source = tmp_path / "some" / "where" / "else"
+    source.mkdir(parents=True)
+    for name in SOURCES:
+        copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
+        copy(REPOSITORY / name, source / name)
+    # As ignored in the repository: what an earlier build left is no part of the next wheel.
+    shutil.copy(REPOSITORY / ".gitignore", source)
+    done = build(tmp_path, source=source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (again,) = tmp_path.glob("*.whl")
+    assert again.name == wheel.name
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.slow
