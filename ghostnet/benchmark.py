@@ -95,8 +95,8 @@ def benchmark(
     threads = threads or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         job = Job(model, cache_dir, Path(folder), batch, threads)
-        with ProcessPoolExecutor(1, SPAWN) as executor:
-            missing = executor.submit(prepare, job, engines).result()
+        with own_process() as process:
+            missing = process.submit(prepare, job, engines).result()
         raced = race([(e, job) for e in engines if e not in missing], rounds, progress)
     found = {result.engine: result for result in raced}
     for engine, reason in missing.items():
@@ -117,7 +117,7 @@ def race(
         progress: called with 1 for each turn of an engine.
     """
     with ExitStack() as stack:
-        racers = [stack.enter_context(Racer(engine, job)) for engine, job in entries]
+        racers = [Racer(engine, job, stack) for engine, job in entries]
         for _ in range(rounds):
             for racer in racers:
                 racer.turn()
@@ -130,22 +130,15 @@ class Racer:
     spinning after an answer, at the cost of the next.
     """
 
-    def __init__(self, engine: str, job: Job) -> None:
+    def __init__(self, engine: str, job: Job, stack: ExitStack) -> None:
         self.engine = engine
         self.job = job
-        self.executor = ProcessPoolExecutor(1, SPAWN)
         self.seconds: list[float] = []
         self.error: str | None = None
-
-    def __enter__(self) -> "Racer":
-        with _without_libraries_of_mindspore():
-            self.pid = self.executor.submit(os.getpid).result()
-        self.difference = self._run(_start, self.engine, self.job)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._signal(signal.SIGCONT)
-        self.executor.shutdown()
+        self.process = stack.enter_context(own_process())
+        self.pid = self.process.submit(os.getpid).result()
+        stack.callback(self._signal, signal.SIGCONT)
+        self.difference = self._run(_start, engine, job)
 
     def turn(self) -> None:
         """Let the engine run for `TURN_SECONDS`."""
@@ -177,7 +170,7 @@ class Racer:
             return None
         try:
             self._signal(signal.SIGCONT)
-            return self.executor.submit(function, *arguments).result()
+            return self.process.submit(function, *arguments).result()
         except (BenchmarkError, BrokenProcessPool) as error:
             self.error = str(error)
             return None
@@ -190,18 +183,29 @@ class Racer:
 
 
 @contextmanager
-def _without_libraries_of_mindspore() -> Iterator[None]:
-    """Let processes start without what MindSpore, once imported, puts on LD_LIBRARY_PATH.
+def own_process() -> Iterator[ProcessPoolExecutor]:
+    """A process that calls functions for this one, killed where the block fails.
 
-    PyTorch is a quarter slower with it.
+    It starts deaf to Ctrl-C, which is this process's to answer, and without the libraries that
+    MindSpore, once imported, puts on LD_LIBRARY_PATH: PyTorch is a quarter slower with them.
     """
-    before = os.environ.get(LIBRARY_PATH, "")
-    folders = [folder for folder in before.split(":") if "/mindspore/lib" not in folder]
-    os.environ[LIBRARY_PATH] = ":".join(folders)
+    executor = ProcessPoolExecutor(1, SPAWN)
+    paths = os.environ.get(LIBRARY_PATH, "")
+    others = [folder for folder in paths.split(":") if "/mindspore/lib" not in folder]
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ[LIBRARY_PATH] = ":".join(others)
     try:
-        yield
+        pid = executor.submit(os.getpid).result()
     finally:
-        os.environ[LIBRARY_PATH] = before
+        os.environ[LIBRARY_PATH] = paths
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    try:
+        yield executor
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        executor.shutdown()
 
 
 # In the process of an engine ----------------------------------------------------------------
