@@ -1,9 +1,14 @@
 # make run:  classify the photographs in assets/images with the model that comes along.
 # make test: lint, types and every test.
+# make fuzz: ten minutes of damaged input for each kind that the package reads.
+# make lock: renew the pinned packages in requirements/; needs uv.
 
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -type f)
+FUZZ_SECONDS ?= 600
+LOCK := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10
 
 run: $(VENV)/.installed
 	$(BIN)/ghostnet predict assets/images --model ghostnet/cpu/2.10/ghostnet_v1.0_flowers
@@ -14,14 +19,25 @@ test: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+fuzz: $(VENV)/.installed-test
+	-$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	for name in card uid checkpoint safetensors picture; do \
+		$(BIN)/python tests/fuzz $$name --seconds $(FUZZ_SECONDS) || exit 1; \
+	done
+
+lock:
+	$(LOCK) pyproject.toml --extra test --group build --output-file requirements/dev.txt
+	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
+
 # An editable installation: it compiles the kernels into ghostnet/kernels.
-$(VENV)/.installed: pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -type f) | $(VENV)
+$(VENV)/.installed: $(SOURCES) | $(VENV)
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $@
+$(VENV)/.installed-test: requirements/dev.txt $(SOURCES) | $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $(VENV)/.installed $@
 
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
@@ -30,4 +46,4 @@ $(VENV):
 clean:
 	rm -rf $(VENV) build dist ghostnet/kernels/*.so
 
-.PHONY: run test clean
+.PHONY: run test fuzz lock clean
