@@ -1,0 +1,45 @@
+"""The locked packages are those that the project asks for, each with its hashes."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+GROUPS = PROJECT["dependency-groups"]
+LOCKS = {
+    "dev": [*PROJECT["project"]["dependencies"], *EXTRAS["test"], *GROUPS["build"]],
+    "fuzz": GROUPS["fuzz"],
+}
+
+
+def resolved(requirements: list[str]) -> Iterator[Requirement]:
+    """The requirements, and those of this project's own extras instead of its name."""
+    for requirement in map(Requirement, requirements):
+        if requirement.name == PROJECT["project"]["name"]:
+            for extra in requirement.extras:
+                yield from resolved(EXTRAS[extra])
+        else:
+            yield requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_is_locked_at_a_version_that_it_allows(lock: str) -> None:
+    text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
+    pins = re.findall(r"^([\w.-]+)==(\S+) .*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[\w.-]+==", text, re.MULTILINE))
+    for requirement in resolved(LOCKS[lock]):
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        versions = [version for pinned, version in pins if pinned == name]
+        assert versions, f"{requirement} is not locked: make lock"
+        assert all(version in requirement.specifier for version in versions), requirement
