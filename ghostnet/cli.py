@@ -5,6 +5,7 @@ MindSpore takes a second to import, so each verb imports what it needs when it r
 
 import json
 import os
+import signal
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -27,7 +28,7 @@ from ghostnet.terminal import (
     ModeOption,
     UidArgument,
     VerboseOption,
-    hush,
+    import_mindspore,
     open_model,
     print_json,
     print_table,
@@ -57,6 +58,8 @@ app.add_typer(hub, name="hub")
 
 def main() -> NoReturn:
     """Run the command; our errors and the disk's become one sentence and exit status 1."""
+    # MindSpore answers Ctrl-C by ending its own process with this signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")  # for odd file names
     try:
         try:
@@ -188,7 +191,7 @@ def convert(
     """Turn a GhostNet of timm, huawei-noah or mindcv into a checkpoint of this package."""
     if target.suffix != ".ckpt":
         raise typer.BadParameter(f"{target} should end in .ckpt", param_hint="TARGET")
-    hush(verbose)
+    import_mindspore(verbose)
     from ghostnet import checkpoint
     from ghostnet.hub.store import file_hash
 

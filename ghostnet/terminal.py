@@ -1,6 +1,7 @@
 """What the verbs of the command share: option types, opening a model, printing."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,10 +36,18 @@ ModeOption = Annotated[runtime.Mode, typer.Option(case_sensitive=False)]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show MindSpore's log.")]
 
 
-def hush(verbose: bool) -> None:
-    """Keep MindSpore's log off the terminal, unless it was asked for."""
+def import_mindspore(verbose: bool) -> None:
+    """Import MindSpore, and keep its log off the terminal unless it was asked for.
+
+    Ctrl-C waits for the end of it: a MindSpore that is half imported aborts the process.
+    """
     if not verbose:
         runtime.hush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        import mindspore  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def open_model(
@@ -49,7 +58,7 @@ def open_model(
     verbose: bool = False,
 ) -> "Model":
     """The model by name; errors as in `ghostnet.hub.open_model`, with advice."""
-    hush(verbose)
+    import_mindspore(verbose)
     runtime.configure(device, mode)
     from ghostnet.hub import loader
 

@@ -17,7 +17,7 @@ from ghostnet.terminal import (
     UidArgument,
     VerboseOption,
     bundled_model_named,
-    hush,
+    import_mindspore,
     open_model,
     print_json,
     print_table,
@@ -187,7 +187,7 @@ def verify(
     verbose: VerboseOption = False,
 ) -> None:
     """Check every claim of a card: claim, measured, verdict; exit status 1 if one fails."""
-    hush(verbose)
+    import_mindspore(verbose)
     from ghostnet import verify as verification
 
     with progress_bar() as progress:

@@ -120,6 +120,16 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
     assert os.listdir(target.parent) == [target.name]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
+def test_stopped_while_mindspore_is_imported(number: signal.Signals) -> None:
+    process = start(COMMAND, "predict", CARDS / "images", "--model", MODEL)
+    while "/mindspore/" not in Path(f"/proc/{process.pid}/maps").read_text():
+        time.sleep(0.005)
+    process.send_signal(number)
+    assert process.communicate() == ("", "ghostnet: interrupted\n")
+    assert process.returncode == 130
+
+
 def test_killed_at_any_moment_a_file_is_whole(tmp_path: Path) -> None:
     process = start(KILL_AT_ANY_MOMENT, tmp_path / "file")
     assert process.communicate() == ("file\n", "")

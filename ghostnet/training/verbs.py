@@ -19,7 +19,7 @@ from ghostnet.terminal import (
     JsonOption,
     ModelOption,
     VerboseOption,
-    hush,
+    import_mindspore,
     open_model,
     print_json,
     print_table,
@@ -129,7 +129,7 @@ def train(
     given = {name: value for name, value in settings.items() if value is not None}
     if resume and (given or config):
         raise typer.BadParameter("a run goes on with the settings in OUT/config.yaml, no others")
-    hush(verbose)
+    import_mindspore(verbose)
     runtime.configure(device)
     if resume:
         chosen = read_config(out / CONFIG, {})

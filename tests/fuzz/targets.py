@@ -24,7 +24,8 @@ from ghostnet.hub.cache import assets_folder, is_uid, list_cards, model_folder
 from ghostnet.network import ARCHITECTURES
 from ghostnet.transforms import Preprocess, decode
 
-FOLDER = Path(tempfile.mkdtemp(prefix="ghostnet-fuzz-"))
+TEMPORARY = tempfile.TemporaryDirectory(prefix="ghostnet-fuzz-")
+FOLDER = Path(TEMPORARY.name)
 
 
 @dataclass(frozen=True)
