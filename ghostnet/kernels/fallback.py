@@ -4,8 +4,8 @@ import warnings
 
 from mindspore import nn
 
+from ghostnet.kernels.devices import unavailable_reason
 from ghostnet.kernels.fuse import fuse
-from ghostnet.kernels.library import unavailable_reason
 from ghostnet.network import GhostNet
 
 

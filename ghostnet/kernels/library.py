@@ -43,22 +43,6 @@ Array = npt.NDArray[np.float32]
 _FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
 
 
-def unavailable_reason() -> str | None:
-    """Why `fuse` would fail here, in one line, or None where it would not."""
-    if context.get_context("device_target") != "CPU":
-        return f"the fused kernels run on CPUs, not on {context.get_context('device_target')}"
-    try:
-        load()
-    except KernelError as error:
-        return str(error)
-    return None
-
-
-def available() -> bool:
-    """Whether a network can be fused here."""
-    return unavailable_reason() is None
-
-
 @functools.cache
 def load() -> ctypes.CDLL:
     """The compiled kernels, with the threads that MindSpore would use.

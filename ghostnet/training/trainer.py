@@ -65,7 +65,7 @@ class Trainer:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
         self.optimizer = make_optimizer(network, config, batches.steps, scale)
-        fused = config.fuse and not mixed and unavailable_reason() is None
+        fused = config.fuse and not mixed and unavailable_reason(training=True) is None
         trained = fuse(network, training=True) if fused else network
         self.cell = nn.TrainOneStepCell(
             LossCell(trained, network.num_classes, config.label_smoothing), self.optimizer, scale

@@ -36,11 +36,6 @@ Call call_of(int inputs, void** data, const int* ranks, std::int64_t** shapes) {
 }
 
 template <class T>
-std::int64_t scratch_bytes(const Model& model, const Call& call) {
-  return Workspace<T>(model, route_of(model, call.grid()), nullptr).bytes();
-}
-
-template <class T>
 int run(Activation activation, const Call& call, void* out, int outputs, void* scratch,
         std::int64_t scratch_size, void* stream_pointer) {
   const Model model = read_model(activation, call.weights);
@@ -86,14 +81,14 @@ GHOSTNET_EXPORT int GhostNetHardSwishForward(int count, void** data, int* ranks,
                              types, stream);
 }
 
-// The bytes that an operator with these inputs works in, or -1 where they do not fit together.
-GHOSTNET_EXPORT int64_t ghostnet_scratch_bytes(int inputs, int* ranks, int64_t** shapes,
-                                               int is_float16) {
+// The bytes that an operator with these inputs works in, whatever their type, or -1 where they do
+// not fit together.
+GHOSTNET_EXPORT int64_t ghostnet_scratch_bytes(int inputs, int* ranks, int64_t** shapes) {
   using namespace ghostnet::cuda;
   try {
     const Call call = call_of(inputs, nullptr, ranks, shapes);
     const Model model = read_model(Activation::kNone, call.weights);
-    return is_float16 ? scratch_bytes<Half>(model, call) : scratch_bytes<float>(model, call);
+    return Workspace<float>(model, route_of(model, call.grid()), nullptr).bytes();
   } catch (const std::exception&) {
     return kWrongInputs;
   }
