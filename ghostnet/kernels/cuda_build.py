@@ -27,18 +27,18 @@ FLAGS = ("-std=c++17", "-O3", "--shared", "-Xcompiler", "-fPIC,-fvisibility=hidd
 
 
 def find_nvcc() -> Path:
-    """The CUDA compiler: of ``CUDA_HOME``, of ``PATH``, or where the toolkit puts it.
+    """The CUDA compiler: that of ``CUDA_HOME``, or of ``PATH``.
 
     Raises:
         KernelError: there is none.
     """
     home = os.environ.get("CUDA_HOME")
-    for found in (home and f"{home}/bin/nvcc", shutil.which("nvcc"), "/usr/local/cuda/bin/nvcc"):
+    for found in (home and f"{home}/bin/nvcc", shutil.which("nvcc")):
         if found and Path(found).is_file():
             return Path(found)
     raise KernelError(
-        "the CUDA kernels are not compiled, and no nvcc is found in CUDA_HOME, PATH or "
-        "/usr/local/cuda: install the CUDA toolkit, or set CUDA_HOME to its folder"
+        "the CUDA kernels are not compiled, and neither CUDA_HOME nor PATH has nvcc to compile "
+        "them: install the CUDA toolkit and set CUDA_HOME to its folder"
     )
 
 

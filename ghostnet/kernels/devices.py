@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from mindspore import nn
 
-from ghostnet import runtime
 from ghostnet.errors import KernelError
 from ghostnet.kernels import cuda_build, cuda_library, library
 from ghostnet.kernels.cuda_pack import pack_for_cuda
 from ghostnet.kernels.forward import CpuForward, CudaForward
 from ghostnet.kernels.pack import pack
 from ghostnet.network import GhostNet
+from ghostnet.runtime import current_device
 
 
 class Device(NamedTuple):
@@ -50,7 +50,7 @@ def unavailable_reason(training: bool = False) -> str | None:
     Args:
         training: of a network that is fused for training.
     """
-    name = runtime.current_device()
+    name = current_device()
     known = [device for device, parts in DEVICES.items() if parts.trains or not training]
     if name not in known:
         purpose = "for training " if training else ""

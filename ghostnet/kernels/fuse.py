@@ -5,11 +5,11 @@ import threading
 import mindspore
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from ghostnet import runtime
 from ghostnet.errors import KernelError
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
 from ghostnet.kernels.training import TrainableGhostNet
 from ghostnet.network import GhostNet
+from ghostnet.runtime import current_device
 
 
 def refuse_training(training: bool) -> None:
@@ -90,4 +90,4 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
             raise ValueError("a network fused for training gives logits, not features")
         return TrainableGhostNet(network)
     refuse_training(network.training)
-    return FusedGhostNet(network, DEVICES[runtime.current_device()], features=features)
+    return FusedGhostNet(network, DEVICES[current_device()], features=features)

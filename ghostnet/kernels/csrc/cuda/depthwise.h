@@ -10,9 +10,7 @@ namespace ghostnet::cuda {
 template <int kKernel, class Read>
 GHOSTNET_DEVICE Quad depthwise(const Quad* filter, int row, int column, const Read& read) {
   Quad sum = filter[kKernel * kKernel];
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+  GHOSTNET_UNROLL
   for (int tap = 0; tap < kKernel * kKernel; ++tap) {
     sum = sum + filter[tap] * read(row + tap / kKernel, column + tap % kKernel);
   }

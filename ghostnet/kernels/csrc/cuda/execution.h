@@ -15,11 +15,13 @@
 #ifdef __CUDACC__
 #define GHOSTNET_DEVICE __device__
 #define GHOSTNET_HOST_DEVICE __host__ __device__
+#define GHOSTNET_UNROLL _Pragma("unroll")  // so that what the loop indexes stays in registers
 #else
 #include <algorithm>
 #include <vector>
 #define GHOSTNET_DEVICE
 #define GHOSTNET_HOST_DEVICE
+#define GHOSTNET_UNROLL
 #endif
 
 namespace ghostnet::cuda {
@@ -110,11 +112,17 @@ class Stream {
  public:
   explicit Stream(void*) {}
 
-  int error() const { return 0; }
+  int error() const { return error_; }
 
   template <class Kernel>
   void launch(const Kernel& kernel) {
     const Launch size = kernel.size();
+    // A launch that a GPU would refuse.
+    if (size.blocks < 1 || size.threads < 1 || size.threads > kMaxThreads ||
+        size.shared_floats > kMaxSharedFloats) {
+      error_ = 9;  // cudaErrorInvalidConfiguration
+    }
+    if (error_ != 0) return;
     for (int block = 0; block < size.blocks; ++block) {
       Team<typename Kernel::Registers> team(size.threads);
       // An allocation of its own for each block, so that AddressSanitizer knows its end.
@@ -125,6 +133,9 @@ class Stream {
       kernel.run(team, block, reinterpret_cast<float*>(shared.data()));
     }
   }
+
+ private:
+  int error_ = 0;
 };
 
 #endif

@@ -81,8 +81,9 @@ struct GhostKernel {
       team.each([&](int thread, Registers& own) { write_halves(at, thread, own); });
     }
     if (totals != nullptr) {
-      add_up(team, tile, 2, at.primary,
-             [&](int half, int quad, const Quad& total) { write_total(at, half, quad, total); });
+      add_up<2>(team, tile, at.primary, [&](int half, int quad, const Quad& total) {
+        write_total(at, half, quad, total);
+      });
     }
   }
 
@@ -105,43 +106,57 @@ struct GhostKernel {
     return index < 0 ? Quad{} : load(map + (index * plan.tile.quads + quad) * 4);
   }
 
-  GHOSTNET_DEVICE Quad cheap_at(const Site& at, const Quad* filter, const Position& here,
+  // A thread's filter of the cheap operation, in registers.
+  struct CheapFilter {
+    Quad taps[10];
+  };
+
+  GHOSTNET_DEVICE CheapFilter cheap_filter(const Site& at, int thread) const {
+    const int quad = min(at.first_quad + thread % plan.tile.quads, module.primary.quads() - 1);
+    CheapFilter filter;
+    GHOSTNET_UNROLL
+    for (int tap = 0; tap < 10; ++tap) filter.taps[tap] = module.cheap.filter(quad)[tap];
+    return filter;
+  }
+
+  GHOSTNET_DEVICE Quad cheap_at(const Site& at, const CheapFilter& filter, const Position& here,
                                 int quad) const {
     const auto read = [&](int row, int column) {
       return value(at.primary, at.around, {here.image, row, column}, quad);
     };
     return rounded<T>(
-        activate(activation, depthwise<3>(filter, here.row - 1, here.column - 1, read)));
+        activate(activation, depthwise<3>(filter.taps, here.row - 1, here.column - 1, read)));
   }
 
   GHOSTNET_DEVICE void keep_cheap(const Site& at, int thread) const {
+    const CheapFilter filter = cheap_filter(at, thread);
     visit_pixels(at, at.expanded, thread, [&](int i, const Position& here, int quad) {
-      const Quad* filter = module.cheap.filter(at.first_quad + quad);
       store(at.cheap + (i * plan.tile.quads + quad) * 4, cheap_at(at, filter, here, quad));
     });
   }
 
   GHOSTNET_DEVICE void write_halves(const Site& at, int thread, Registers& own) const {
+    const CheapFilter filter = cheap_filter(at, thread);
     visit_pixels(at, at.output, thread, [&](int, const Position& here, int quad) {
-      const Quad* filter = module.cheap.filter(at.first_quad + quad);
       write(at, here, 0, quad, value(at.primary, at.around, here, quad), own);
       write(at, here, 1, quad, cheap_at(at, filter, here, quad), own);
     });
   }
 
   GHOSTNET_DEVICE void write_downsampled(const Site& at, int thread, Registers& own) const {
-    const float* const maps[] = {at.primary, at.cheap};
-    const Region* const regions[] = {&at.around, &at.expanded};
     visit_pixels(at, at.output, thread, [&](int, const Position& here, int quad) {
-      for (int half = 0; half < 2; ++half) {
-        const auto read = [&](int row, int column) {
-          return value(maps[half], *regions[half], {here.image, row, column}, quad);
-        };
-        const int channels = half * module.primary.quads() + at.first_quad + quad;
-        write(at, here, half, quad,
-              rounded<T>(depthwise(downsample, 2, channels, here.row, here.column, read)), own);
-      }
+      write(at, here, 0, quad, downsampled(at, 0, at.primary, at.around, here, quad), own);
+      write(at, here, 1, quad, downsampled(at, 1, at.cheap, at.expanded, here, quad), own);
     });
+  }
+
+  GHOSTNET_DEVICE Quad downsampled(const Site& at, int half, const float* map, const Region& region,
+                                   const Position& here, int quad) const {
+    const auto read = [&](int row, int column) {
+      return value(map, region, {here.image, row, column}, quad);
+    };
+    const int channels = half * module.primary.quads() + at.first_quad + quad;
+    return rounded<T>(depthwise(downsample, 2, channels, here.row, here.column, read));
   }
 
   GHOSTNET_DEVICE int channel(const Site& at, int half, int quad) const {

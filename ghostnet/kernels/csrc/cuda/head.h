@@ -51,7 +51,7 @@ struct LastKernel {
         own.totals[0] = own.totals[0] + load(values + 4 * i);
       }
     });
-    add_up(team, tile, 1, values, [&](int, int quad, const Quad& total) {
+    add_up<1>(team, tile, values, [&](int, int quad, const Quad& total) {
       if (first_quad + quad >= layer.quads()) return;
       store(totals + static_cast<std::int64_t>(region) * layer.out + 4 * (first_quad + quad),
             total);

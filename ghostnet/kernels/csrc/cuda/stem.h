@@ -34,9 +34,7 @@ struct StemKernel {
     const int left = pixel % out_grid.width * 2 - 1;
     const std::int64_t image = pixel / out_grid.image_pixels();
     float taps[kTaps];
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+    GHOSTNET_UNROLL
     for (int i = 0; i < kTaps; ++i) {
       const int row = top + i / 3 % 3;
       const int column = left + i % 3;
@@ -47,9 +45,7 @@ struct StemKernel {
     }
     for (int quad = 0; quad < layer.quads(); ++quad) {
       Quad sum = load(layer.bias() + 4 * quad);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+      GHOSTNET_UNROLL
       for (int i = 0; i < kTaps; ++i) sum = sum + load(layer.row(i) + 4 * quad) * taps[i];
       store(out + static_cast<std::int64_t>(pixel) * layer.out + 4 * quad,
             activate(activation, sum));

@@ -27,16 +27,17 @@ GHOSTNET_HOST_DEVICE inline int totals_floats(const Tile& tile, int halves) {
 
 // Adds up own.totals[half] of the threads that share a quad and gives write(half, quad, total) the
 // results. Thread t has quad t mod tile.quads.
-template <class Registers, class Write>
-GHOSTNET_DEVICE void add_up(Team<Registers>& team, const Tile& tile, int halves, float* shared,
+template <int kHalves, class Registers, class Write>
+GHOSTNET_DEVICE void add_up(Team<Registers>& team, const Tile& tile, float* shared,
                             const Write& write) {
   team.each([&](int thread, Registers& own) {
-    for (int half = 0; half < halves; ++half) {
+    GHOSTNET_UNROLL
+    for (int half = 0; half < kHalves; ++half) {
       store(shared + 4 * (half * tile.threads() + thread), own.totals[half]);
     }
   });
   team.each([&](int thread, Registers&) {
-    for (int i = thread; i < halves * tile.quads; i += tile.threads()) {
+    for (int i = thread; i < kHalves * tile.quads; i += tile.threads()) {
       const int half = i / tile.quads;
       const int quad = i % tile.quads;
       Quad total{};
