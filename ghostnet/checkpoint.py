@@ -3,30 +3,40 @@
 Parameters travel as a dict of NumPy arrays under the names of the released checkpoints.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 import numpy as np
-from google.protobuf.message import DecodeError
 from mindspore.train.checkpoint_pb2 import Checkpoint
 from numpy.typing import NDArray
 
 from ghostnet.errors import CheckpointError
 from ghostnet.files import read_whole, replacing
 from ghostnet.network import ARCHITECTURES, Architecture, GhostNet
+from ghostnet.wire import WireError, fields, integers
 
 Parameters = dict[str, NDArray[Any]]
 HEAD = ("classifier.weight", "classifier.bias")
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "Float32": np.dtype(np.float32),
-    "Float16": np.dtype(np.float16),
-    "Int32": np.dtype(np.int32),
-    "Int64": np.dtype(np.int64),
+MAX_PARAMETERS = 10_000
+MAX_DIMS = 32
+
+_VALUE = 1
+_TAG, _TENSOR = 1, 2
+_DIMS, _TYPE, _CONTENT = 1, 2, 3
+"""Numbers of the fields of a checkpoint, of its values and of their tensors."""
+
+_DTYPES: dict[bytes, np.dtype[Any]] = {
+    b"Float32": np.dtype(np.float32),
+    b"Float16": np.dtype(np.float16),
+    b"Int32": np.dtype(np.int32),
+    b"Int64": np.dtype(np.int64),
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -41,29 +51,59 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
     Raises:
         CheckpointError: the bytes are no MindSpore checkpoint.
     """
+    parameters: Parameters = {}
     try:
-        message = Checkpoint.FromString(data)
-    except (DecodeError, ValueError) as error:
+        for number, entry in fields(memoryview(data)):
+            if number != _VALUE or isinstance(entry, int):
+                raise WireError(f"field {number}")
+            if len(parameters) == MAX_PARAMETERS:
+                raise CheckpointError(f"{name}: more than {MAX_PARAMETERS:,} parameters")
+            tag, array = _parameter(entry, name)
+            if tag in parameters:
+                raise CheckpointError(f"{name}: {tag}: this parameter is there twice")
+            parameters[tag] = array
+    except (WireError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{name}: not a MindSpore checkpoint, or cut short") from error
-    if not message.value:
+    if not parameters:
         raise CheckpointError(f"{name}: holds no parameters")
-    return {entry.tag: _array(entry.tensor, f"{name}: {entry.tag}") for entry in message.value}
+    return parameters
 
 
-def _array(tensor: Any, name: str) -> NDArray[Any]:
-    if tensor.tensor_type not in _DTYPES:
-        raise CheckpointError(f"{name}: dtype {tensor.tensor_type!r} is none of {list(_DTYPES)}")
-    dtype = _DTYPES[tensor.tensor_type]
-    shape = tuple(tensor.dims)
-    size = len(tensor.tensor_content)
-    if any(side < 0 for side in shape) or size != dtype.itemsize * int(
-        np.prod(shape, dtype=object)
-    ):
-        raise CheckpointError(f"{name}: {size} bytes do not fill shape {shape} of {dtype}")
+def _parameter(entry: memoryview, name: str) -> tuple[str, NDArray[Any]]:
+    """The name of a parameter and its values, which share the entry's memory."""
+    parts = dict(islice(fields(entry), 2))
+    tag, tensor = parts.get(_TAG), parts.get(_TENSOR)
+    if not isinstance(tag, memoryview) or not isinstance(tensor, memoryview):
+        raise WireError("no tensor")
+    text = str(tag, "utf-8")
+    return text, _array(tensor, f"{name}: {text}")
+
+
+def _array(tensor: memoryview, name: str) -> NDArray[Any]:
+    shape: list[int] = []
+    parts: dict[int, int | memoryview] = {_TYPE: memoryview(b""), _CONTENT: memoryview(b"")}
+    for number, part in islice(fields(tensor), MAX_DIMS + 3):
+        if number == _DIMS:
+            shape += islice(integers(part), MAX_DIMS + 1)
+        else:
+            parts[number] = part
+    if len(shape) > MAX_DIMS:
+        raise CheckpointError(f"{name}: its shape has more than {MAX_DIMS} dimensions")
+    kind, content = parts[_TYPE], parts[_CONTENT]
+    if isinstance(kind, int) or isinstance(content, int):
+        raise WireError("no tensor")
+    dtype = _DTYPES.get(bytes(kind[:16]))
+    if dtype is None:
+        known = ", ".join(key.decode() for key in _DTYPES)
+        raise CheckpointError(f"{name}: dtype {bytes(kind[:16])!r} is none of {known}")
+    if len(content) != dtype.itemsize * math.prod(shape):
+        raise CheckpointError(
+            f"{name}: {len(content)} bytes do not fill shape {tuple(shape)} of {dtype}"
+        )
     try:
-        return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
-    except ValueError as error:  # more dimensions, or a longer one, than NumPy has
-        raise CheckpointError(f"{name}: shape {shape}: {error}") from error
+        return np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:  # a longer dimension than NumPy has
+        raise CheckpointError(f"{name}: shape {tuple(shape)}: {error}") from error
 
 
 def read_checkpoint(path: Path) -> Parameters:
@@ -85,7 +125,7 @@ def write_checkpoint(parameters: Mapping[str, NDArray[Any]], path: Path) -> None
     for name, array in parameters.items():
         tensor = message.value.add(tag=name).tensor
         tensor.dims.extend(array.shape)
-        tensor.tensor_type = _DTYPE_NAMES[array.dtype]
+        tensor.tensor_type = _DTYPE_NAMES[array.dtype].decode()
         tensor.tensor_content = array.tobytes()
     try:
         with replacing(path) as file:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tracemalloc
 from pathlib import Path
 
 import mindspore as ms
@@ -177,6 +178,42 @@ def test_a_classifier_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
     weight = np.zeros(shape, np.float32)
     with pytest.raises(CheckpointError, match=r"expected \(classes, 1280\), found"):
         num_classes({"classifier.weight": weight}, ARCHITECTURES[SMALL])
+
+
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [(1, None), (2, "w0: this parameter is there twice"), (20_000, "more than 10,000 parameters")],
+)
+def test_parameters_are_few_and_there_once(count: int, reason: str | None) -> None:
+    message = Checkpoint()
+    for index in range(count):
+        tensor = message.value.add(tag=f"w{index if count > 2 else 0}").tensor
+        tensor.tensor_type, tensor.tensor_content = "Float32", bytes(4)
+    data = message.SerializeToString()
+    if reason is None:
+        assert parse_checkpoint(data)["w0"].shape == ()
+        return
+    with pytest.raises(CheckpointError, match=reason):
+        parse_checkpoint(data)
+
+
+@pytest.mark.parametrize("field", [b"\x0a\x00", b"\x78\x01", b"\x0a\x02\x12\x00"])
+def test_fields_without_number_cost_nothing(field: bytes) -> None:
+    body = field * 1_000_000
+    length = bytes([len(body) >> shift & 0x7F | (shift < 21) << 7 for shift in (0, 7, 14, 21)])
+    for data in (body, b"\x0a" + length + body):
+        tracemalloc.start()
+        with pytest.raises(CheckpointError):
+            parse_checkpoint(data)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        tracemalloc.stop()
+
+
+def test_dimensions_may_be_packed() -> None:
+    tensor = b"\x0a\x02\x02\x03" + b"\x12\x05Int32" + b"\x1a\x18" + bytes(range(24))
+    value = b"\x0a\x01w" + b"\x12" + bytes([len(tensor)]) + tensor
+    (array,) = parse_checkpoint(b"\x0a" + bytes([len(value)]) + value).values()
+    np.testing.assert_array_equal(array, np.frombuffer(bytes(range(24)), "<i4").reshape(2, 3))
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
