@@ -7,6 +7,14 @@ import pytest
 
 from ghostnet import cli
 
+FROM_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+from ghostnet import cli
+cli.main()
+"""
+"""The command as code for ``python -c``, in a process that hears Ctrl-C."""
+
 
 class Ghostnet:
     """Runs the command in this process and keeps what it printed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Ghostnet
+from command_line import FROM_A_TERMINAL, Ghostnet
 
 from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x
 from ghostnet.benchmark import benchmark, own_process
@@ -74,7 +74,7 @@ def test_engines_start_without_the_libraries_of_mindspore() -> None:
 def test_an_interruption_is_one_line_and_ends_the_engines() -> None:
     words = ["--model", BUNDLED_MODEL, "--rounds", "1000", "--against", "onnxruntime"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "ghostnet.cli", "benchmark", *words],
+        [sys.executable, "-c", FROM_A_TERMINAL, "benchmark", *words],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C reaches every process of a terminal's job

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import FROM_A_TERMINAL
 from http_server import MisbehavingServer, serving, slowly
 from safetensors.numpy import save_file
 from test_checkpoint import timm_names
@@ -22,13 +23,11 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 CARDS = Path(__file__).resolve().parents[1] / "assets"
 
-COMMAND = "from ghostnet import cli; cli.main()"
-
 ON_A_SLOW_DISK = f"""
 import os, time
 sync = os.fsync
 os.fsync = lambda file: (time.sleep(600), sync(file))
-{COMMAND}
+{FROM_A_TERMINAL}
 """
 
 KILL_AT_ANY_MOMENT = """
@@ -97,7 +96,7 @@ def test_interrupted_fetch(server: MisbehavingServer, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "a.ckpt").write_bytes(BODY)
     words = ("hub", "fetch", tmp_path / "card.md", "--cache-dir", tmp_path, "--force")
-    stop(start(COMMAND, *words), signal.SIGINT, folder)
+    stop(start(FROM_A_TERMINAL, *words), signal.SIGINT, folder)
     assert (folder / "a.ckpt").read_bytes() == BODY
 
 
@@ -122,7 +121,7 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
 def test_stopped_while_mindspore_is_imported(number: signal.Signals) -> None:
-    process = start(COMMAND, "predict", CARDS / "images", "--model", MODEL)
+    process = start(FROM_A_TERMINAL, "predict", CARDS / "images", "--model", MODEL)
     while "/mindspore/" not in Path(f"/proc/{process.pid}/maps").read_text():
         time.sleep(0.005)
     process.send_signal(number)
