@@ -15,11 +15,18 @@ from command_line import Ghostnet
 from http_server import MisbehavingServer, serving, whole
 
 from ghostnet.checkpoint import write_checkpoint
-from ghostnet.errors import CheckpointError, ExportError, FetchError, GhostNetError
+from ghostnet.errors import (
+    CheckpointError,
+    ExportError,
+    FetchError,
+    GhostNetError,
+    TrainingError,
+)
 from ghostnet.export import write
 from ghostnet.hub.card import Asset
 from ghostnet.hub.fetch import fetch
 from ghostnet.hub.store import write_text
+from ghostnet.training.features import FeatureCache
 
 BODY = bytes(range(256)) * 1024
 ROOM = 64 * 1024
@@ -107,6 +114,13 @@ def test_a_full_disk_while_fetching(fill: Fill, server: MisbehavingServer, tmp_p
         fetch(wanted, tmp_path, force=True)
     assert (tmp_path / "result").read_bytes() == BODY
     assert {path.name for path in tmp_path.iterdir()} <= {"result", "filler", ".lock"}
+
+
+def test_a_full_disk_while_keeping_features(fill: Fill, tmp_path: Path) -> None:
+    fill()
+    with pytest.raises(TrainingError, match=r"cannot be written.*GHOSTNET_CACHE"):
+        FeatureCache(tmp_path).write("key", np.frombuffer(BODY, np.float32))
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"filler"}
 
 
 def test_a_full_disk_under_the_command(fill: Fill, ghostnet: Ghostnet, tmp_path: Path) -> None:

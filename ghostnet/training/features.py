@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 from numpy.typing import NDArray
 
 from ghostnet.checkpoint import HEAD, parameters_of
-from ghostnet.errors import ImageError
+from ghostnet.errors import ImageError, TrainingError
 from ghostnet.hub.cache import cache_root
 from ghostnet.hub.loader import Model
 from ghostnet.hub.store import file_hash
@@ -70,12 +70,23 @@ class FeatureCache:
         return found if found.shape == (length,) and found.dtype == np.float32 else None
 
     def write(self, key: str, features: Features) -> None:
-        """Keep features under a key."""
+        """Keep features under a key.
+
+        Raises:
+            TrainingError: the folder cannot be written, or is full.
+        """
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.root, suffix=".part", delete=False) as file:
-            np.save(file, features)
-        os.replace(file.name, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.root) as folder:
+                part = Path(folder) / "features.npy"
+                np.save(part, features)
+                os.replace(part, path)
+        except OSError as error:
+            raise TrainingError(
+                f"{self.root}: cannot be written ({error.strerror or error}); "
+                "--cache-dir or GHOSTNET_CACHE name another folder"
+            ) from error
 
     def prune(self) -> None:
         """Delete the longest unused files until the rest fit into ``max_bytes``."""
