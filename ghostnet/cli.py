@@ -50,6 +50,7 @@ app = typer.Typer(
 app.command()(verbs.export)
 app.command()(verbs.verify)
 app.command()(verbs.benchmark)
+app.command()(verbs.doctor)
 app.command()(finetune)
 app.command()(train)
 hub = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)

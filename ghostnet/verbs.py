@@ -1,4 +1,4 @@
-"""The verbs that take a model elsewhere and measure it: `export`, `verify` and `benchmark`."""
+"""The verbs that take a model elsewhere and measure it, and `doctor` for where it runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -217,3 +217,20 @@ def _line(check: "Check") -> str:
     }
     details = ", ".join(f"{name} {text}" for name, text in parts.items() if text)
     return f"{check.verdict.value:<11}  {check.subject}: {details}"
+
+
+def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """Say what works on this machine and what mends the rest; status 1 if the package cannot."""
+    import_mindspore(verbose)
+    from ghostnet import doctor as examination
+
+    findings = examination.examine()
+    failed = any(not f.fine and f.part == examination.PACKAGE for f in findings)
+    if as_json:
+        print_json({"failed": failed, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        header = ("part", "subject", "", "found", "what mends it")
+        rows = [(f.part, f.subject, "fine" if f.fine else "–", f.found, f.help) for f in findings]
+        print_table("this machine", header, rows)
+    if failed:
+        raise typer.Exit(1)
