@@ -1,5 +1,6 @@
 """Pictures in, labels out: the loop that `ghostnet predict` and `ghostnet eval` share."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,7 +130,7 @@ def in_turns(
             return error
 
     remaining = iter(items)
-    with ThreadPoolExecutor() as executor:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         while turn := list(islice(remaining, max(TURN, batch_size))):
             arrays: list[tuple[Item, NDArray[np.float32]]] = []
             for item, array in zip(turn, executor.map(loaded, turn), strict=True):

@@ -47,7 +47,9 @@ def decode(source: Path | bytes) -> Image.Image:
         opened = io.BytesIO(source) if isinstance(source, bytes) else source
         with Image.open(opened, formats=FORMATS) as image:
             _check_size(image, name)
-            return _to_rgb(ImageOps.exif_transpose(image))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -77,7 +79,7 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # convert() would clip 16 bits instead of scaling them
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def normalise(image: Image.Image) -> NDArray[np.float32]:

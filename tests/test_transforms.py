@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -14,6 +16,15 @@ from PIL import Image
 
 from ghostnet.errors import ImageError
 from ghostnet.transforms import MAX_PIXELS, Preprocess, decode, find_images
+
+
+DECODE = """
+import resource, sys
+from pathlib import Path
+from ghostnet.transforms import Preprocess, decode
+Preprocess()(decode(Path(sys.argv[1])))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -127,6 +138,19 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(factor: int) -> No
     bomb = header[:start] + body + crc + header[start + 17 :]
     with pytest.raises(ImageError, match=r"decoded|too large"):
         decode(bomb)
+
+
+def test_the_largest_picture_is_in_memory_once(tmp_path: Path) -> None:
+    side = int(MAX_PIXELS**0.5)
+    Image.new("RGB", (side, side)).save(tmp_path / "large.png", compress_level=1)
+    done = subprocess.run(
+        [sys.executable, "-c", DECODE, tmp_path / "large.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    once = 4 * MAX_PIXELS  # bytes: Pillow pads a pixel to four
+    assert once < int(done.stdout) * 1024 < 1.5 * once
 
 
 @given(st.binary(max_size=400))
