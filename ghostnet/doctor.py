@@ -41,6 +41,9 @@ mindspore.set_device("GPU")
 print(float((mindspore.Tensor([1.0]) + 1).asnumpy()[0]))
 """
 
+REASON = r"^(?:Load dynamic library: libmindspore_gpu|RuntimeError: \S|The cuda).*"
+"""The lines of MindSpore's error that say why a GPU cannot be used."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -171,9 +174,7 @@ def mindspore_on_gpu() -> Iterable[Finding]:
     """Whether MindSpore adds two numbers on a GPU, in a process of its own."""
     text = output_of([sys.executable, "-c", PROBE], GLOG_v="4")
     fine = text.strip().endswith("2.0")
-    reasons = re.findall(
-        r"^(?:Load dynamic library: libmindspore_gpu.*|RuntimeError: .*)", text, re.M
-    )
+    reasons = re.findall(REASON, text, re.MULTILINE)
     reason = reasons[-1] if reasons else (text.strip().splitlines() or ["no answer"])[-1]
     found = "works" if fine else reason.split(". Please")[0]
     advice = "" if fine else "mend the lines of this part above, the first one first"

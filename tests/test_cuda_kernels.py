@@ -213,6 +213,12 @@ def test_no_nvcc_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         cuda_build.find_nvcc()
 
 
+def test_a_compiler_that_knows_no_architecture_is_refused() -> None:
+    true = shutil.which("true")
+    with pytest.raises(KernelError, match="compiles for none of"):
+        cuda_build.architectures(Path(str(true)))
+
+
 def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     false = shutil.which("false")
     with pytest.raises(KernelError, match="failed"):

@@ -56,9 +56,16 @@ def run(command: Sequence[str | Path]) -> str:
 
 
 def architectures(nvcc: Path) -> tuple[int, ...]:
-    """Those of `ARCHITECTURES` that this nvcc knows."""
-    known = {int(number) for number in re.findall(r"compute_(\d+)", run([nvcc, "--list-gpu-arch"]))}
-    return tuple(number for number in ARCHITECTURES if number in known)
+    """Those of `ARCHITECTURES` that this nvcc knows.
+
+    Raises:
+        KernelError: it knows none of them.
+    """
+    listed = set(re.findall(r"compute_(\d+)", run([nvcc, "--list-gpu-arch"])))
+    known = tuple(number for number in ARCHITECTURES if str(number) in listed)
+    if not known:
+        raise KernelError(f"{nvcc} compiles for none of {ARCHITECTURES}; use one of CUDA 11.6 on")
+    return known
 
 
 def code_flags(numbers: Sequence[int]) -> list[str]:
