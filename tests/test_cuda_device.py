@@ -3,6 +3,9 @@
 On a GPU: ``pytest tests/test_cuda_device.py``, and the same under ``compute-sanitizer``.
 """
 
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +56,27 @@ def test_an_operator_without_its_weights_is_an_error() -> None:
     pictures = torch.zeros(1, 3, 32, 32)
     with pytest.raises(KernelError, match="returned -1"):
         fused.launch([pictures, *fused.weights[:-3], torch.empty(1, 5), torch.empty(10)])
+
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks/gpu_inference.py"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_the_benchmark_says_so_in_one_line() -> None:
+    done = subprocess.run([sys.executable, BENCHMARK], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no CUDA device")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_benchmark_has_mobilenet_v2_and_knows_every_kernel() -> None:
+    benchmark = runpy.run_path(str(BENCHMARK))
+    rival = benchmark["mobilenet_v2"]().eval()
+    assert sum(p.numel() for p in rival.parameters()) == 3_504_872  # as published for 1000 classes
+    assert rival(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    table = NETWORKS["1x"]().architecture
+    kernels = list(benchmark["launches"](table, 1, 4))
+    shortcuts = sum("shortcut" in kernel.name for kernel in kernels)
+    assert (len(kernels), shortcuts) == (1 + 2 * 16 + 2 * 7 + 5 + 3, 5)
+    weights = sum(kernel.bytes for kernel in benchmark["launches"](table, 0, 4)) / 4
+    assert 5.1e6 < weights < 5.2e6  # once each: those of the network
