@@ -10,9 +10,9 @@ import pytest
 ASK = """
 import sys
 from pathlib import Path
-from ghostnet.kernels import library
-library.PATH = Path(sys.argv[1])
-print(library.unavailable_reason())
+from ghostnet import kernels
+kernels.library.PATH = Path(sys.argv[1])
+print(kernels.unavailable_reason())
 """
 
 ROOT = Path(__file__).parent.parent
