@@ -4,6 +4,7 @@ On a GPU: ``pytest tests/test_cuda_device.py``, and the same under ``compute-san
 """
 
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,6 +57,17 @@ def test_an_operator_without_its_weights_is_an_error() -> None:
     pictures = torch.zeros(1, 3, 32, 32)
     with pytest.raises(KernelError, match="returned -1"):
         fused.launch([pictures, *fused.weights[:-3], torch.empty(1, 5), torch.empty(10)])
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_launch_that_fails_returns_the_error_of_cuda(tmp_path: Path) -> None:
+    nvcc = cuda_build.find_nvcc()
+    library = tmp_path / "kernels.so"
+    cuda_build.compile_kernels(library, nvcc, cuda_build.architectures(nvcc)[-1:])
+    fused = TorchKernels(trained(NETWORKS["1x of width 0.5"]()), library, "cpu")
+    with pytest.raises(KernelError, match=r"returned \d+;"):
+        fused(torch.zeros(1, 3, 32, 32))
 
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks/gpu_inference.py"
