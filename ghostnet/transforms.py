@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ghostnet.errors import ImageError
+from ghostnet.files import open_regular
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -44,8 +45,8 @@ def decode(source: Path | bytes) -> Image.Image:
     """
     name = "these bytes" if isinstance(source, bytes) else str(source)
     try:
-        opened = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(opened, formats=FORMATS) as image:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+        with opened as file, Image.open(file, formats=FORMATS) as image:
             _check_size(image, name)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 import zlib
@@ -125,6 +126,12 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
         decode(tmp_path / "none.jpg")
     with pytest.raises(ImageError, match="cannot be decoded"):
         decode(tmp_path)
+
+
+def test_a_pipe_that_nobody_writes_to_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        decode(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.parametrize("factor", [1, 4])

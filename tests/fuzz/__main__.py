@@ -20,6 +20,9 @@ HANG_SECONDS = 60
 MEMORY_MIB = 2048
 """More than the process has at the start that an input may make it take."""
 
+FOUND = Path("build/fuzz")
+"""Where Atheris leaves the input that it found."""
+
 Check = Callable[[bytes], None]
 
 
@@ -63,11 +66,12 @@ def with_atheris(name: str, seconds: float) -> None:
     with atheris.instrument_imports(include=["ghostnet", "yaml", "PIL"]):
         from targets import TARGETS
     target = TARGETS[name]
+    FOUND.mkdir(parents=True, exist_ok=True)
     limit_memory()
     with tempfile.TemporaryDirectory() as corpus:
         for number, example in enumerate(target.examples):
             (Path(corpus) / str(number)).write_bytes(example)
-        flags = [f"-max_total_time={seconds:g}", "-rss_limit_mb=0", "-print_final_stats=1"]
+        flags = [f"-max_total_time={seconds:g}", "-rss_limit_mb=0", f"-artifact_prefix={FOUND}/"]
         atheris.Setup([sys.argv[0], *flags, corpus], watched(target.check))
         atheris.Fuzz()
 
