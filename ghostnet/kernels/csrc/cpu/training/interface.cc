@@ -1,9 +1,14 @@
 // What MindSpore sees of training: one function for each operator of ops.Custom.
 #include <cstring>
 #include <exception>
+#include <mutex>
 
 #include "engine.h"
 #include "operators.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace ghostnet::cpu::training {
 
@@ -19,7 +24,17 @@ Operators current_operators() {
 
 namespace {
 
+// When the first operator runs, MindSpore's compiler has left about 100 MiB of freed memory to
+// malloc. They go back to the system before the maps are allocated.
+void release_freed_memory() {
+#if defined(__GLIBC__)
+  static std::once_flag released;
+  std::call_once(released, [] { malloc_trim(0); });
+#endif
+}
+
 int launch(Operator Operators::*which, const Tensors& tensors) {
+  release_freed_memory();
   try {
     (current_operators().*which)(tensors, settings().threads);
   } catch (const std::exception&) {
