@@ -175,8 +175,11 @@ def whole_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_process(pictures: Path, out: Path) -> "subprocess.Popen[bytes]":
-    options = words(check({"data": pictures, **SMALL}, "test"))
-    command = [sys.executable, TESTS / "tiny_network.py", "train", *options, "--out", out]
+    return start_words(*words(check({"data": pictures, **SMALL}, "test")), "--out", out)
+
+
+def start_words(*options: object) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, TESTS / "tiny_network.py", "train", *options]
     return subprocess.Popen([*map(str, command)], env=environment())
 
 
@@ -193,18 +196,26 @@ def assert_same_run(out: Path, other: Path) -> None:
     ]
 
 
-def test_a_killed_run_goes_on_bit_for_bit(
+def kill_after_a_save(process: "subprocess.Popen[bytes]", state: Path, seconds: float) -> int:
+    """Returns the step that the state, which was written anew before that, then holds."""
+    before = state.stat().st_mtime_ns if state.exists() else 0
+    while not state.exists() or state.stat().st_mtime_ns == before:
+        assert process.poll() is None
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return int(read_checkpoint(state)["position.step"][0])
+
+
+def test_a_run_that_is_killed_twice_goes_on_bit_for_bit(
     pictures: Path, whole_run: Path, ghostnet: Ghostnet, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    process = start_process(pictures, out)
-    while not (out / "state.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    position = read_checkpoint(out / "state.ckpt")["position.step"][0]
-    assert 0 < position < 12
+    state = out / "state.ckpt"
+    first = kill_after_a_save(start_process(pictures, out), state, 0)
+    second = kill_after_a_save(start_words("--out", out, "--resume"), state, 0.01)
+    assert 0 < first < second < 12
     ghostnet("train", "--out", out, "--resume")
     assert_same_run(out, whole_run)
 
