@@ -23,6 +23,9 @@ MAX_BROKEN = 0.1
 FULL_BATCH = 32
 """Pictures in a step of fine-tuning all weights."""
 
+TRAINED_SHARE = 6 / 7
+"""Side of the pictures that all weights learn from, of that in use: 192 for 224."""
+
 CHOICE = 0.2
 """Share of the pictures to learn from that the regularisation is chosen with."""
 
@@ -158,14 +161,16 @@ def full_config(
         folder: as for `read_task`.
         val: what `read_task` calls ``held_out``, in words.
         model: UID, card or checkpoint to start from.
-        image_size: side of the pictures, in pixels.
+        image_size: side of the pictures that the model is meant for, in pixels; it learns from
+            smaller ones, in whose random crops objects look as large.
         pictures: how many there are to learn from.
     """
     return TrainingConfig(
         data=folder,
         val=val,
         model=model,
-        image_size=image_size,
+        image_size=max(32, 32 * round(TRAINED_SHARE * image_size / 32)),
+        val_size=image_size,
         epochs=10,
         batch_size=max(1, min(FULL_BATCH, pictures // 2)),
         learning_rate=0.05,
