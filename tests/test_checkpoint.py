@@ -26,7 +26,12 @@ from ghostnet.checkpoint import (
     write_checkpoint,
 )
 from ghostnet.errors import CheckpointError
+from ghostnet.hub.loader import Model
 from ghostnet.network import ARCHITECTURES, GhostNet, create_network
+from ghostnet.predict import Classifier
+from ghostnet.training.evaluation import evaluate
+from ghostnet.training.folders import read_folder
+from ghostnet.transforms import Preprocess
 
 SMALL = "ghostnet_050"
 
@@ -235,12 +240,15 @@ def test_timms_weights_give_timms_answers(shared: Path) -> None:
         np.testing.assert_allclose(logits, reference[answers], atol=1e-4)
 
 
-def test_the_bundled_checkpoint_is_the_converted_one(shared: Path) -> None:
+def test_timms_weights_have_timms_top1(shared: Path) -> None:
     source = shared / "data/weights/ghostnet_100_flowers.safetensors"
-    bundled = Path(__file__).parents[1] / "assets/ghostnet/cpu/2.10/ghostnet_v1.0_flowers.ckpt"
-    found, converted = read_checkpoint(bundled), convert(read_foreign(source)).parameters
-    assert list(found) == list(converted)
-    assert all((found[name] == array).all() for name, array in converted.items())
+    network = create_network("ghostnet", 5).set_train(False)
+    load_parameters(network, convert(read_foreign(source)).parameters)
+    pictures = read_folder(shared / "data/flowers/val")
+    model = Model("converted", network, pictures.classes, Preprocess(224))
+    found = evaluate(Classifier(model, batch_size=32), pictures)
+    assert found.correct == 338
+    assert "338 of 370" in (shared / "data/weights/README.md").read_text()
 
 
 def test_names_of_timm_in_safetensors_and_pth(network: GhostNet, tmp_path: Path) -> None:

@@ -28,9 +28,7 @@ def write_card(folder: Path, network: GhostNet, name: str = "ghostnet_050", **ch
     replacements = {
         "model-name: GhostNet\n": f"model-name: {name}\n",
         "ghostnet_v1.0_flowers.ckpt": "model.ckpt",
-        "8bd8804067958e6ce7e569b6f24aa7d6cbfdd1888e46642e06615dca5d4f6bcb": str(
-            file_hash(folder / "model.ckpt")
-        ),
+        str(file_hash(assets_folder() / f"{FLOWERS}.ckpt")): str(file_hash(folder / "model.ckpt")),
         **changes,
     }
     for old, new in replacements.items():
