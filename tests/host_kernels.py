@@ -11,7 +11,18 @@ import pytest
 from ghostnet.kernels.cuda_build import SOURCES
 from ghostnet.kernels.devices import Device, cuda_device
 
-FLAGS = ("-x", "c++", "-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    "-x",
+    "c++",
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-shared",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
 
 
 @cache

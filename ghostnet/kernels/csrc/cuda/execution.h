@@ -17,7 +17,6 @@
 #define GHOSTNET_HOST_DEVICE __host__ __device__
 #define GHOSTNET_UNROLL _Pragma("unroll")  // so that what the loop indexes stays in registers
 #else
-#include <algorithm>
 #include <vector>
 #define GHOSTNET_DEVICE
 #define GHOSTNET_HOST_DEVICE
@@ -28,6 +27,16 @@ namespace ghostnet::cuda {
 
 constexpr int kMaxThreads = 256;
 constexpr int kMaxSharedFloats = 48 * 1024 / sizeof(float);  // what every GPU gives without asking
+
+template <class T>
+GHOSTNET_HOST_DEVICE constexpr T min(T a, T b) {
+  return b < a ? b : a;
+}
+
+template <class T>
+GHOSTNET_HOST_DEVICE constexpr T max(T a, T b) {
+  return a < b ? b : a;
+}
 
 struct Launch {
   int blocks;
@@ -82,9 +91,6 @@ class Stream {
 };
 
 #else
-
-using std::max;
-using std::min;
 
 // Threads run one after another, from the last to the first where `backwards` is set: a step in
 // which a thread reads what another writes gives different answers in the two orders.

@@ -12,7 +12,7 @@ struct GhostTile {
   int cheap_pixels;  // of the cheap half in shared memory, where it is downsampled from there
 };
 
-// Chooses the tile with the least work: products, and fetching what they read.
+// Chooses the tile that should take the least time.
 class GhostTileChoice {
  public:
   GhostTileChoice(const GhostModule& module, const Depthwise& downsample, const Grid& in,
@@ -26,14 +26,16 @@ class GhostTileChoice {
 
   GhostTile best() const {
     GhostTile best{};
-    long long least = -1;
+    double least = -1;
     for (int quads = min(policy_.quads, module_.primary.quads()); quads > 0; --quads) {
-      const Tiling tiling = fit(quads);
-      const long long work = static_cast<long long>(blocks(tiling, quads)) * around(tiling) *
-                             (4 * quads + policy_.fetch_cost);
-      if (least >= 0 && work >= least) continue;
-      least = work;
-      best = complete(tiling, quads);
+      for (int pixels = room(quads); pixels >= policy_.least_pixels; pixels /= 2) {
+        const GhostTile candidate = complete(fit(pixels), quads, pixels);
+        const double time = duration(policy_, candidate.tile, module_.primary.in,
+                                     blocks(candidate.tiling, quads));
+        if (least >= 0 && time >= least) continue;
+        least = time;
+        best = candidate;
+      }
     }
     return best;
   }
@@ -62,22 +64,22 @@ class GhostTileChoice {
     return tiling.regions() * ceil_div(module_.primary.quads(), quads);
   }
 
-  // The fewest regions of an image that a tile has room for.
-  Tiling fit(int quads) const {
+  // The fewest regions of an image that such a tile has room for.
+  Tiling fit(int pixels) const {
     int down = 1;
     int across = 1;
     for (;;) {
       const Tiling tiling{out_, 1, ceil_div(out_.height, down), ceil_div(out_.width, across)};
-      if (around(tiling) <= room(quads)) return tiling;
+      if (around(tiling) <= pixels) return tiling;
       ++(tiling.rows >= tiling.columns ? down : across);
     }
   }
 
-  GhostTile complete(Tiling tiling, int quads) const {
+  GhostTile complete(Tiling tiling, int quads, int room) const {
     const int pixels = around(tiling);
     if (!wants_totals_ && tiling.per_image() == 1) {
-      const int spare = blocks(tiling, quads) / policy_.enough_blocks;
-      tiling.images = max(1, min(room(quads) / pixels, min(in_.images, spare)));
+      const int spare = blocks(tiling, quads) / (2 * policy_.busy_threads / policy_.threads);
+      tiling.images = max(1, min(room / pixels, min(in_.images, spare)));
     }
     const Tile tile = make_tile(policy_, tiling.images * pixels, quads, module_.primary.in,
                                 blocks(tiling, quads));

@@ -34,10 +34,12 @@ struct Tile {
 struct TilePolicy {
   int threads = kMaxThreads;
   int quads = 8;
+  int pixels = 512;
+  int least_pixels = 64;
   int value_floats = 8192;    // of one map in shared memory
   int staging_floats = 4096;  // of a slice of input channels
   int fetch_cost = 8;         // of an input value, in multiply-adds
-  int enough_blocks = 256;    // that keep a whole GPU at work
+  int busy_threads = 32768;   // that keep a whole GPU at work
   int parts = 8;
 };
 
@@ -45,14 +47,14 @@ struct TilePolicy {
 inline int capacity(const TilePolicy& policy, int quads) {
   const int by_threads = policy.threads / quads * kThreadPixels;
   const int by_values = policy.value_floats / (4 * quads) / kThreadPixels * kThreadPixels;
-  return min(512, min(by_threads, by_values));
+  return min(policy.pixels, min(by_threads, by_values));
 }
 
-// Completes a tile of at least that many pixels and that many quads: more parts where there would
-// be too few blocks, and as large a slice as there is room for.
+// Completes a tile of at least that many pixels and that many quads: more parts where a GPU would
+// have too little to do, and as large a slice as there is room for.
 inline Tile make_tile(const TilePolicy& policy, int pixels, int quads, int in, int blocks) {
   Tile tile{ceil_div(pixels, kThreadPixels) * kThreadPixels, quads, 1, 0};
-  while (2 * tile.parts <= policy.parts && blocks * tile.parts < policy.enough_blocks &&
+  while (2 * tile.parts <= policy.parts && blocks * tile.threads() < policy.busy_threads &&
          2 * tile.threads() <= policy.threads && 32 * tile.parts <= in) {
     tile.parts *= 2;
   }
@@ -60,6 +62,15 @@ inline Tile make_tile(const TilePolicy& policy, int pixels, int quads, int in, i
     ++tile.slice_bits;
   }
   return tile;
+}
+
+// How long a product takes, in multiply-adds of one thread: as long as a thread does, where there
+// are fewer than keep the GPU at work, and in proportion to their number where there are more.
+inline double duration(const TilePolicy& policy, const Tile& tile, int in, int blocks) {
+  const double products = 4.0 * kThreadPixels * in / tile.parts;
+  const double fetches = static_cast<double>(policy.fetch_cost) * in * tile.pixels / tile.threads();
+  const double threads = static_cast<double>(blocks) * tile.threads();
+  return (products + fetches) * max(1.0, threads / policy.busy_threads);
 }
 
 }  // namespace ghostnet::cuda
