@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +24,8 @@ FLAGS = (
     "-Werror",
 )
 
+FOLDER = TemporaryDirectory()
+
 
 @cache
 def host_library() -> Path:
@@ -31,7 +33,7 @@ def host_library() -> Path:
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("needs a C++ compiler")
-    library = Path(mkdtemp()) / "libghostnet_host.so"
+    library = Path(FOLDER.name) / "libghostnet_host.so"
     source = SOURCES / "operator.cu"
     subprocess.run([compiler, *FLAGS, source, "-o", library], check=True)
     return library

@@ -12,7 +12,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from host_kernels import host_device
-from mindspore import Tensor
+from mindspore import Tensor, nn
 from numpy.typing import NDArray
 from test_kernels import NETWORKS, pictures, small, trained
 
@@ -20,7 +20,7 @@ from ghostnet import KernelError
 from ghostnet.kernels import FusedGhostNet, cuda_build
 from ghostnet.kernels.cuda_pack import pack_for_cuda
 from ghostnet.layers import HardSwish
-from ghostnet.network import GhostNet, ghostnet_1x, ghostnet_600m
+from ghostnet.network import Architecture, Block, GhostNet, ghostnet_1x, ghostnet_600m
 
 TOLERANCE = {np.float32: 1e-4, np.float16: 2e-2}
 """Largest difference between logits, as a share of the largest logit."""
@@ -120,6 +120,20 @@ def test_a_picture_of_odd_size_through_mindspore(network: type) -> None:
     half = fused(x.astype(ms.float16))
     assert half.dtype == ms.float16
     assert difference(half.asnumpy(), expected) <= TOLERANCE[np.float16]
+
+
+@needs_compiler
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", [nn.ReLU, HardSwish])
+def test_non_finite_pixels_give_what_the_plain_network_gives(
+    value: float, activation: type
+) -> None:
+    blocks = (Block(3, 16, 8, 4, 1), Block(3, 24, 12, 0, 2))
+    network = trained(GhostNet(Architecture(8, blocks, 20, 16, activation, 32), 4))
+    x = pictures(2, 32, 32).asnumpy()
+    x[0, 1, 7, 9] = value
+    fused = FusedGhostNet(network, host_device())(Tensor(x)).asnumpy()
+    np.testing.assert_allclose(fused, network(Tensor(x)).asnumpy(), rtol=1e-3, atol=1e-4)
 
 
 @needs_compiler
