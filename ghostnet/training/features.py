@@ -1,9 +1,10 @@
 """What a network sees in pictures: the features before its classifier, computed once and kept."""
 
 import hashlib
+import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,16 @@ class FeatureCache:
             TrainingError: the folder cannot be written, or is full.
         """
         path = self._path(key)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        content = io.BytesIO()
+        np.save(content, features)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.root) as folder:
-                part = Path(folder) / "features.npy"
-                np.save(part, features)
-                os.replace(part, path)
+            part.write_bytes(content.getbuffer())
+            os.replace(part, path)
         except OSError as error:
+            with suppress(OSError):
+                part.unlink()
             raise TrainingError(
                 f"{self.root}: cannot be written ({error.strerror or error}); "
                 "--cache-dir or GHOSTNET_CACHE name another folder"
