@@ -1,0 +1,48 @@
+"""Features of a folder of pictures, decoding and cache included, beside the fused network alone.
+
+``python benchmarks/features.py DIR`` prints pictures a second of both.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import mindspore
+import numpy as np
+
+from ghostnet.hub.loader import open_model
+from ghostnet.terminal import BUNDLED_MODEL
+from ghostnet.training.features import BATCH_SIZE, View, extract, feature_network
+from ghostnet.training.folders import read_folder
+
+RUNS = 25
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="a sub-folder of pictures for each class")
+    files = [file for file, _ in read_folder(parser.parse_args().folder).files]
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    model = open_model(BUNDLED_MODEL)
+    network = feature_network(model.network)
+    side = model.preprocess.image_size
+    noise = np.random.default_rng(0).normal(size=(BATCH_SIZE, 3, side, side))
+    pictures = mindspore.Tensor(noise.astype(np.float32))
+    seconds = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        network(pictures).asnumpy()
+        seconds.append(time.perf_counter() - start)
+    alone = BATCH_SIZE / statistics.median(seconds)
+    with tempfile.TemporaryDirectory() as cache:
+        start = time.perf_counter()
+        extract(model, map(View, files), cache_dir=cache)
+        whole = len(files) / (time.perf_counter() - start)
+    print(f"the network alone, batch {BATCH_SIZE}: {alone:.0f} pictures a second")
+    print(f"features of {len(files)} pictures: {whole:.0f} a second, {whole / alone:.0%} of that")
+
+
+if __name__ == "__main__":
+    main()
