@@ -29,14 +29,22 @@ SYMBOLS = (
     "GhostNetSqueezeExciteGradient",
     "GhostNetUnfold",
     "GhostNetUnfoldGradient",
+    "ghostnet_dense_size",
     "ghostnet_instruction_set",
     "ghostnet_instruction_sets",
+    "ghostnet_pack_dense",
     "ghostnet_pack_pointwise",
+    "ghostnet_pack_short_dense",
+    "ghostnet_pointwise_size",
     "ghostnet_set_instruction_set",
     "ghostnet_set_threads",
+    "ghostnet_short_dense_size",
     "ghostnet_threads",
 )
 """What this version of the package calls in the library."""
+
+KINDS = ("pointwise", "dense", "short_dense")
+"""How the kernels read the weights of a layer; the last within 2⁻¹⁷ of each."""
 
 Array = npt.NDArray[np.float32]
 
@@ -65,8 +73,11 @@ def load() -> ctypes.CDLL:
             f"the fused kernels are those of another version: {PATH} has no {missing[0]}; install "
             "the package again, or in a checkout: cmake -S . -B build && cmake --build build"
         )
-    library.ghostnet_pack_pointwise.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
-    library.ghostnet_pack_pointwise.restype = None
+    for kind in KINDS:
+        getattr(library, f"ghostnet_{kind}_size").restype = ctypes.c_int64
+        pack = getattr(library, f"ghostnet_pack_{kind}")
+        pack.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
+        pack.restype = None
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
     library.ghostnet_set_threads(default_threads())
@@ -114,8 +125,9 @@ def set_instruction_set(name: str) -> None:
         raise KernelError(f"instruction set {name!r} is not one of {instruction_sets()}")
 
 
-def pack_pointwise(weights: Array) -> Array:
-    """(out, in) weights in the order in which the kernels read them, as one vector."""
-    packed = np.empty(weights.size, np.float32)
-    load().ghostnet_pack_pointwise(np.ascontiguousarray(weights), *weights.shape, packed)
-    return packed
+def packed(kind: str, weights: Array) -> Array:
+    """(out, in) weights as the kernels read them, in one of `KINDS`."""
+    library = load()
+    vector = np.empty(getattr(library, f"ghostnet_{kind}_size")(*weights.shape), np.float32)
+    getattr(library, f"ghostnet_pack_{kind}")(np.ascontiguousarray(weights), *weights.shape, vector)
+    return vector

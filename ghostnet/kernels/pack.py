@@ -11,12 +11,9 @@ import numpy.typing as npt
 from mindspore import Parameter, nn
 
 from ghostnet.errors import KernelError
-from ghostnet.kernels.library import Array, pack_pointwise
+from ghostnet.kernels.library import Array, packed
 from ghostnet.layers import ConvUnit, GhostBottleneck, GhostModule, HardSwish, SqueezeExcite
 from ghostnet.network import Architecture, GhostNet
-
-LANES = 16
-"""Rows of a dense layer's weights are padded with zeros to a multiple of this."""
 
 ACTIVATIONS = {nn.ReLU: 1, HardSwish: 2}
 """The activations that the kernels know, and their numbers in the plan."""
@@ -27,6 +24,11 @@ class Layer(NamedTuple):
 
     weights: Array
     bias: Array
+
+    @property
+    def matrix(self) -> Array:
+        """The weights, (out, everything else)."""
+        return self.weights.reshape(len(self.weights), -1)
 
     def rows(self, start: int, stop: int) -> "Layer":
         """The layer with only some of its outputs."""
@@ -67,9 +69,9 @@ def pack(network: GhostNet, classify: bool = True) -> PackedNetwork:
             row.se_channels,
         ]
         weights += bottleneck(block)
-    weights += conv_unit(last) + dense(plain(network.conv_head))
+    weights += conv_unit(last) + short_dense(plain(network.conv_head))
     if classify:
-        weights += dense(plain(network.classifier))
+        weights += short_dense(plain(network.classifier))
     return PackedNetwork(np.array(plan, np.int32), np.concatenate(weights))
 
 
@@ -106,7 +108,7 @@ def values(parameter: Parameter) -> Array:
 
 def pointwise(layer: Layer) -> list[Array]:
     """The weights of a dense convolution, in the kernels' blocks, and its bias."""
-    return [pack_pointwise(layer.weights.reshape(len(layer.weights), -1)), layer.bias]
+    return [packed("pointwise", layer.matrix), layer.bias]
 
 
 def depthwise(layer: Layer) -> list[Array]:
@@ -115,9 +117,13 @@ def depthwise(layer: Layer) -> list[Array]:
 
 
 def dense(layer: Layer) -> list[Array]:
-    """The weights of a layer on vectors, rows padded to whole registers, and its bias."""
-    rows = layer.weights.reshape(len(layer.weights), -1)
-    return [np.pad(rows, ((0, 0), (0, -rows.shape[1] % LANES))).ravel(), layer.bias]
+    """The weights of a layer on vectors, and its bias."""
+    return [packed("dense", layer.matrix), layer.bias]
+
+
+def short_dense(layer: Layer) -> list[Array]:
+    """As `dense`, for a layer whose many weights are kept a quarter shorter."""
+    return [packed("short_dense", layer.matrix), layer.bias]
 
 
 def conv_unit(unit: ConvUnit) -> list[Array]:

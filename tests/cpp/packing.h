@@ -4,10 +4,16 @@
 #include <cstdint>
 #include <vector>
 
-#include "dense.h"
 #include "reference.h"
 
-extern "C" void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed);
+extern "C" {
+std::int64_t ghostnet_pointwise_size(int out, int in);
+void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed);
+std::int64_t ghostnet_dense_size(int out, int in);
+void ghostnet_pack_dense(const float* weights, int out, int in, float* packed);
+std::int64_t ghostnet_short_dense_size(int out, int in);
+void ghostnet_pack_short_dense(const float* weights, int out, int in, float* packed);
+}
 
 namespace reference {
 
@@ -19,8 +25,8 @@ class Packer {
     pointwise(net.stem);
     for (const Bottleneck& block : net.blocks) bottleneck(block);
     pointwise(net.last);
-    dense(net.head);
-    for (const Convolution& layer : net.classifier) dense(layer);
+    short_dense(net.head);
+    for (const Convolution& layer : net.classifier) short_dense(layer);
   }
 
  private:
@@ -31,7 +37,7 @@ class Packer {
   // Output channels first .. first + count - 1 of a dense convolution.
   void pointwise(const Convolution& layer, int first, int count) {
     const int in = layer.in * layer.kernel * layer.kernel;
-    std::vector<float> packed(std::size_t(in) * count);
+    std::vector<float> packed(ghostnet_pointwise_size(count, in));
     ghostnet_pack_pointwise(layer.weights.data() + std::size_t(first) * in, count, in,
                             packed.data());
     append(packed);
@@ -46,11 +52,16 @@ class Packer {
   }
 
   void dense(const Convolution& layer) {
-    for (int n = 0; n < layer.out; ++n) {
-      const auto row = layer.weights.begin() + std::ptrdiff_t(n) * layer.in;
-      append({row, row + layer.in});
-      weights.resize(weights.size() + ghostnet::cpu::Dense::padded(layer.in) - layer.in, 0.0F);
-    }
+    std::vector<float> packed(ghostnet_dense_size(layer.out, layer.in));
+    ghostnet_pack_dense(layer.weights.data(), layer.out, layer.in, packed.data());
+    append(packed);
+    append(layer.bias);
+  }
+
+  void short_dense(const Convolution& layer) {
+    std::vector<float> packed(ghostnet_short_dense_size(layer.out, layer.in));
+    ghostnet_pack_short_dense(layer.weights.data(), layer.out, layer.in, packed.data());
+    append(packed);
     append(layer.bias);
   }
 

@@ -15,8 +15,10 @@
 namespace ghostnet::cpu {
 
 // One block at work, as one thread of the team sees it.
-template <int Lanes>
+template <class Product>
 class BottleneckTask {
+  static constexpr int Lanes = Product::kLanes;
+
  public:
   BottleneckTask(const Bottleneck& block, Activation activation, const Grid& in_grid,
                  const Grid& out_grid, Planes in, Planes out, Workspace& space, Worker worker)
@@ -29,6 +31,10 @@ class BottleneckTask {
         space_(space),
         own_(space.threads[worker.rank]),
         worker_(worker),
+        expansion_(Product::blocks(block.ghost1.primary)),
+        projection_(Product::blocks(block.ghost2.primary)),
+        product_(own_.product),
+        shortcut_product_(own_.shortcut_product),
         by_rows_(shared_by_rows(out_grid, worker.size)),
         rows_(by_rows_ ? worker.share(out_grid.rows()) : out_grid.all_rows()),
         expanded_(expanded_of(worker.rank)),
@@ -40,7 +46,7 @@ class BottleneckTask {
     worker_.sync();
     if (block_.has_squeeze_excite()) {
       squeeze_excite<Lanes>(block_.squeeze_excite, out_grid_, space_, worker_);
-      gate_blocks(share(block_.ghost1.primary.blocks()));
+      gate_channels(expansion_.channels(share(expansion_.count())));
       worker_.sync();
     }
     if (by_rows_) fetch_expanded();
@@ -76,16 +82,13 @@ class BottleneckTask {
   // convolution of the shortcut.
   void expand() {
     if (block_.has_squeeze_excite()) clear_sums();
-    const Pointwise& primary = block_.ghost1.primary;
-    const Range blocks = share(primary.blocks());
-    const bool in_place = block_.stride == 1 && worker_.size == 1;
-    const std::ptrdiff_t height =
-        in_place ? rows_.size() : strip_height(block_, in_grid_, out_grid_);
+    const Range blocks = share(expansion_.count());
+    const std::ptrdiff_t height = strip_height(block_, in_grid_, out_grid_);
     for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
-      const Range rows{row, std::min(rows_.end, row + height)};
-      for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) expand_block(i, rows);
+      expand_strip(blocks, {row, std::min(rows_.end, row + height)});
     }
-    if (block_.has_squeeze_excite()) sum_blocks(blocks);
+    if (in_place()) make_cheap(expansion_.channels(blocks));
+    if (block_.has_squeeze_excite()) sum_channels(expansion_.channels(blocks));
     if (block_.has_shortcut()) {
       const Range channels = share(block_.in);
       for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
@@ -95,35 +98,40 @@ class BottleneckTask {
     }
   }
 
-  void expand_block(std::ptrdiff_t block, Range rows) {
-    const Range channels = block_.ghost1.primary.channels(block);
-    if (block_.stride > 1) {
-      expand_and_downsample(block, channels, rows);
-    } else if (worker_.size > 1) {
-      expand_aside(block, channels, rows);
-    } else {
-      expand_in_place(block, channels, rows);
+  // A thread alone computes the primary planes of a block of stride 1 where they belong.
+  bool in_place() const { return block_.stride == 1 && worker_.size == 1; }
+
+  void expand_strip(Range blocks, Range rows) {
+    const Range needed =
+        block_.stride == 1 ? rows : rows_under(block_, in_grid_, out_grid_, rows);
+    const Range around = in_grid_.span(in_place() ? needed : in_grid_.widened(needed, 1));
+    product_.read(block_.ghost1.primary, in_, around);
+    for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
+      const Range channels = expansion_.block(i);
+      if (in_place()) {
+        product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid,
+                       expanded_.from(channels.begin));
+      } else if (block_.stride == 1) {
+        expand_aside(channels, rows, around);
+      } else {
+        expand_and_downsample(channels, rows, needed, around);
+      }
     }
   }
 
-  // Stride 1, a thread alone: primary planes are computed where they belong.
-  void expand_in_place(std::ptrdiff_t block, Range channels, Range rows) {
-    const Planes primary = expanded_.from(channels.begin);
-    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, in_grid_.span(rows),
-             activation_);
+  void make_cheap(Range channels) {
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
-      convolve(block_.ghost1.cheap, c, expanded_.plane(c), in_grid_, cheap_half(c), in_grid_, rows,
+      convolve(block_.ghost1.cheap, c, expanded_.plane(c), in_grid_, cheap_half(c), in_grid_, rows_,
                activation_);
     }
   }
 
   // Stride 1, a team: primary planes are computed aside, with the rows next to this thread's own,
   // so that no thread reads what another is writing.
-  void expand_aside(std::ptrdiff_t block, Range channels, Range rows) {
+  void expand_aside(Range channels, Range rows, Range around) {
     const Range span = in_grid_.span(rows);
-    const Range around = in_grid_.span(in_grid_.widened(rows, 1));
     const Planes primary = partial_planes(own_.block_primary, around);
-    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
+    product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
       pad_before(primary.plane(c) + around.begin);
@@ -135,54 +143,52 @@ class BottleneckTask {
   }
 
   // Stride 2: both halves of the Ghost module stay aside, only their downsampling is kept.
-  void expand_and_downsample(std::ptrdiff_t block, Range channels, Range rows) {
-    const Range needed = rows_under(block_, in_grid_, out_grid_, rows);
-    const Range needed_span = in_grid_.span(needed);
-    const Range around = in_grid_.span(in_grid_.widened(needed, 1));
+  void expand_and_downsample(Range channels, Range rows, Range needed, Range around) {
     const Planes primary = partial_planes(own_.block_primary, around);
-    const Planes cheap = partial_planes(own_.block_cheap, around);
-    multiply(block_.ghost1.primary, block, in_, primary, in_grid_, around, activation_);
-    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      pad_before(primary.plane(c) + around.begin);
-      pad_before(cheap.plane(c) + needed_span.begin);
-      convolve(block_.ghost1.cheap, channels.begin + c, primary.plane(c), in_grid_, cheap.plane(c),
-               in_grid_, needed, activation_);
-    }
+    float* const cheap = partial_planes(own_.cheap, around).data;
+    product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
+      pad_before(primary.plane(c) + around.begin);
+      pad_before(cheap + in_grid_.span(needed).begin);
+      convolve(block_.ghost1.cheap, channel, primary.plane(c), in_grid_, cheap, in_grid_, needed,
+               activation_);
       convolve(block_.downsample, channel, primary.plane(c), in_grid_, expanded_.plane(channel),
                out_grid_, rows, Activation::kNone);
-      convolve(block_.downsample, channel + block_.expanded / 2, cheap.plane(c), in_grid_,
+      convolve(block_.downsample, channel + block_.expanded / 2, cheap, in_grid_,
                cheap_half(channel), out_grid_, rows, Activation::kNone);
     }
   }
 
   // The second Ghost module and the addition of the shortcut.
   void project() {
-    const Pointwise& primary = block_.ghost2.primary;
-    const Range blocks = share(primary.blocks());
+    const Range blocks = share(projection_.count());
     const std::ptrdiff_t height = strip_height(block_, in_grid_, out_grid_);
-    for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
-      for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
-        project_block(i, primary.channels(i), {row, std::min(rows_.end, row + height)});
+    for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
+      const Range rows{row, std::min(rows_.end, row + height)};
+      const Range around = out_grid_.span(out_grid_.widened(rows, 1));
+      product_.read(block_.ghost2.primary, expanded_, around);
+      if (block_.has_shortcut()) {
+        shortcut_product_.read(block_.shortcut.halves[0], shortcut_, out_grid_.span(rows));
+      }
+      for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
+        project_block(projection_.block(i), rows, around);
       }
     }
   }
 
-  void project_block(std::ptrdiff_t block, Range channels, Range rows) {
+  void project_block(Range channels, Range rows, Range around) {
     const Range span = out_grid_.span(rows);
-    const Range around = out_grid_.span(out_grid_.widened(rows, 1));
     const Planes primary = partial_planes(own_.block_primary, around);
-    multiply(block_.ghost2.primary, block, expanded_, primary, out_grid_, around,
-             Activation::kNone);
+    product_.write(block_.ghost2.primary, channels, Activation::kNone, out_grid_.valid, primary);
     const int half = block_.out / 2;
     Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
     if (block_.has_shortcut()) {
       residual[0] = partial_planes(own_.block_shortcut, span);
       residual[1] = residual[0].from(channels.size());
       for (int i = 0; i < 2; ++i) {
-        multiply(block_.shortcut.halves[i], block, shortcut_, residual[i], out_grid_, span,
-                 Activation::kNone);
+        shortcut_product_.write(block_.shortcut.halves[i], channels, Activation::kNone,
+                                out_grid_.valid, residual[i]);
       }
     }
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
@@ -194,17 +200,6 @@ class BottleneckTask {
                         residual[1].plane(c), out_.plane(channel + half), out_grid_},
                        3, 1, rows);
     }
-  }
-
-  // One block of a pointwise convolution.
-  static void multiply(const Pointwise& layer, std::ptrdiff_t block, Planes in, Planes out,
-                       const Grid& grid, Range span, Activation activation) {
-    const Range channels = layer.channels(block);
-    const PointwiseBlock<EvenlyApart> tile{
-        in.data,    {in.stride}, layer.in, layer.block_weights(block),
-        layer.bias + channels.begin,
-        activation, grid.valid,  out};
-    pointwise<Lanes>(tile, channels.size(), span);
   }
 
   static void convolve(const Depthwise& layer, std::ptrdiff_t channel, const float* in,
@@ -233,21 +228,19 @@ class BottleneckTask {
 
   void clear_sums() {
     for (int image = 0; image < out_grid_.images; ++image) {
-      std::fill_n(own_.sums.vector(image), Dense::padded(block_.expanded), 0.0F);
+      std::fill_n(own_.sums.vector(image), padded(block_.expanded), 0.0F);
     }
   }
 
-  void sum_blocks(Range blocks) {
-    const Pointwise& primary = block_.ghost1.primary;
-    for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
+  void sum_channels(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
       sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, own_.sums);
       sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, own_.sums);
     }
   }
 
-  void gate_blocks(Range blocks) {
-    const Pointwise& primary = block_.ghost1.primary;
-    for (std::ptrdiff_t c = primary.first(blocks.begin); c < primary.first(blocks.end); ++c) {
+  void gate_channels(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
       for (int image = 0; image < out_grid_.images; ++image) {
         const float* gates = space_.gates.vector(image);
         const Range rows = out_grid_.images == 1 ? rows_ : out_grid_.image_rows(image);
@@ -266,6 +259,10 @@ class BottleneckTask {
   Workspace& space_;
   const ThreadSpace& own_;
   const Worker worker_;
+  const Blocks expansion_;
+  const Blocks projection_;
+  Product product_;
+  Product shortcut_product_;
   const bool by_rows_;
   const Range rows_;
   const Planes expanded_;

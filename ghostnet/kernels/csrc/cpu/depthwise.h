@@ -1,6 +1,7 @@
 // Depthwise k×k convolution of one plane, padded by k / 2, stride 1 or 2.
 //
-// Packs run along the columns, a few rows at once so that each pixel is loaded once for all of them.
+// Packs run along the columns, a few rows at once, so that each pixel is loaded once for all of
+// them.
 // Rows outside the picture are read from a row of zeros; columns outside it are the zeros between
 // the rows of the plane.
 #pragma once
@@ -133,7 +134,8 @@ void depthwise_rows(const DepthwisePlane& plane, Range rows) {
     }
     row += std::min<std::ptrdiff_t>(left, kRows);
   }
-  if (end > plane.out_grid.size()) std::fill(plane.out + plane.out_grid.size(), plane.out + end, 0.0F);
+  const std::ptrdiff_t size = plane.out_grid.size();
+  if (end > size) std::fill(plane.out + size, plane.out + end, 0.0F);
 }
 
 // Activations follow cheap operations only, which are 3×3 with stride 1.

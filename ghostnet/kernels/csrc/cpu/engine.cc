@@ -50,13 +50,15 @@ class Batch {
       : model_(model),
         pictures_(pictures),
         forward_(forward),
-        one_(model, 1, pictures.height, pictures.width),
-        group_(model, kGroup, pictures.height, pictures.width) {}
+        one_(model, 1, pictures.height, pictures.width) {}
 
   // Every picture of `images` by one thread, in groups as far as they go.
   void run_alone(Range images) const {
     const std::ptrdiff_t grouped = images.size() / kGroup * kGroup;
-    run_alone(group_, {images.begin, images.begin + grouped});
+    if (grouped > 0) {
+      const Route group(model_, kGroup, pictures_.height, pictures_.width);
+      run_alone(group, {images.begin, images.begin + grouped});
+    }
     run_alone(one_, {images.begin + grouped, images.end});
   }
 
@@ -102,7 +104,6 @@ class Batch {
   const Pictures pictures_;
   const Forward forward_;
   const Route one_;
-  const Route group_;
 };
 
 }  // namespace

@@ -15,27 +15,27 @@ struct Pictures {
   float* out;
 };
 
-template <int Lanes>
+template <class Product>
 void run_block(const Model& model, const Route& route, std::size_t index, Planes in,
                Workspace& space, Worker worker) {
   const Maps maps(model, route, space, worker);
   maps.fetch(index);
-  BottleneckTask<Lanes>(model.blocks[index], model.activation, route.geometry(index).input(index),
+  BottleneckTask<Product>(model.blocks[index], model.activation, route.geometry(index).input(index),
                         route.geometry(index).output(index), in, maps.input(index + 1), space,
                         worker)
       .run();
 }
 
 // The stem and the blocks that pictures go through one by one.
-template <int Lanes>
+template <class Product>
 void forward_alone(const Model& model, const Route& route, const Pictures& picture,
                    Workspace& space, Worker worker) {
   const Maps maps(model, route, space, worker);
   const Grid& first = route.one.input(0);
-  stem<Lanes>(model.stem, model.activation, picture.data, picture.height, picture.width, first,
-              space.phases, maps.input(0), worker);
+  stem<Product::kLanes>(model.stem, model.activation, picture.data, picture.height, picture.width,
+                        first, space.phases, maps.input(0), worker);
   for (std::size_t i = 0; i < route.together; ++i) {
-    run_block<Lanes>(model, route, i, maps.input(i), space, worker);
+    run_block<Product>(model, route, i, maps.input(i), space, worker);
   }
 }
 
@@ -52,28 +52,28 @@ inline void gather(const Model& model, const Route& route, int image, Planes map
 }
 
 // As many pictures as the route is for.
-template <int Lanes>
+template <class Product>
 void forward(const Model& model, const Route& route, const Pictures& pictures, Workspace& space,
              Worker worker) {
   const Maps maps(model, route, space, worker);
   const std::size_t together = route.together;
   Planes map = maps.input(together);
   if (route.group.images() == 1) {
-    forward_alone<Lanes>(model, route, pictures, space, worker);
+    forward_alone<Product>(model, route, pictures, space, worker);
   } else {
     map = {space.gathered, route.group.input(together).extent()};
     for (int image = 0; image < route.group.images(); ++image) {
       Pictures picture = pictures;
       picture.data += std::ptrdiff_t{image} * 3 * picture.height * picture.width;
-      forward_alone<Lanes>(model, route, picture, space, worker);
+      forward_alone<Product>(model, route, picture, space, worker);
       gather(model, route, image, maps.input(together), map);
     }
   }
   for (std::size_t i = together; i < model.blocks.size(); ++i) {
-    run_block<Lanes>(model, route, i, map, space, worker);
+    run_block<Product>(model, route, i, map, space, worker);
     map = maps.input(i + 1);
   }
-  head<Lanes>(model.head, model.activation, route.group.last(), map, pictures.out, space, worker);
+  head<Product>(model.head, model.activation, route.group.last(), map, pictures.out, space, worker);
 }
 
 }  // namespace ghostnet::cpu

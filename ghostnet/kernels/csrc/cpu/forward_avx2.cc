@@ -1,7 +1,10 @@
-#include "forward.h"
+#include "instruction_set.h"
 
 namespace ghostnet::cpu {
 
-template void forward<8>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+void forward_avx2(const Model& model, const Route& route, const Pictures& pictures,
+                  Workspace& space, Worker worker) {
+  forward<VectorProduct<8>>(model, route, pictures, space, worker);
+}
 
 }  // namespace ghostnet::cpu

@@ -10,20 +10,20 @@ namespace ghostnet::cpu {
 
 // Planes to (images, outputs) row-major. The last feature map is never whole: a block of channels
 // is summed as soon as it is there.
-template <int Lanes>
+template <class Product>
 void head(const Head& layer, Activation activation, const Grid& grid, Planes in, float* out,
           Workspace& space, Worker worker) {
+  constexpr int Lanes = Product::kLanes;
   const int images = grid.images;
   const Planes maps{space.threads[worker.rank].block_primary, grid.extent()};
   const float scale = 1.0F / (grid.height * grid.width);
-  const Range blocks = worker.share(layer.last.blocks());
-  for (std::ptrdiff_t block = blocks.begin; block < blocks.end; ++block) {
-    const Range channels = layer.last.channels(block);
-    const PointwiseBlock<EvenlyApart> tile{in.data,     {in.stride},
-                                           layer.last.in, layer.last.block_weights(block),
-                                           layer.last.bias + channels.begin,
-                                           activation,  grid.valid, maps};
-    pointwise<Lanes>(tile, channels.size(), grid.span(grid.all_rows()));
+  const Blocks blocks = Product::blocks(layer.last);
+  const Range own = worker.share(blocks.count());
+  Product product(space.threads[worker.rank].product);
+  product.read(layer.last, in, grid.span(grid.all_rows()));
+  for (std::ptrdiff_t block = own.begin; block < own.end; ++block) {
+    const Range channels = blocks.block(block);
+    product.write(layer.last, channels, activation, grid.valid, maps);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       sum_channel<Lanes>(maps.plane(c), grid, grid.all_rows(), channels.begin + c, space.pooled);
     }

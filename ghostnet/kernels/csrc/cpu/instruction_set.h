@@ -15,9 +15,10 @@ struct InstructionSet {
   Forward forward;
 };
 
-extern template void forward<4>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
-extern template void forward<8>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
-extern template void forward<16>(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+void forward_portable(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+void forward_avx2(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+void forward_avx512(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+void forward_amx(const Model&, const Route&, const Pictures&, Workspace&, Worker);
 
 // Those that run on this processor; the last of them, "portable", always does.
 const std::vector<InstructionSet>& instruction_sets();

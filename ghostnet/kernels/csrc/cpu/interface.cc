@@ -27,15 +27,35 @@ int GhostNetForward(int count, void** data, int* dimensions, int64_t** shapes, c
   return 0;
 }
 
-// Packs [out][in] into the blocks that `Pointwise` reads, as many floats.
+// Floats of a packed pointwise convolution.
+std::int64_t ghostnet_pointwise_size(int out, int in) {
+  return std::int64_t{out} * in + (has_tiles() ? TiledWeights::size(out, in) : 0);
+}
+
+// Packs [out][in] as `Pointwise` reads them.
 void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed) {
-  const Pointwise layer{in, out, packed, nullptr};
-  for (int block = 0; block < layer.blocks(); ++block) {
-    const Range channels = layer.channels(block);
+  const Blocks blocks{out, Pointwise::kBlock};
+  for (int block = 0; block < blocks.count(); ++block) {
+    const Range channels = blocks.block(block);
     for (int k = 0; k < in; ++k) {
-      for (std::ptrdiff_t n = channels.begin; n < channels.end; ++n) *packed++ = weights[n * in + k];
+      for (std::ptrdiff_t n = channels.begin; n < channels.end; ++n) {
+        *packed++ = weights[n * in + k];
+      }
     }
   }
+  if (has_tiles()) pack_tiles(weights, out, in, packed);
+}
+
+// Floats of a packed dense layer.
+std::int64_t ghostnet_dense_size(int out, int in) { return Dense::size(out, in); }
+std::int64_t ghostnet_short_dense_size(int out, int in) { return ShortDense::size(out, in); }
+
+// Pack [out][in] as dense layers read them.
+void ghostnet_pack_dense(const float* weights, int out, int in, float* packed) {
+  pack_dense(weights, out, in, packed);
+}
+void ghostnet_pack_short_dense(const float* weights, int out, int in, float* packed) {
+  pack_short_dense(weights, out, in, packed);
 }
 
 void ghostnet_set_threads(int threads) { set_threads(threads); }

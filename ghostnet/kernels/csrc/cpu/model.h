@@ -50,10 +50,10 @@ struct Bottleneck {
 
 struct Head {
   Pointwise last;
-  Dense head;
-  Dense classifier;  // without outputs where the features are wanted
+  ShortDense head;
+  ShortDense classifier;  // without outputs where the features are wanted
 
-  const Dense& output() const { return classifier.out > 0 ? classifier : head; }
+  const ShortDense& output() const { return classifier.out > 0 ? classifier : head; }
 };
 
 struct Model {

@@ -15,6 +15,22 @@ struct Range {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
+// Some channels cut into blocks of at most `most`, as equal as can be; where there are many, into
+// an even number of them, which two threads share evenly.
+struct Blocks {
+  int total;
+  int most;
+
+  int count() const {
+    const int fewest = (total + most - 1) / most;
+    return fewest > 2 ? fewest + fewest % 2 : fewest;
+  }
+  std::ptrdiff_t first(std::ptrdiff_t block) const { return total * block / count(); }
+  // The channels of some blocks.
+  Range channels(Range blocks) const { return {first(blocks.begin), first(blocks.end)}; }
+  Range block(std::ptrdiff_t index) const { return {first(index), first(index + 1)}; }
+};
+
 // The plane of one channel: `images` pictures below one another, each of `height` rows of `width`
 // pixels. Rows lie `pitch` floats apart and the floats between them are zero, so a depthwise
 // convolution reads its horizontal padding from there. Position p of a plane is row p / pitch,

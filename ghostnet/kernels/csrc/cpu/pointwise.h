@@ -8,26 +8,21 @@
 
 #include "activation.h"
 #include "planes.h"
+#include "tiles.h"
 
 namespace ghostnet::cpu {
 
-// Output channels are cut into blocks of at most kBlock, as equal as can be; where there are many,
-// into an even number of them, which two threads share evenly. `weights` holds the blocks one after the other, each [in][block].
+// `weights` holds blocks of output channels one after the other, each [in][block]; `tiles` has the
+// same weights for the matrix unit, where there is one.
 struct Pointwise {
   static constexpr int kBlock = 12;
 
   int in;
   int out;
+  bool is_deep;  // enough input channels for the matrix unit to be worth while
   const float* weights;
+  TiledWeights tiles;
   const float* bias;
-
-  int blocks() const {
-    const int fewest = (out + kBlock - 1) / kBlock;
-    return fewest > 2 ? fewest + fewest % 2 : fewest;
-  }
-  std::ptrdiff_t first(std::ptrdiff_t block) const { return out * block / blocks(); }
-  Range channels(std::ptrdiff_t block) const { return {first(block), first(block + 1)}; }
-  const float* block_weights(std::ptrdiff_t block) const { return weights + first(block) * in; }
 };
 
 // Where the planes of the input begin: evenly apart, or, for a k×k convolution, one plane for each
@@ -118,10 +113,45 @@ constexpr auto pointwise_spans(std::integer_sequence<int, Index...>) {
 
 // One block of output channels over one span of positions.
 template <int Lanes, class Offsets>
-void pointwise(const PointwiseBlock<Offsets>& block, std::ptrdiff_t channels, Range span) {
+void pointwise_block(const PointwiseBlock<Offsets>& block, std::ptrdiff_t channels, Range span) {
   static constexpr auto kSpans =
       pointwise_spans<Lanes, Offsets>(std::make_integer_sequence<int, Pointwise::kBlock>{});
   if (channels > 0) kSpans[channels - 1](block, span);
 }
+
+// Pointwise convolution with the processor's vectors: `read` says of what, `write` computes a block
+// of output channels.
+template <int Lanes>
+class VectorProduct {
+ public:
+  static constexpr int kLanes = Lanes;
+
+  explicit VectorProduct(float*) {}
+
+  static Blocks blocks(const Pointwise& layer) { return {layer.out, Pointwise::kBlock}; }
+
+  void read(const Pointwise&, Planes in, Range span) {
+    in_ = in;
+    span_ = span;
+  }
+
+  // `out` begins with the first of `channels`.
+  void write(const Pointwise& layer, Range channels, Activation activation,
+             const std::int32_t* valid, Planes out) const {
+    const PointwiseBlock<EvenlyApart> block{in_.data,
+                                            {in_.stride},
+                                            layer.in,
+                                            layer.weights + channels.begin * layer.in,
+                                            layer.bias + channels.begin,
+                                            activation,
+                                            valid,
+                                            out};
+    pointwise_block<Lanes>(block, channels.size(), span_);
+  }
+
+ private:
+  Planes in_{};
+  Range span_{};
+};
 
 }  // namespace ghostnet::cpu

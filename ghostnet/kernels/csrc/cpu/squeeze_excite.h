@@ -41,7 +41,7 @@ void squeeze_excite(const SqueezeExcite& layer, const Grid& grid, Workspace& spa
   const Vectors means = space.threads[worker.rank].means;
   const float scale = 1.0F / (grid.height * grid.width);
   for (int image = 0; image < images; ++image) {
-    for (std::ptrdiff_t channel = 0; channel < Dense::padded(layer.reduce.in); channel += Lanes) {
+    for (std::ptrdiff_t channel = 0; channel < padded(layer.reduce.in); channel += Lanes) {
       Floats<Lanes> total = {};
       for (int rank = 0; rank < worker.size; ++rank) {
         total += load<Lanes>(space.threads[rank].sums.vector(image) + channel);

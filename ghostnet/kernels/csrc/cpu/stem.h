@@ -86,14 +86,15 @@ void stem(const Stem& layer, Activation activation, const float* picture, int he
   worker.sync();
   std::ptrdiff_t offsets[Stem::kTaps];
   tap_offsets(grid, offsets);
-  for (int block = 0; block < layer.taps.blocks(); ++block) {
-    const Range channels = layer.taps.channels(block);
+  const Blocks blocks{layer.taps.out, Pointwise::kBlock};
+  for (int block = 0; block < blocks.count(); ++block) {
+    const Range channels = blocks.block(block);
     const PointwiseBlock<Taps> tile{
         phases,      offsets,    Stem::kTaps,
-        layer.taps.block_weights(block),
+        layer.taps.weights + channels.begin * Stem::kTaps,
         layer.taps.bias + channels.begin,
         activation,  grid.valid, out.from(channels.begin)};
-    pointwise<Lanes>(tile, channels.size(), grid.span(rows));
+    pointwise_block<Lanes>(tile, channels.size(), grid.span(rows));
   }
   worker.sync();
 }

@@ -39,4 +39,11 @@ inline std::ptrdiff_t strip_positions(const Bottleneck& block, const Grid& in, c
   return std::min(in.extent(), under * in.pitch);
 }
 
+// Positions of a strip of the output, with a row more on each side.
+inline std::ptrdiff_t out_strip_positions(const Bottleneck& block, const Grid& in,
+                                          const Grid& out) {
+  const std::ptrdiff_t rows = strip_height(block, in, out) + 2;
+  return std::min(out.extent(), rows * out.pitch + kMaxLanes);
+}
+
 }  // namespace ghostnet::cpu

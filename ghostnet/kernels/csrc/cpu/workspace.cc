@@ -23,6 +23,8 @@ struct Sizes {
   std::ptrdiff_t own_expanded = 0;
   std::ptrdiff_t own_shortcut = 0;
   std::ptrdiff_t plane = 0;
+  std::ptrdiff_t product = 0;
+  std::ptrdiff_t shortcut_product = 0;
   std::ptrdiff_t channels = 0;
   std::ptrdiff_t reduced = 0;
 };
@@ -58,10 +60,15 @@ Sizes measure(const Model& model, const Route& route, int threads) {
     }
     raise(sizes.plane,
           plane_stride(strip_positions(block, geometry.input(i), geometry.output(i))));
+    const std::ptrdiff_t under = strip_positions(block, geometry.input(i), geometry.output(i));
+    const std::ptrdiff_t strip = out_strip_positions(block, geometry.input(i), geometry.output(i));
+    raise(sizes.product, Tiles::size(block.in, under), Tiles::size(block.expanded, strip));
+    raise(sizes.shortcut_product, block.has_shortcut() ? Tiles::size(block.in, strip) : 0);
     raise(sizes.channels, block.expanded);
     raise(sizes.reduced, block.squeeze_excite.reduce.out);
   }
   raise(sizes.map, model.head.last.in * route.group.last().extent());
+  raise(sizes.product, Tiles::size(model.head.last.in, route.group.last().extent()));
   raise(sizes.plane, plane_stride(route.group.last().extent()));
   if (route.group.images() > 1) {
     sizes.gathered =
@@ -71,7 +78,7 @@ Sizes measure(const Model& model, const Route& route, int threads) {
   return sizes;
 }
 
-std::ptrdiff_t aligned(std::ptrdiff_t floats) { return Dense::padded(floats); }
+std::ptrdiff_t aligned(std::ptrdiff_t floats) { return padded(floats); }
 
 }  // namespace
 
@@ -102,17 +109,18 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
 Workspace make_workspace(const Model& model, const Route& route, int threads, Arena& arena) {
   const Sizes size = measure(model, route, threads);
   const int images = route.group.images();
-  const std::ptrdiff_t channels = Dense::padded(size.channels);
-  const std::ptrdiff_t reduced = Dense::padded(size.reduced);
-  const std::ptrdiff_t features = Dense::padded(model.head.head.out);
+  const std::ptrdiff_t channels = padded(size.channels);
+  const std::ptrdiff_t reduced = padded(size.reduced);
+  const std::ptrdiff_t features = padded(model.head.head.out);
   std::vector<std::ptrdiff_t> sizes = {
       size.phases,      size.map,          size.map,          size.gathered,    size.expanded,
       size.shortcut,    images * reduced,  images * channels, images * channels,
       images * features};
   for (int thread = 0; thread < threads; ++thread) {
-    const std::ptrdiff_t block = Pointwise::kBlock * size.plane;
+    const std::ptrdiff_t block = std::max(Pointwise::kBlock, Tiles::kBlock) * size.plane;
     sizes.insert(sizes.end(), {size.own_map, size.own_map, size.own_expanded, size.own_shortcut,
-                               block, block, 2 * block, images * channels, images * channels});
+                               size.product, size.shortcut_product, block, size.plane, 2 * block,
+                               images * channels, images * channels});
   }
   const std::vector<float*> buffers = arena.lay_out(sizes);
   auto next = buffers.begin();
@@ -133,8 +141,10 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
     own.maps[1] = *next++;
     own.expanded = *next++;
     own.shortcut = *next++;
+    own.product = *next++;
+    own.shortcut_product = *next++;
     own.block_primary = *next++;
-    own.block_cheap = *next++;
+    own.cheap = *next++;
     own.block_shortcut = *next++;
     own.sums = {*next++, channels};
     own.means = {*next++, channels};

@@ -31,8 +31,10 @@ struct ThreadSpace {
   float* maps[2];           // its rows of the maps, where a team shares them by rows
   float* expanded;          // its rows of the expanded map
   float* shortcut;          // its rows of the shortcut
+  float* product;           // what the block's input is multiplied from
+  float* shortcut_product;  // and what the shortcut's is
   float* block_primary;     // planes of a block of channels, before the cheap operation
-  float* block_cheap;       // and after it
+  float* cheap;             // one of these planes, after it
   float* block_shortcut;    // planes of a block of channels of either half of the shortcut
   Vectors sums;             // of each channel of the pictures, over the rows of this thread
   Vectors means;            // of each channel of the pictures

@@ -15,7 +15,7 @@ namespace ghostnet::cpu::training {
 Operators current_operators() {
   const char* name = settings().instruction_set.name;
 #if defined(__x86_64__)
-  if (std::strcmp(name, "avx512") == 0) return operators<16>();
+  if (std::strcmp(name, "amx") == 0 || std::strcmp(name, "avx512") == 0) return operators<16>();
   if (std::strcmp(name, "avx2") == 0) return operators<8>();
 #endif
   (void)name;
