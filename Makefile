@@ -2,6 +2,8 @@
 # make test: lint, types and every test.
 # make fuzz: ten minutes of damaged input for each kind that the package reads.
 # make lock: renew the pinned packages in requirements/; needs uv.
+# make docs: these pages as a site, in build/site; needs npm.
+# make notebooks: run the notebooks and keep their outputs.
 
 VENV := .venv
 PYTHON ?= python3
@@ -29,6 +31,12 @@ lock:
 	$(LOCK) pyproject.toml --extra test --group build --output-file requirements/dev.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
 
+docs: $(VENV)/.installed-docs website/node_modules
+	$(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/.installed-test
+	$(BIN)/python website/execute_notebooks.py
+
 # An editable installation: it compiles the kernels into ghostnet/kernels.
 $(VENV)/.installed: $(SOURCES) | $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -39,11 +47,19 @@ $(VENV)/.installed-test: requirements/dev.txt $(SOURCES) | $(VENV)
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $(VENV)/.installed $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+website/node_modules: website/package-lock.json
+	npm ci --prefix website --ignore-scripts
+	touch $@
+
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
 clean:
-	rm -rf $(VENV) build dist ghostnet/kernels/*.so
+	rm -rf $(VENV) build dist website/node_modules ghostnet/kernels/*.so
 
-.PHONY: run test fuzz lock clean
+.PHONY: run test fuzz lock docs notebooks clean

@@ -1,6 +1,9 @@
 """What every test shares: the data beside the repository, and a quiet MindSpore."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,18 @@ def shared() -> Path:
 def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ghostnet:
     """The command, called as ``ghostnet("predict", path)`` or ``ghostnet.json(…)``."""
     return Ghostnet(capfd, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the documentation, built strictly."""
+    if shutil.which("npm") is None:
+        pytest.skip("needs npm, which fetches the runtime of the try-it page")
+    website = REPOSITORY / "website"
+    if not (website / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--prefix", website, "--ignore-scripts"], check=True)
+    folder = tmp_path_factory.mktemp("site")
+    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    built = subprocess.run(mkdocs, cwd=REPOSITORY, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder

@@ -1,0 +1,47 @@
+"""The notebooks run from a clean kernel, and what is kept of them is small and quiet."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from execute_notebooks import FOLDER, execute
+from nbformat import NotebookNode
+
+from ghostnet.hub.cache import find_card
+from ghostnet.terminal import BUNDLED_MODEL
+
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+MAX_BYTES = 1_500_000
+
+
+def named(notebooks: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", notebooks, ids=lambda path: path.stem)
+
+
+def outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.slow
+@named(NOTEBOOKS)
+def test_a_notebook_runs_from_a_clean_kernel(path: Path, request: pytest.FixtureRequest) -> None:
+    if "shared/data" in path.read_text():
+        request.getfixturevalue("shared")
+    assert "stderr" not in {output.get("name") for output in outputs(execute(path))}
+
+
+@named(NOTEBOOKS)
+def test_a_notebook_is_kept_with_its_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+    assert "stderr" not in {output.get("name") for output in outputs(notebook)}
+    assert path.stat().st_size < MAX_BYTES
+
+
+def test_the_first_notebook_runs_the_card_s_own_usage_section() -> None:
+    usage = find_card(BUNDLED_MODEL).read_text().split("## Usage")[1]
+    snippet = usage.split("```python\n")[1].split("```")[0].strip()
+    notebook = nbformat.read(FOLDER / "inference.ipynb", as_version=4)
+    assert f"{snippet};" in [cell.source for cell in notebook.cells]
