@@ -10,10 +10,12 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
+CHINESE = (REPOSITORY / "README_CN.md").read_text()
+READMES = (README, CHINESE)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 COMMANDS = [
@@ -46,6 +48,13 @@ def test_commands(command: str) -> None:
     )
 
 
-def test_local_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
+def test_the_chinese_readme_shows_the_same_code() -> None:
+    commands = [re.findall(r"^\$ [^#\n]*", "".join(blocks("console", t)), re.M) for t in READMES]
+    assert commands[0] == commands[1]
+    assert blocks("python", CHINESE) == blocks("python")
+
+
+@pytest.mark.parametrize("text", READMES, ids=["English", "Chinese"])
+def test_local_links_lead_somewhere(text: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert link.startswith("http") or (REPOSITORY / link).exists(), link
