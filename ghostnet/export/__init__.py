@@ -66,7 +66,11 @@ def export(
 def serialised(
     network: "GhostNet", format: Format, metadata: "Metadata", batch: int | None = None
 ) -> bytes:
-    """The bytes of an exported network. Raises `PackageError` without ``onnx``."""
+    """The bytes of an exported network.
+
+    Raises:
+        PackageError: ``onnx`` is not installed.
+    """
     from ghostnet.export.fold import fold
 
     folded = fold(network)

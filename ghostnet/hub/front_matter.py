@@ -70,7 +70,11 @@ class FrontMatter:
 
 
 def read_front_matter(text: str, source: str) -> FrontMatter:
-    """Splits a card into front matter and body. Raises `CardError` naming `source` and line."""
+    """Splits a card into front matter and body.
+
+    Raises:
+        CardError: there is no front matter, or a line of it is wrong; names `source` and line.
+    """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     fences = [number for number, line in enumerate(lines) if FENCE.fullmatch(line)][:2]
     if len(fences) < 2:

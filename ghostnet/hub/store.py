@@ -36,7 +36,12 @@ def file_hash(path: Path) -> str | None:
 
 
 def check_file(path: Path, expected: str) -> None:
-    """Raises `FetchError` where there is no file, `IntegrityError` where its SHA-256 is wrong."""
+    """Compare a file's SHA-256 with what it should be.
+
+    Raises:
+        FetchError: there is no file.
+        IntegrityError: its SHA-256 is another.
+    """
     found = file_hash(path)
     if found is None:
         raise FetchError(f"{path}: expected the file that the card names, found none")
@@ -47,7 +52,9 @@ def check_file(path: Path, expected: str) -> None:
 def read_verified(path: Path, sha256: str) -> bytes:
     """The bytes of `path`, read once, so that what was hashed is what gets used.
 
-    Raises `IntegrityError` where their SHA-256 is not `sha256`, `FetchError` without a file.
+    Raises:
+        FetchError: the file cannot be read.
+        IntegrityError: the SHA-256 of the bytes is not `sha256`.
     """
     try:
         content = read_whole(path)
@@ -62,7 +69,9 @@ def read_verified(path: Path, sha256: str) -> bytes:
 def copy_verified(source: Path, target: Path, sha256: str) -> None:
     """Copies `source` to `target` if its SHA-256 is right.
 
-    Raises `IntegrityError` where it is not, `FetchError` where a file cannot be read or written.
+    Raises:
+        FetchError: a file cannot be read or written.
+        IntegrityError: the SHA-256 is another.
     """
     try:
         file = open_regular(source)
@@ -73,7 +82,11 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file whole. Raises `FetchError` where the folder cannot be written."""
+    """Writes a small file whole.
+
+    Raises:
+        FetchError: the folder cannot be written.
+    """
     try:
         with replacing(path) as file:
             file.write(text.encode())

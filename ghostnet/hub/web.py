@@ -59,7 +59,9 @@ def read(url: str, consume: Consumer[T], limits: Limits = DEFAULT_LIMITS) -> T:
     """Gives `consume` the length (if known) and the chunks of what `url` answers with.
 
     A broken connection, a 5xx or a 429 is tried again, so `consume` may be called several times.
-    Raises `FetchError` for a link that is not allowed, a refusal, or too many failures.
+
+    Raises:
+        FetchError: a link that is not allowed, a refusal, or too many failures.
     """
     wait = limits.first_wait
     for attempt in range(1, limits.attempts + 1):
@@ -75,7 +77,11 @@ def read(url: str, consume: Consumer[T], limits: Limits = DEFAULT_LIMITS) -> T:
 
 
 def fetch_text(url: str, limits: Limits = CARD_LIMITS) -> str:
-    """The UTF-8 text that `url` answers with. Raises `FetchError` as `read` does."""
+    """The UTF-8 text that `url` answers with.
+
+    Raises:
+        FetchError: as `read`, or what came is not UTF-8.
+    """
     content = read(url, lambda _, chunks: b"".join(chunks), limits)
     try:
         return content.decode("utf-8-sig")
@@ -84,10 +90,13 @@ def fetch_text(url: str, limits: Limits = CARD_LIMITS) -> str:
 
 
 def check_link(url: str, came_from: str | None = None) -> None:
-    """Raises `FetchError` unless `url` may be opened, `came_from` being what redirected to it.
+    """Check that `url` may be opened, `came_from` being what redirected to it.
 
     HTTPS is allowed to anywhere and plain HTTP to this machine; a redirect may neither leave
     HTTPS nor lead from a public address to a private one.
+
+    Raises:
+        FetchError: it may not.
     """
     try:
         parts = urlsplit(url)
