@@ -1,24 +1,16 @@
 #include "dense.h"
 
-#include <cmath>
+#include "rounding.h"
 
 namespace ghostnet::cpu {
 namespace {
-
-// The nearest float32 whose last 8 bits are zero.
-std::uint32_t shortened(float weight) {
-  if (std::isnan(weight)) return 0x7FC00000;
-  std::uint32_t bits;
-  std::memcpy(&bits, &weight, sizeof bits);
-  return (bits + 0x80) & ~0xFFU;
-}
 
 void put(FullWeights& group, int pack, int lane, float weight) {
   group.values[pack][lane] = weight;
 }
 
 void put(ShortWeights& group, int pack, int lane, float weight) {
-  const std::uint32_t bits = shortened(weight);
+  const std::uint32_t bits = rounded_bits(weight, 8);
   if (pack < kGroupPacks - 1) {
     group.words[pack][lane] |= bits;
   } else {

@@ -1,8 +1,9 @@
 #include "tiles.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+
+#include "rounding.h"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -13,12 +14,8 @@
 namespace ghostnet::cpu {
 namespace {
 
-// Rounded to nearest, ties to even.
 std::uint16_t to_bfloat16(float value) {
-  if (std::isnan(value)) return 0x7FC0;
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  return static_cast<std::uint16_t>(rounded_bits(value, 16) >> 16);
 }
 
 float from_bfloat16(std::uint16_t half) {
