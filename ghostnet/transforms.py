@@ -20,8 +20,9 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 """Of ImageNet's red, green and blue on [0, 1]."""
 
-NORMALISED = ((np.arange(256, dtype=np.float32)[:, None] / np.float32(255) - MEAN) / STD).T.copy()
-"""(3, 256): what each of a channel's 256 values becomes."""
+SCALE = (1 / (255 * STD)).reshape(3, 1, 1)
+OFFSET = (-MEAN / STD).reshape(3, 1, 1)
+"""What they make of a pixel's 0 to 255: ``pixel * SCALE + OFFSET``."""
 
 MAX_PIXELS = 100_000_000
 MAX_ASPECT = 50
@@ -83,10 +84,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def normalise(image: Image.Image) -> NDArray[np.float32]:
-    """An RGB image as (3, height, width) float32, normalised by `MEAN` and `STD`."""
-    channels = np.asarray(image).transpose(2, 0, 1)
-    return np.stack([values.take(c) for values, c in zip(NORMALISED, channels, strict=True)])
+def normalise(image: Image.Image, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """An RGB image as (3, height, width) float32, normalised by `MEAN` and `STD`.
+
+    Args:
+        image: what to normalise.
+        out: where to put it, instead of a new array.
+    """
+    pixels = np.asarray(image).transpose(2, 0, 1)
+    out = np.multiply(pixels, SCALE, out=out, dtype=np.float32, order="C")
+    out += OFFSET
+    return out
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,12 @@ class Preprocess:
         return round(self.image_size * 8 / 7)
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """Resize the short side, bicubic, and cut out the centre square."""
+        """Resize the short side, bicubic, and cut out the centre square.
+
+        Along the rows first, then along the columns, with 8 bits in between: what Pillow does of
+        itself, but that from 13.0 on it makes tall pictures smaller the other way round. Cutting
+        between the two changes no pixel and saves a quarter of the time.
+        """
         scale = self.resize_size / min(image.size)
         width, height = (
             self.resize_size if side == min(image.size) else int(side * scale)
@@ -113,8 +126,10 @@ class Preprocess:
         )
         left = round((width - self.image_size) / 2)
         top = round((height - self.image_size) / 2)
-        resized = image.resize((width, height), Image.Resampling.BICUBIC)
-        return resized.crop((left, top, left + self.image_size, top + self.image_size))
+        wide = image.resize((width, image.height), Image.Resampling.BICUBIC)
+        strip = wide.crop((left, 0, left + self.image_size, image.height))
+        resized = strip.resize((self.image_size, height), Image.Resampling.BICUBIC)
+        return resized.crop((0, top, self.image_size, top + self.image_size))
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         return normalise(self.crop(image))
