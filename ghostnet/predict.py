@@ -1,29 +1,33 @@
 """Pictures in, labels out: the loop that `ghostnet predict` and `ghostnet eval` share."""
 
+import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import TypeVar
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
 from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
 from ghostnet.kernels import FusedGhostNet, fuse_if_possible
-from ghostnet.transforms import decode
+from ghostnet.transforms import decode, normalise
 
 Item = TypeVar("Item")
 
 TURN = 32
-"""Pictures that are decoded before the network has its turn."""
+"""Pictures that are decoded together, at least."""
+
+TASK = 4
+"""Pictures that a thread decodes before it asks for more."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Classifier:
 
     def logits(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | ImageError]]:
         """Each picture with its logits, or with the error that kept it from having any."""
-        return in_turns(self.network, self._load, pictures, self.batch_size)
+        side = self.model.preprocess.image_size
+        return in_turns(self.network, self._load, pictures, side, self.batch_size)
 
     def refresh(self) -> None:
         """Take over changes of the model's weights, where the network is a copy of them."""
@@ -100,56 +105,82 @@ class Classifier:
         best = np.argsort(-probabilities, kind="stable")[:count]
         return [Prediction(self.model.labels[i], int(i), float(probabilities[i])) for i in best]
 
-    def _load(self, picture: Picture) -> NDArray[np.float32]:
-        return self.model.preprocess(decode(picture.source))
+    def _load(self, picture: Picture) -> Image.Image:
+        return self.model.preprocess.crop(decode(picture.source))
 
 
 def in_turns(
-    network: nn.Cell,
-    load: Callable[[Item], NDArray[np.float32]],
+    network: Callable[[ms.Tensor], ms.Tensor],
+    load: Callable[[Item], Image.Image],
     items: Iterable[Item],
+    side: int,
     batch_size: int,
 ) -> Iterator[tuple[Item, Logits | ImageError]]:
     """Each item with the network's answer, or with the `ImageError` that ``load`` raised for it.
 
-    Decoding and the network take turns, each on all processors: side by side they would only be
-    in each other's way. The order is that of the input, but that broken pictures come before the
-    others of their turn.
+    Pictures are decoded by as many threads as there are processors, a turn of them at a time, and
+    normalised into one of a few buffers. A batch of one has all processors to itself, so that its
+    time means something; with more, the next turn is decoded beside the network.
 
     Args:
-        network: from (batch_size, 3, height, width) float32 to (batch_size, outputs).
-        load: from an item to its (3, height, width) float32, all of one shape.
+        network: from (batch_size, 3, side, side) float32 to (batch_size, outputs).
+        load: from an item to its RGB image of side × side pixels.
         items: what to load; endless ones will do.
+        side: of the network's input, in pixels.
         batch_size: items that go through the network together.
     """
+    size = batch_size * math.ceil(TURN / batch_size)
+    buffers = np.zeros((1 if batch_size == 1 else 2, size, 3, side, side), np.float32)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        turns = _turns(executor, load, iter(items), buffers)
+        begun = deque(islice(turns, len(buffers)))
+        while begun:
+            turn, buffer, loading = begun.popleft()
+            errors = list(chain.from_iterable(loading))
+            for start in range(0, len(turn), batch_size):
+                batch = slice(start, start + batch_size)
+                answers = _answers(network, buffer[batch], errors[batch])
+                yield from zip(turn[batch], answers, strict=True)
+            begun.extend(islice(turns, 1))
 
-    def loaded(item: Item) -> NDArray[np.float32] | ImageError:
+
+def _turns(
+    executor: Executor,
+    load: Callable[[Item], Image.Image],
+    items: Iterator[Item],
+    buffers: NDArray[np.float32],
+) -> Iterator[tuple[list[Item], NDArray[np.float32], Iterator[list[ImageError | None]]]]:
+    """As many items as a buffer holds, the buffer, and what goes wrong as they are put there."""
+
+    def put(item: Item, place: NDArray[np.float32]) -> ImageError | None:
         try:
-            return load(item)
+            normalise(load(item), out=place)
         except ImageError as error:
             return error
+        return None
 
-    remaining = iter(items)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
-        while turn := list(islice(remaining, max(TURN, batch_size))):
-            arrays: list[tuple[Item, NDArray[np.float32]]] = []
-            for item, array in zip(turn, executor.map(loaded, turn), strict=True):
-                if isinstance(array, ImageError):
-                    yield item, array
-                else:
-                    arrays.append((item, array))
-            for start in range(0, len(arrays), batch_size):
-                yield from _run(network, arrays[start : start + batch_size], batch_size)
+    def put_some(some: list[Item], places: NDArray[np.float32]) -> list[ImageError | None]:
+        return [put(item, place) for item, place in zip(some, places, strict=False)]
+
+    for buffer in cycle(buffers):
+        turn = list(islice(items, len(buffer)))
+        if not turn:
+            return
+        parts = [slice(start, start + TASK) for start in range(0, len(turn), TASK)]
+        places = (buffer[part] for part in parts)
+        yield turn, buffer, executor.map(put_some, (turn[part] for part in parts), places)
 
 
-def _run(
-    network: nn.Cell, batch: list[tuple[Item, NDArray[np.float32]]], batch_size: int
-) -> Iterator[tuple[Item, Logits]]:
-    arrays = [array for _, array in batch]
-    # A graph is compiled for one shape: a short batch is filled up, not compiled anew.
-    filled = np.stack(arrays + arrays[-1:] * (batch_size - len(arrays)))
+def _answers(
+    network: Callable[[ms.Tensor], ms.Tensor],
+    arrays: NDArray[np.float32],
+    errors: list[ImageError | None],
+) -> list[Logits | ImageError]:
+    """A batch's answers; errors keep their places, and so does what fills up a short batch."""
+    pictures = errors.count(None)
+    if pictures == 0:
+        return [error for error in errors if error]
     start = time.perf_counter()
-    values = network(ms.Tensor(filled)).asnumpy()
-    milliseconds = (time.perf_counter() - start) * 1000 / len(batch)
-    for (item, _), row in zip(batch, values, strict=False):
-        yield item, Logits(row, milliseconds)
+    values = network(ms.Tensor.from_numpy(arrays)).asnumpy()
+    milliseconds = (time.perf_counter() - start) * 1000 / pictures
+    return [error or Logits(row, milliseconds) for row, error in zip(values, errors, strict=False)]

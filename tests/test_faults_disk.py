@@ -26,7 +26,7 @@ from ghostnet.export import write
 from ghostnet.hub.card import Asset
 from ghostnet.hub.fetch import fetch
 from ghostnet.hub.store import write_text
-from ghostnet.training.features import FeatureCache
+from ghostnet.training.feature_cache import FeatureCache
 
 BODY = bytes(range(256)) * 1024
 ROOM = 64 * 1024
@@ -117,10 +117,13 @@ def test_a_full_disk_while_fetching(fill: Fill, server: MisbehavingServer, tmp_p
 
 
 def test_a_full_disk_while_keeping_features(fill: Fill, tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "features.sqlite")
+    kept = np.ones(10, np.float32)
+    cache.write({"before": kept})
     fill()
-    with pytest.raises(TrainingError, match=r"cannot be written.*GHOSTNET_CACHE"):
-        FeatureCache(tmp_path).write("key", np.frombuffer(BODY, np.float32))
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"filler"}
+    with pytest.raises(TrainingError, match=r"cannot be written.*(full|I/O).*GHOSTNET_CACHE"):
+        cache.write({"key": np.frombuffer(BODY, np.float32)})
+    assert set(cache.read(["before", "key"], kept.size)) <= {"before"}
 
 
 def test_a_full_disk_under_the_command(fill: Fill, ghostnet: Ghostnet, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`ghostnet finetune`: a folder of pictures in, a model for its classes out."""
 
-import hashlib
-import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import mindspore as ms
@@ -22,7 +22,7 @@ from ghostnet.network import create_network
 from ghostnet.terminal import BUNDLED_MODEL
 from ghostnet.training.augment import Augment, random_box
 from ghostnet.training.evaluation import tally
-from ghostnet.training.features import FeatureCache, FeatureNetwork, View, extract
+from ghostnet.training.features import FeatureNetwork, View, extract
 from ghostnet.training.finetune import finetune_head, read_task
 from ghostnet.training.folders import ImageFolder, hold_out
 from ghostnet.training.head import Samples, choose, fit
@@ -216,18 +216,14 @@ def test_features_are_those_that_the_classifier_sees(small: Model, tmp_path: Pat
     assert not broken
 
 
-def entries(cache: Path) -> set[Path]:
-    return {path for path in cache.rglob("*") if path.is_file()}
-
-
 def test_cached_features_are_used_until_picture_view_size_or_weights_change(
     small: Model, small_card: Path, tmp_path: Path, cache: Path
 ) -> None:
     (file, *_) = draw(tmp_path / "pictures").rglob("*.png")
     extract(small, [View(file)])
-    (entry,) = entries(cache)
     marked = np.full(small.network.num_features, 3, np.float32)
-    np.save(entry, marked)
+    with closing(sqlite3.connect(cache / "features.sqlite")) as entries, entries:
+        assert entries.execute("UPDATE features SET value = ?", [marked.data]).rowcount == 1
 
     def from_cache(model: Model, view: View) -> bool:
         return bool((extract(model, [view])[0][view] == 3).all())
@@ -245,30 +241,6 @@ def test_cached_features_are_used_until_picture_view_size_or_weights_change(
     assert from_cache(open_model(small_card), View(renamed))
     renamed.write_bytes(renamed.read_bytes() + b" ")
     assert not from_cache(open_model(small_card), View(renamed))
-
-
-@pytest.mark.parametrize("damage", [b"", b"\0" * 3000, b"\x93NUMPY"])
-def test_a_damaged_entry_is_computed_anew(
-    damage: bytes, small: Model, tmp_path: Path, cache: Path
-) -> None:
-    (file, *_) = draw(tmp_path / "pictures").rglob("*.png")
-    before = extract(small, [View(file)])[0][View(file)]
-    (entry,) = entries(cache)
-    entry.write_bytes(damage)
-    np.testing.assert_array_equal(extract(small, [View(file)])[0][View(file)], before)
-    np.testing.assert_array_equal(np.load(entry), before)
-
-
-def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path, max_bytes=3 * 528)
-    keys = [hashlib.sha256(bytes([index])).hexdigest() for index in range(5)]
-    for age, key in enumerate(keys):
-        cache.write(key, np.full(100, age, np.float32))
-        (entry,) = tmp_path.rglob(f"{key[2:]}.npy")
-        os.utime(entry, (age, age))
-    cache.read(keys[0], 100)
-    cache.prune()
-    assert [cache.read(key, 100) is not None for key in keys] == [True, False, False, True, True]
 
 
 # The classifier -----------------------------------------------------------------------------

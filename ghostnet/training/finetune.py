@@ -12,7 +12,8 @@ from ghostnet.errors import DatasetError
 from ghostnet.hub.loader import Model
 from ghostnet.training.config import TrainingConfig
 from ghostnet.training.evaluation import Evaluation, tally
-from ghostnet.training.features import Features, View, extract
+from ghostnet.training.feature_cache import Features
+from ghostnet.training.features import View, extract
 from ghostnet.training.folders import ImageFolder, hold_out, read_folder
 from ghostnet.training.head import Samples, choose, fit
 from ghostnet.training.report import check_labels
@@ -122,7 +123,7 @@ def finetune_head(
         views: ways to look at each picture to learn from: 1 as in evaluation, above that also as
             random crops and mirror images.
         cache_dir: where features are kept.
-        progress: called with 1 for each view of a picture; a held-out one has one view.
+        progress: called with the number of views that are done; a held-out picture has one.
 
     Raises:
         DatasetError: too many broken pictures, or nothing but broken ones in a class.
