@@ -62,27 +62,36 @@ class Batch {
     run_alone(one_, {images.begin + grouped, images.end});
   }
 
-  // Each thread takes whole pictures; those that cannot be dealt out evenly all threads do
-  // together, one by one.
-  void run(Range images, int threads) const {
-    if (threads == 1) return run_alone(images);
-    const std::ptrdiff_t each = images.size() / threads;
+  // Each thread takes one piece of the batch after the other, so that one whose processor is wanted
+  // elsewhere takes fewer; the pictures that cannot be dealt out evenly all threads do together.
+  void run(std::ptrdiff_t images, int threads) const {
+    if (threads == 1) return run_alone({0, images});
+    const std::ptrdiff_t groups = images / (threads * kGroup) * threads;
+    const std::ptrdiff_t pieces = groups + (images - groups * kGroup) / threads * threads;
+    std::atomic<std::ptrdiff_t> next{0};
     std::unique_ptr<Arena> arena = arenas().take();
     Workspace space = make_workspace(model_, one_, threads, *arena);
     Barrier barrier(threads);
     const bool ran = ThreadPool::instance().try_run(threads, [&](int rank) {
-      if (each > 0) run_alone({images.begin + rank * each, images.begin + (rank + 1) * each});
+      for (std::ptrdiff_t i = next++; i < pieces; i = next++) run_alone(piece(i, groups));
       const Worker worker{rank, threads, &barrier};
-      for (std::ptrdiff_t i = images.begin + threads * each; i < images.end; ++i) {
+      for (std::ptrdiff_t i = piece(pieces, groups).begin; i < images; ++i) {
         worker.sync();
         forward_(model_, one_, picture(i), space, worker);
       }
     });
     arenas().give_back(std::move(arena));
-    if (!ran) run_alone(images);
+    if (!ran) run_alone({0, images});
   }
 
  private:
+  // The pieces are `groups` groups and then single pictures.
+  static Range piece(std::ptrdiff_t index, std::ptrdiff_t groups) {
+    if (index < groups) return {index * kGroup, (index + 1) * kGroup};
+    const std::ptrdiff_t image = groups * (kGroup - 1) + index;
+    return {image, image + 1};
+  }
+
   void run_alone(const Route& route, Range images) const {
     if (images.size() == 0) return;
     std::unique_ptr<Arena> arena = arenas().take();
@@ -127,7 +136,7 @@ bool set_instruction_set(const char* name) {
 void run(const Model& model, const float* pictures, int images, int height, int width, float* out) {
   const Settings now = settings();
   Batch(model, {pictures, height, width, out}, now.instruction_set.forward)
-      .run({0, images}, now.threads);
+      .run(images, now.threads);
 }
 
 }  // namespace ghostnet::cpu
