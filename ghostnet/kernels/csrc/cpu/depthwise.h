@@ -6,6 +6,9 @@
 // the rows of the plane.
 #pragma once
 
+#include <array>
+#include <utility>
+
 #include "activation.h"
 #include "planes.h"
 
@@ -116,23 +119,33 @@ void depthwise_strip_at(const DepthwisePlane& plane, std::ptrdiff_t row, std::pt
   depthwise_strip<Lanes, Kernel, Stride, Act, Rows>(plane, in, row, end);
 }
 
+// Rows that a depthwise convolution of stride 1 does at once: maps of 224 × 224 pictures have 7, 14,
+// 28, 56 or 112 rows.
+constexpr int kStripRows = 7;
+
+// Rows of output at once, as many as the registers hold.
+template <int Lanes, int Stride>
+constexpr int rows_at_once() {
+  return Stride == 2 ? 2 : Lanes == 16 ? kStripRows : 4;
+}
+
+template <int Lanes, int Kernel, int Stride, Activation Act, int... Index>
+constexpr auto depthwise_strips(std::integer_sequence<int, Index...>) {
+  return std::array{&depthwise_strip_at<Lanes, Kernel, Stride, Act, Index + 1>...};
+}
+
 template <int Lanes, int Kernel, int Stride, Activation Act>
 void depthwise_rows(const DepthwisePlane& plane, Range rows) {
-  constexpr int kRows = Stride == 1 ? 4 : 2;
+  constexpr int kRows = rows_at_once<Lanes, Stride>();
+  static constexpr auto kStrips =
+      depthwise_strips<Lanes, Kernel, Stride, Act>(std::make_integer_sequence<int, kRows>{});
   const std::ptrdiff_t height = plane.out_grid.height;
   const std::ptrdiff_t end = plane.out_grid.span(rows).end;
   for (std::ptrdiff_t row = rows.begin; row < rows.end;) {
     const std::ptrdiff_t left = std::min(rows.end - row, height - row % height);
-    if (left >= kRows) {
-      depthwise_strip_at<Lanes, Kernel, Stride, Act, kRows>(plane, row, end);
-    } else if (left == 3) {
-      depthwise_strip_at<Lanes, Kernel, Stride, Act, 3>(plane, row, end);
-    } else if (left == 2) {
-      depthwise_strip_at<Lanes, Kernel, Stride, Act, 2>(plane, row, end);
-    } else {
-      depthwise_strip_at<Lanes, Kernel, Stride, Act, 1>(plane, row, end);
-    }
-    row += std::min<std::ptrdiff_t>(left, kRows);
+    const std::ptrdiff_t strip = std::min<std::ptrdiff_t>(left, kRows);
+    kStrips[strip - 1](plane, row, end);
+    row += strip;
   }
   const std::ptrdiff_t size = plane.out_grid.size();
   if (end > size) std::fill(plane.out + size, plane.out + end, 0.0F);

@@ -33,7 +33,7 @@ void forward_alone(const Model& model, const Route& route, const Pictures& pictu
   const Maps maps(model, route, space, worker);
   const Grid& first = route.one.input(0);
   stem<Product::kLanes>(model.stem, model.activation, picture.data, picture.height, picture.width,
-                        first, space.phases, maps.input(0), worker);
+                        first, maps.input(0), space, worker);
   for (std::size_t i = 0; i < route.together; ++i) {
     run_block<Product>(model, route, i, maps.input(i), space, worker);
   }

@@ -2,7 +2,8 @@
 //
 // The picture is cut into its phases, the planes of its even and odd rows and columns. Each of the
 // 27 taps of the kernel is then a phase moved by at most one row and one column, and the
-// convolution a pointwise one.
+// convolution a pointwise one. That is done for a few rows at a time, so that their phases stay in
+// the first-level cache.
 #pragma once
 
 #include "model.h"
@@ -11,26 +12,35 @@
 
 namespace ghostnet::cpu {
 
-// Planes [colour][row parity][column parity], on the grid of the stem's output, each with a row of
-// zeros before it.
+// Planes [colour][row parity][column parity] of some rows of the stem's output, each with a row
+// before them.
 class Phases {
  public:
   static constexpr int kPlanes = 12;
 
   explicit Phases(const Grid& grid)
-      : lead_((grid.pitch + kMaxLanes) / kMaxLanes * kMaxLanes),
-        stride_(lead_ + grid.extent()) {}
+      : pitch_(grid.pitch),
+        rows_(std::clamp<std::ptrdiff_t>(kPositions / pitch_, 1, grid.rows())),
+        stride_(padded_size((rows_ + 1) * pitch_ + kMaxLanes)) {}
 
+  std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t size() const { return kPlanes * stride_; }
-  std::ptrdiff_t lead() const { return lead_; }
 
-  // Where the plane of a phase begins, its row of zeros excluded.
+  // Where the row before the first begins, in the plane of a phase.
   std::ptrdiff_t begin(int colour, int row_parity, int column_parity) const {
-    return ((colour * 2 + row_parity) * 2 + column_parity) * stride_ + lead_;
+    return ((colour * 2 + row_parity) * 2 + column_parity) * stride_ + kMaxLanes;
   }
 
  private:
-  std::ptrdiff_t lead_;
+  static constexpr std::ptrdiff_t kPositions = 700;
+
+  // Zeros lie before each plane, and as many floats after its last row as that may own.
+  static std::ptrdiff_t padded_size(std::ptrdiff_t positions) {
+    return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes + kMaxLanes;
+  }
+
+  std::ptrdiff_t pitch_;
+  std::ptrdiff_t rows_;
   std::ptrdiff_t stride_;
 };
 
@@ -46,55 +56,59 @@ void split_row(const float* in, std::ptrdiff_t count, float* out, std::ptrdiff_t
   for (; column < length; ++column) out[column] = 0;
 }
 
-// Rows `rows` of all phases of a picture, (3, height, width) row-major.
+// The phases of some rows of output, and of the row before them.
 template <int Lanes>
-void split_phases(const float* picture, int height, int width, const Grid& grid, Range rows,
-                  float* phases) {
-  const Phases layout(grid);
+void split_phases(const float* picture, int height, int width, const Grid& grid,
+                  const Phases& layout, Range rows, float* phases) {
   for (int plane = 0; plane < Phases::kPlanes; ++plane) {
     const int colour = plane / 4;
     const int row_parity = plane / 2 % 2;
     const int column_parity = plane % 2;
     float* out = phases + layout.begin(colour, row_parity, column_parity);
-    if (rows.begin == 0 && rows.size() > 0) std::fill(out - layout.lead(), out, 0.0F);
-    for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
+    std::fill(out - kMaxLanes, out, 0.0F);
+    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.pitch) {
       const std::ptrdiff_t from = 2 * row + row_parity;
-      const std::ptrdiff_t count = from < height ? (width + 1 - column_parity) / 2 : 0;
-      const std::ptrdiff_t end = grid.span({row, row + 1}).end;
-      split_row<Lanes>(picture + (std::ptrdiff_t{colour} * height + from) * width + column_parity,
-                       count, out + row * grid.pitch, end - row * grid.pitch);
+      const bool inside = from >= 0 && from < height;
+      const float* in = picture + (std::ptrdiff_t{colour} * height + (inside ? from : 0)) * width;
+      split_row<Lanes>(in + column_parity, inside ? (width + 1 - column_parity) / 2 : 0, out,
+                       grid.span({row, row + 1}).size());
     }
   }
 }
 
 // Where each tap of the kernel, [colour][row][column], finds its plane among the phases.
-inline void tap_offsets(const Grid& grid, std::ptrdiff_t (&offsets)[Stem::kTaps]) {
-  const Phases layout(grid);
+inline void tap_offsets(const Grid& grid, const Phases& layout,
+                        std::ptrdiff_t (&offsets)[Stem::kTaps]) {
   for (int tap = 0; tap < Stem::kTaps; ++tap) {
     const int y = tap / 3 % 3;
     const int x = tap % 3;
-    offsets[tap] = layout.begin(tap / 9, y != 1, x != 1) - (y == 0 ? grid.pitch : 0) - (x == 0);
+    offsets[tap] = layout.begin(tap / 9, y != 1, x != 1) + (y == 0 ? 0 : grid.pitch) - (x == 0);
   }
 }
 
 // One picture, (3, height, width), to planes on `grid`.
 template <int Lanes>
 void stem(const Stem& layer, Activation activation, const float* picture, int height, int width,
-          const Grid& grid, float* phases, Planes out, Worker worker) {
-  const Range rows = worker.share(grid.rows());
-  split_phases<Lanes>(picture, height, width, grid, rows, phases);
-  worker.sync();
+          const Grid& grid, Planes out, Workspace& space, Worker worker) {
+  float* const phases = space.threads[worker.rank].phases;
+  const Phases layout(grid);
   std::ptrdiff_t offsets[Stem::kTaps];
-  tap_offsets(grid, offsets);
+  tap_offsets(grid, layout, offsets);
   const Blocks blocks{layer.taps.out, Pointwise::kBlock};
-  for (int block = 0; block < blocks.count(); ++block) {
-    const Range channels = blocks.block(block);
-    const PointwiseBlock<Taps> tile{
-        phases,      offsets,    Stem::kTaps,
-        layer.taps.weights + channels.begin * Stem::kTaps,
-        layer.taps.bias + channels.begin,
-        activation,  grid.valid, out.from(channels.begin)};
-    pointwise_block<Lanes>(tile, channels.size(), grid.span(rows));
+  const Range own = worker.share(grid.rows());
+  for (std::ptrdiff_t row = own.begin; row < own.end; row += layout.rows()) {
+    const Range rows{row, std::min(own.end, row + layout.rows())};
+    const Range span = grid.span(rows);
+    split_phases<Lanes>(picture, height, width, grid, layout, rows, phases);
+    for (int block = 0; block < blocks.count(); ++block) {
+      const Range channels = blocks.block(block);
+      const PointwiseBlock<Taps> tile{
+          phases - span.begin, offsets,    Stem::kTaps,
+          layer.taps.weights + channels.begin * Stem::kTaps,
+          layer.taps.bias + channels.begin,
+          activation,          grid.valid, out.from(channels.begin)};
+      pointwise_block<Lanes>(tile, channels.size(), span);
+    }
   }
   worker.sync();
 }

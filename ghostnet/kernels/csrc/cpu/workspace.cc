@@ -1,5 +1,7 @@
 #include "workspace.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -10,7 +12,8 @@
 namespace ghostnet::cpu {
 namespace {
 
-constexpr std::ptrdiff_t kAlignment = 64;
+// Of a large page: with small ones, finding the pages takes longer than it should.
+constexpr std::size_t kAlignment = 2 * 1024 * 1024;
 
 // The largest of each thing over the blocks of a model, in floats.
 struct Sizes {
@@ -89,8 +92,12 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
   for (const std::ptrdiff_t size : sizes) total += aligned(size) + kGuard;
   if (total > capacity_) {
     memory_.reset();
-    memory_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, total * sizeof(float))));
+    const std::size_t bytes = (total * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
+    memory_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, bytes)));
     if (!memory_) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+    madvise(memory_.get(), bytes, MADV_HUGEPAGE);
+#endif
     capacity_ = total;
   }
   float* next = memory_.get();
@@ -113,19 +120,17 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
   const std::ptrdiff_t reduced = padded(size.reduced);
   const std::ptrdiff_t features = padded(model.head.head.out);
   std::vector<std::ptrdiff_t> sizes = {
-      size.phases,      size.map,          size.map,          size.gathered,    size.expanded,
-      size.shortcut,    images * reduced,  images * channels, images * channels,
-      images * features};
+      size.map,          size.map,          size.gathered,      size.expanded,    size.shortcut,
+      images * reduced,  images * channels, images * channels,  images * features};
   for (int thread = 0; thread < threads; ++thread) {
     const std::ptrdiff_t block = std::max(Pointwise::kBlock, Tiles::kBlock) * size.plane;
-    sizes.insert(sizes.end(), {size.own_map, size.own_map, size.own_expanded, size.own_shortcut,
+    sizes.insert(sizes.end(), {size.phases, size.own_map, size.own_map, size.own_expanded, size.own_shortcut,
                                size.product, size.shortcut_product, block, size.plane, 2 * block,
                                images * channels, images * channels});
   }
   const std::vector<float*> buffers = arena.lay_out(sizes);
   auto next = buffers.begin();
   Workspace space{};
-  space.phases = *next++;
   space.maps[0] = *next++;
   space.maps[1] = *next++;
   space.gathered = *next++;
@@ -137,6 +142,7 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
   space.features = {*next++, features};
   for (int thread = 0; thread < threads; ++thread) {
     ThreadSpace own{};
+    own.phases = *next++;
     own.maps[0] = *next++;
     own.maps[1] = *next++;
     own.expanded = *next++;

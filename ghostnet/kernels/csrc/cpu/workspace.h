@@ -28,6 +28,7 @@ class Arena {
 
 // What one thread needs for itself.
 struct ThreadSpace {
+  float* phases;            // of a few rows of the picture
   float* maps[2];           // its rows of the maps, where a team shares them by rows
   float* expanded;          // its rows of the expanded map
   float* shortcut;          // its rows of the shortcut
@@ -41,7 +42,6 @@ struct ThreadSpace {
 };
 
 struct Workspace {
-  float* phases;     // planes of even and odd rows and columns of the picture
   float* maps[2];    // input and output of a block, in turn
   float* gathered;   // maps of all pictures of a group, where they come together
   float* expanded;   // output of the first Ghost module, at the block's output size
