@@ -2,8 +2,8 @@
 //
 // A Ghost module's cheap operation and the depthwise convolutions after it need nothing but their
 // own channel, so a block of channels goes through all of them while it is in the cache: the
-// expanded feature map exists only at the block's output size. A team meets twice in a block (five
-// times with squeeze-excite): when the expanded map is whole and when the output is.
+// expanded feature map exists only at the block's output size. A team that shares a block by rows
+// computes the rows of the expanded map that meet another thread's twice, rather than hand them over.
 #pragma once
 
 #include "maps.h"
@@ -37,19 +37,20 @@ class BottleneckTask {
         shortcut_product_(own_.shortcut_product),
         by_rows_(shared_by_rows(out_grid, worker.size)),
         rows_(by_rows_ ? worker.share(out_grid.rows()) : out_grid.all_rows()),
-        expanded_(expanded_of(worker.rank)),
+        expanded_rows_(by_rows_ ? out_grid.widened(rows_, 1) : rows_),
+        expanded_(by_rows_ ? partial_planes(own_.expanded, out_grid.span(expanded_rows_))
+                           : Planes{space.expanded, out_grid.extent()}),
         shortcut_(by_rows_ ? partial_planes(own_.shortcut, out_grid.span(rows_))
                            : Planes{space.shortcut, out_grid.extent()}) {}
 
   void run() {
     expand();
-    worker_.sync();
     if (block_.has_squeeze_excite()) {
+      worker_.sync();
       squeeze_excite<Lanes>(block_.squeeze_excite, out_grid_, space_, worker_);
       gate_channels(expansion_.channels(share(expansion_.count())));
-      worker_.sync();
     }
-    if (by_rows_) fetch_expanded();
+    if (!by_rows_) worker_.sync();
     project();
     worker_.sync();
   }
@@ -59,33 +60,15 @@ class BottleneckTask {
     return by_rows_ ? Range{0, count} : worker_.share(count);
   }
 
-  // The expanded map as a thread keeps it: where it is shared by rows, with a row more on each side
-  // for the second cheap operation.
-  Planes expanded_of(int rank) const {
-    if (!by_rows_) return {space_.expanded, out_grid_.extent()};
-    const Range rows = Worker{rank, worker_.size, nullptr}.share(out_grid_.rows());
-    return partial_planes(space_.threads[rank].expanded,
-                          out_grid_.span(out_grid_.widened(rows, 1)));
-  }
-
-  void fetch_expanded() {
-    const Range around = out_grid_.widened(rows_, 1);
-    if (around.begin < rows_.begin) fetch_expanded(worker_.rank - 1, {around.begin, rows_.begin});
-    if (around.end > rows_.end) fetch_expanded(worker_.rank + 1, {rows_.end, around.end});
-  }
-
-  void fetch_expanded(int rank, Range rows) {
-    copy_span(expanded_of(rank), expanded_, block_.expanded, out_grid_.span(rows));
-  }
-
   // The first Ghost module, downsampling, the sums for squeeze-excite, and the depthwise
   // convolution of the shortcut.
   void expand() {
     if (block_.has_squeeze_excite()) clear_sums();
     const Range blocks = share(expansion_.count());
     const std::ptrdiff_t height = strip_height(block_, in_grid_, out_grid_);
-    for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
-      expand_strip(blocks, {row, std::min(rows_.end, row + height)});
+    const Range rows = expanded_rows_;
+    for (std::ptrdiff_t row = rows.begin; row < rows.end; row += height) {
+      expand_strip(blocks, {row, std::min(rows.end, row + height)});
     }
     if (in_place()) make_cheap(expansion_.channels(blocks));
     if (block_.has_squeeze_excite()) sum_channels(expansion_.channels(blocks));
@@ -243,7 +226,8 @@ class BottleneckTask {
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
       for (int image = 0; image < out_grid_.images; ++image) {
         const float* gates = space_.gates.vector(image);
-        const Range rows = out_grid_.images == 1 ? rows_ : out_grid_.image_rows(image);
+        const Range rows =
+            out_grid_.images == 1 ? expanded_rows_ : out_grid_.image_rows(image);
         scale(expanded_.plane(c), out_grid_.span(rows), gates[c]);
         scale(cheap_half(c), out_grid_.span(rows), gates[c + block_.expanded / 2]);
       }
@@ -265,6 +249,7 @@ class BottleneckTask {
   Product shortcut_product_;
   const bool by_rows_;
   const Range rows_;
+  const Range expanded_rows_;  // with the rows that the second cheap operation reads
   const Planes expanded_;
   const Planes shortcut_;
 };

@@ -19,11 +19,12 @@ inline bool shared_by_rows(const Grid& out, int threads) {
   return threads > 1 && out.rows() >= kRowsWorthSharing * threads;
 }
 
-// The rows of its input that a block reads for some rows of its output.
+// The rows of its input that a block reads for some rows of its output: those under its expanded
+// map, which has a row more on each side, and one more for the first cheap operation. A shortcut
+// reads no others.
 inline Range rows_read(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
-  const int around = block.has_shortcut() ? block.kernel / 2 : 1;
-  return block.stride == 1 ? in.widened(rows, around)
-                           : in.widened(rows_under(block, in, out, rows), 1);
+  const Range expanded = out.widened(rows, 1);
+  return in.widened(block.stride == 1 ? expanded : rows_under(block, in, out, expanded), 1);
 }
 
 // Planes of which only some positions exist, in memory that begins with them.

@@ -9,8 +9,8 @@
 namespace ghostnet::cpu {
 namespace {
 
-// Before a thread without a call goes to sleep: about a millisecond, longer than the gaps between
-// the calls of a busy program.
+// Before a thread without a call goes to sleep: a fifth of a millisecond or more, about as long as
+// MindSpore takes from one call to the next. Ten times as many spins gave no shorter calls.
 constexpr int kIdleSpins = 20000;
 
 // Before a thread that waits for its team goes to sleep: the parts of a team are much the same, so

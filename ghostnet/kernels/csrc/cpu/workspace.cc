@@ -39,7 +39,7 @@ void raise(std::ptrdiff_t& largest, Values... values) {
 
 // A plane of one thread's rows of a map, and as many around them as any block reads.
 std::ptrdiff_t own_plane(const Grid& grid, int threads) {
-  constexpr int kMostAround = 4;
+  constexpr int kMostAround = 6;
   const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMostAround);
   return plane_stride(std::ptrdiff_t{rows} * grid.pitch + kMaxLanes);
 }
