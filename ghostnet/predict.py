@@ -9,17 +9,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mindspore as ms
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
 from ghostnet.kernels import FusedGhostNet, fuse_if_possible
-from ghostnet.transforms import decode, normalise
+from ghostnet.transforms import decode
 
 Item = TypeVar("Item")
 
@@ -84,8 +83,8 @@ class Classifier:
 
     def logits(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | ImageError]]:
         """Each picture with its logits, or with the error that kept it from having any."""
-        side = self.model.preprocess.image_size
-        return in_turns(self.network, self._load, pictures, side, self.batch_size)
+        blank = self.model.preprocess.blank
+        return in_turns(self.network, self._put, pictures, blank, self.batch_size)
 
     def refresh(self) -> None:
         """Take over changes of the model's weights, where the network is a copy of them."""
@@ -94,9 +93,7 @@ class Classifier:
 
     def warm_up(self) -> None:
         """Compile the graph, so that the first picture does not wait for it."""
-        size = self.model.preprocess.image_size
-        blank = self.model.preprocess(Image.new("RGB", (size, size)))
-        self.network(ms.Tensor(np.stack([blank] * self.batch_size)))
+        self.network(ms.Tensor.from_numpy(self.model.preprocess.blank(self.batch_size)))
 
     def top(self, logits: Logits, count: int) -> list[Prediction]:
         """The ``count`` likeliest labels, best first."""
@@ -105,34 +102,34 @@ class Classifier:
         best = np.argsort(-probabilities, kind="stable")[:count]
         return [Prediction(self.model.labels[i], int(i), float(probabilities[i])) for i in best]
 
-    def _load(self, picture: Picture) -> Image.Image:
-        return self.model.preprocess.crop(decode(picture.source))
+    def _put(self, picture: Picture, place: NDArray[Any]) -> None:
+        self.model.preprocess.put(decode(picture.source), place)
 
 
 def in_turns(
     network: Callable[[ms.Tensor], ms.Tensor],
-    load: Callable[[Item], Image.Image],
+    put: Callable[[Item, NDArray[Any]], None],
     items: Iterable[Item],
-    side: int,
+    blank: Callable[[int], NDArray[Any]],
     batch_size: int,
 ) -> Iterator[tuple[Item, Logits | ImageError]]:
-    """Each item with the network's answer, or with the `ImageError` that ``load`` raised for it.
+    """Each item with the network's answer, or with the `ImageError` that ``put`` raised for it.
 
-    Pictures are decoded by as many threads as there are processors, a turn of them at a time, and
-    normalised into one of a few buffers. A batch of one has all processors to itself, so that its
+    Pictures are decoded by as many threads as there are processors, a turn of them at a time, into
+    one of a few buffers. A batch of one has all processors to itself, so that its
     time means something; with more, the next turn is decoded beside the network.
 
     Args:
-        network: from (batch_size, 3, side, side) float32 to (batch_size, outputs).
-        load: from an item to its RGB image of side × side pixels.
-        items: what to load; endless ones will do.
-        side: of the network's input, in pixels.
+        network: from a batch to (batch_size, outputs).
+        put: fills an item's place in a batch with what the network reads.
+        items: what to look at; endless ones will do.
+        blank: a batch of so many places.
         batch_size: items that go through the network together.
     """
     size = batch_size * math.ceil(TURN / batch_size)
-    buffers = np.zeros((1 if batch_size == 1 else 2, size, 3, side, side), np.float32)
+    buffers = [blank(size) for _ in range(1 if batch_size == 1 else 2)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
-        turns = _turns(executor, load, iter(items), buffers)
+        turns = _turns(executor, put, iter(items), buffers)
         begun = deque(islice(turns, len(buffers)))
         while begun:
             turn, buffer, loading = begun.popleft()
@@ -146,21 +143,21 @@ def in_turns(
 
 def _turns(
     executor: Executor,
-    load: Callable[[Item], Image.Image],
+    put: Callable[[Item, NDArray[Any]], None],
     items: Iterator[Item],
-    buffers: NDArray[np.float32],
-) -> Iterator[tuple[list[Item], NDArray[np.float32], Iterator[list[ImageError | None]]]]:
+    buffers: list[NDArray[Any]],
+) -> Iterator[tuple[list[Item], NDArray[Any], Iterator[list[ImageError | None]]]]:
     """As many items as a buffer holds, the buffer, and what goes wrong as they are put there."""
 
-    def put(item: Item, place: NDArray[np.float32]) -> ImageError | None:
+    def try_to_put(item: Item, place: NDArray[Any]) -> ImageError | None:
         try:
-            normalise(load(item), out=place)
+            put(item, place)
         except ImageError as error:
             return error
         return None
 
-    def put_some(some: list[Item], places: NDArray[np.float32]) -> list[ImageError | None]:
-        return [put(item, place) for item, place in zip(some, places, strict=False)]
+    def put_some(some: list[Item], places: NDArray[Any]) -> list[ImageError | None]:
+        return [try_to_put(item, place) for item, place in zip(some, places, strict=False)]
 
     for buffer in cycle(buffers):
         turn = list(islice(items, len(buffer)))
@@ -173,7 +170,7 @@ def _turns(
 
 def _answers(
     network: Callable[[ms.Tensor], ms.Tensor],
-    arrays: NDArray[np.float32],
+    arrays: NDArray[Any],
     errors: list[ImageError | None],
 ) -> list[Logits | ImageError]:
     """A batch's answers; errors keep their places, and so does what fills up a short batch."""

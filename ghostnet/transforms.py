@@ -8,6 +8,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,10 +132,20 @@ class Preprocess:
         resized = strip.resize((self.image_size, height), Image.Resampling.BICUBIC)
         return resized.crop((0, top, self.image_size, top + self.image_size))
 
-    def __call__(self, image: Image.Image) -> NDArray[np.float32]:
-        return normalise(self.crop(image))
+    def __call__(self, image: Image.Image) -> NDArray[Any]:
+        batch = self.blank(1)
+        self.put(image, batch[0])
+        return batch.squeeze(0)
 
-    def dataset_operation(self, encoded: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def blank(self, count: int) -> NDArray[Any]:
+        """A batch of so many black results, to be filled by `put`."""
+        return np.zeros((count, 3, self.image_size, self.image_size), np.float32)
+
+    def put(self, image: Image.Image, out: NDArray[Any]) -> None:
+        """The same as a call, into a place of a batch."""
+        normalise(self.crop(image), out=out)
+
+    def dataset_operation(self, encoded: NDArray[np.uint8]) -> NDArray[Any]:
         """The same for ``mindspore.dataset``'s ``map``, from a file's bytes as a uint8 array.
 
         ``ImageFolderDataset(folder).map(Preprocess().dataset_operation, "image")``.

@@ -37,8 +37,13 @@ CALIBRATION_PICTURES = 64
 class CropOnly(Preprocess):
     """Preprocessing for a graph that normalises: image to (image_size, image_size, 3) uint8."""
 
-    def __call__(self, image: Image.Image) -> NDArray[Any]:
-        return np.asarray(self.crop(image))
+    def blank(self, count: int) -> NDArray[Any]:
+        """As in `Preprocess`, with colours last and 8 bits each."""
+        return np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
+
+    def put(self, image: Image.Image, out: NDArray[Any]) -> None:
+        """As in `Preprocess`, without the normalisation."""
+        out[:] = np.asarray(self.crop(image))
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,6 @@ class Augment:
     colour_jitter: float = 0.0
 
     def __call__(self, image: Image.Image, generator: np.random.Generator) -> NDArray[np.float32]:
-        return normalise(self.crop(image, generator))
-
-    def crop(self, image: Image.Image, generator: np.random.Generator) -> Image.Image:
-        """All of it but the normalisation."""
         box = random_box(image.size, self.smallest_crop, generator)
         size = (self.image_size, self.image_size)
         image = image.resize(size, Image.Resampling.BICUBIC, box=box)
@@ -53,7 +49,7 @@ class Augment:
             factors = generator.uniform(-self.colour_jitter, self.colour_jitter, len(ENHANCERS))
             for enhancer, factor in zip(ENHANCERS, 1 + factors, strict=True):
                 image = enhancer(image).enhance(factor)
-        return image
+        return normalise(image)
 
 
 def random_box(

@@ -1,5 +1,6 @@
 """Features that a network gave for pictures, kept on disk for the next run."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,8 +21,10 @@ MAX_BYTES = 1 << 30
 PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
 
+READ_ONLY = "attempt to write a readonly database"
+"""SQLite's words for a file without permission, and for one whose header says so."""
+
 NOT_DAMAGE = {
-    "attempt to write a readonly database",
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -91,16 +94,24 @@ class FeatureCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return self._attempt(work)
-            except sqlite3.Error as error:
-                if str(error) in NOT_DAMAGE:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                if not self._is_damage(error):
                     raise
-                self.path.unlink()
+                for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
+                    file.unlink(missing_ok=True)
                 return self._attempt(work)
         except (OSError, sqlite3.Error) as error:
             raise TrainingError(
                 f"{self.path}: cannot be written ({error}); "
                 "--cache-dir or GHOSTNET_CACHE name another folder"
             ) from error
+
+    def _is_damage(self, error: sqlite3.Error | UnicodeDecodeError) -> bool:
+        if isinstance(error, UnicodeDecodeError):  # of the file, which SQLite's words quote
+            return True
+        if str(error) == READ_ONLY:
+            return os.access(self.path, os.W_OK)
+        return str(error) not in NOT_DAMAGE
 
     def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with closing(sqlite3.connect(self.path, PATIENCE)) as connection, connection:

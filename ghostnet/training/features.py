@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
-from PIL import Image
+from numpy.typing import NDArray
 
 from ghostnet.checkpoint import HEAD, parameters_of
 from ghostnet.errors import ImageError
@@ -98,18 +100,19 @@ def _computed(model: Model, views: list[View]) -> Iterator[list[tuple[View, Logi
     if not views:
         return
     network = feature_network(model.network)
-    side = model.preprocess.image_size
-    results = in_turns(network, lambda view: load(model, view), views, side, BATCH_SIZE)
+    results = in_turns(network, partial(put, model), views, model.preprocess.blank, BATCH_SIZE)
     while some := list(islice(results, SAVE_EVERY)):
         yield some
 
 
-def load(model: Model, view: View) -> Image.Image:
-    """A picture as the view shows it, of the model's size; `ImageError` for a broken one."""
+def put(model: Model, view: View, place: NDArray[Any]) -> None:
+    """A picture as the view shows it, into a place of a batch; `ImageError` for a broken one."""
     image = decode(view.file)
     if view.number == 0:
-        return model.preprocess.crop(image)
-    return Augment(model.preprocess.image_size).crop(image, np.random.default_rng(view.number))
+        model.preprocess.put(image, place)
+    else:
+        augment = Augment(model.preprocess.image_size)
+        place[:] = augment(image, np.random.default_rng(view.number))
 
 
 def _keys(model: Model, views: Iterable[View]) -> dict[View, str]:
