@@ -138,12 +138,21 @@ def _on_arrays(network: Any) -> "ArrayCall":
 
 def mindspore_fused(job: Job) -> "ArrayCall":
     """MindSpore with this package's fused kernels."""
+    return _on_arrays(_fused(job))
+
+
+def mindspore_fused_graph(job: Job) -> "ArrayCall":
+    """The same as a graph that MindSpore runs, as it is inside another cell."""
+    return _on_arrays(_fused(job).construct)
+
+
+def _fused(job: Job) -> Any:
     model = open_on_cpu(job)
     from ghostnet import kernels
 
     network = kernels.fuse(model.network)
     kernels.set_threads(job.threads)
-    return _on_arrays(network)
+    return network
 
 
 def mindspore(job: Job) -> "ArrayCall":
@@ -199,6 +208,7 @@ def openvino(job: Job) -> "ArrayCall":
 
 ENGINES: "dict[str, Callable[[Job], ArrayCall]]" = {
     "mindspore-fused": mindspore_fused,
+    "mindspore-fused-graph": mindspore_fused_graph,
     "mindspore": mindspore,
     "mindcv": mindcv,
     "torch": torch,

@@ -21,10 +21,10 @@ from ghostnet.terminal import BUNDLED_MODEL
 
 def test_engines_take_turns_and_agree() -> None:
     turns: list[int] = []
-    engines = ("mindspore-fused", "onnxruntime", "openvino")
+    engines = ("mindspore-fused", "mindspore-fused-graph", "onnxruntime", "openvino")
     results = benchmark(BUNDLED_MODEL, engines, batch=2, rounds=2, progress=turns.append)
     assert [result.engine for result in results] == list(engines)
-    assert turns == [1] * 6
+    assert turns == [1] * 8
     for result in results:
         assert result.error is None
         assert result.calls >= 2

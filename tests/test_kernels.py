@@ -109,6 +109,7 @@ def test_every_variant_agrees_with_the_plain_network(name: str) -> None:
         for instruction_set in kernels.instruction_sets():
             kernels.set_instruction_set(instruction_set)
             assert agree(fused(x), plain), (shape, instruction_set)
+            assert (fused.construct(x) == fused(x)).all()
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 32), (33, 130), (71, 45), (97, 224)])
@@ -131,6 +132,7 @@ def test_graph_mode_and_model_predict() -> None:
     fused = fuse(small())
     plain = small()(x)
     assert agree(fused(x), plain)
+    assert agree(fused.construct(x), plain)
     assert agree(ms.Model(fused).predict(x), plain)
 
 
@@ -215,11 +217,11 @@ def test_several_threads_at_once_get_their_own_answers(mode: int) -> None:
     kernels.set_threads(2)
     cells = [fuse(small()) for _ in range(2)]
     inputs = [pictures(1 + i % 3, 64, 64) for i in range(4)]
-    expected = [cells[0](x).asnumpy() for x in inputs]
+    expected = [cells[0](x) for x in inputs]
 
     def right_answers(index: int) -> int:
         cell, x = cells[index % 2], inputs[index]
-        return sum((cell(x).asnumpy() == expected[index]).all() for _ in range(20))
+        return sum(agree(cell(x), expected[index]) for _ in range(20))
 
     with ThreadPoolExecutor(4) as executor:
         assert list(executor.map(right_answers, range(4))) == [20] * 4
@@ -254,8 +256,10 @@ def test_non_finite_pixels_give_what_the_plain_network_gives(value: float, activ
 def test_wrong_pictures_are_refused(array: Floats) -> None:
     for mode in (ms.GRAPH_MODE, ms.PYNATIVE_MODE):
         ms.set_context(mode=mode)
-        with pytest.raises(KernelError, match="pictures are"):
-            fuse(small())(Tensor(array))
+        fused = fuse(small())
+        for call in (fused, fused.construct):
+            with pytest.raises(KernelError, match="pictures are"):
+                call(Tensor(array))
 
 
 def test_training_is_refused() -> None:
@@ -269,6 +273,12 @@ def test_training_is_refused() -> None:
     network = trained(ghostnet_1x(4, width=0.5)).set_train(True)
     with pytest.raises(KernelError, match="cannot be trained"):
         fuse(network)
+
+
+def test_a_gradient_is_refused() -> None:
+    fused = fuse(small())
+    with pytest.raises(KernelError, match="no gradient"):
+        ms.grad(lambda x: fused(x).sum())(pictures(1, 64, 64))
 
 
 def test_a_network_with_unknown_layers_is_refused() -> None:

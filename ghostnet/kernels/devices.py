@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from ghostnet.errors import KernelError
 from ghostnet.kernels import cuda_build, cuda_library, library
 from ghostnet.kernels.cuda_pack import pack_for_cuda
-from ghostnet.kernels.forward import CpuForward, CudaForward
+from ghostnet.kernels.forward import CpuForward, CudaForward, run_on_cpu
 from ghostnet.kernels.pack import pack
 from ghostnet.network import GhostNet
 from ghostnet.runtime import current_device
@@ -24,6 +24,8 @@ class Device(NamedTuple):
     """The weights as arrays, with or without the classifier."""
     forward: Callable[[GhostNet, int], nn.Cell]
     """The operator for a network and a number of outputs."""
+    run: Callable[[Tensor, Sequence[Tensor], int], Tensor] | None
+    """From pictures, weights and the number of outputs without a graph, if there is a way."""
     trains: bool
 
 
@@ -33,12 +35,13 @@ def cuda_device(library_path: Callable[[], Path]) -> Device:
         lambda: cuda_library.load(library_path()),
         pack_for_cuda,
         lambda network, outputs: CudaForward(library_path(), network, outputs),
+        run=None,
         trains=False,
     )
 
 
 DEVICES = {
-    "CPU": Device(library.load, pack, CpuForward, trains=True),
+    "CPU": Device(library.load, pack, CpuForward, run_on_cpu, trains=True),
     "GPU": cuda_device(cuda_build.library_path),
 }
 """By MindSpore's names."""

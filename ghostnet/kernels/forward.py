@@ -6,6 +6,7 @@ from typing import Any
 
 import mindspore
 from mindspore import Tensor, nn, ops
+from mindspore.common.api import _pynative_executor
 from mindspore.common.dtype import TensorType
 
 from ghostnet.errors import KernelError
@@ -49,6 +50,16 @@ class CpuForward(ops.Custom):
 
     def __deepcopy__(self, memo: object) -> "CpuForward":
         return CpuForward(*self.arguments)
+
+
+def run_on_cpu(pictures: Tensor, weights: Sequence[Tensor], outputs: int) -> Tensor:
+    """What `CpuForward` answers, without a graph around it."""
+    check_shape(pictures.shape)
+    check_dtype(TensorType(pictures.dtype), mindspore.float32)
+    if _pynative_executor.requires_grad():
+        raise KernelError("a fused network has no gradient; see fuse(network, training=True)")
+    plan, packed = (weight.asnumpy() for weight in weights)
+    return Tensor.from_numpy(library.forward(pictures.asnumpy(), plan, packed, outputs))
 
 
 SYMBOLS = {nn.ReLU: "GhostNetReluForward", HardSwish: "GhostNetHardSwishForward"}

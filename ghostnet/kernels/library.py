@@ -4,6 +4,7 @@ import ctypes
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ SYMBOLS = (
     "GhostNetUnfold",
     "GhostNetUnfoldGradient",
     "ghostnet_dense_size",
+    "ghostnet_forward",
     "ghostnet_instruction_set",
     "ghostnet_instruction_sets",
     "ghostnet_pack_dense",
@@ -49,6 +51,9 @@ KINDS = ("pointwise", "dense", "short_dense")
 Array = npt.NDArray[np.float32]
 
 _FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
+_INTEGERS = np.ctypeslib.ndpointer(dtype=np.int32, flags="C_CONTIGUOUS")
+_SIZES: list[Any] = [ctypes.c_int] * 3
+_FORWARD = [_FLOATS, *_SIZES, _INTEGERS, ctypes.c_int64, _FLOATS, ctypes.c_int64, _FLOATS]
 
 
 @functools.cache
@@ -78,6 +83,7 @@ def load() -> ctypes.CDLL:
         pack = getattr(library, f"ghostnet_pack_{kind}")
         pack.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
         pack.restype = None
+    library.ghostnet_forward.argtypes = _FORWARD
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
     library.ghostnet_set_threads(default_threads())
@@ -123,6 +129,20 @@ def set_instruction_set(name: str) -> None:
     """
     if load().ghostnet_set_instruction_set(name.encode()):
         raise KernelError(f"instruction set {name!r} is not one of {instruction_sets()}")
+
+
+def forward(pictures: Array, plan: npt.NDArray[np.int32], weights: Array, outputs: int) -> Array:
+    """(batch, outputs) for (batch, 3, height, width) pictures, on the calling thread and the pool.
+
+    Raises:
+        KernelError: plan and weights are not those of one network.
+    """
+    batch, _, height, width = pictures.shape
+    answer = np.empty((batch, outputs), np.float32)
+    vectors = (plan, plan.size, weights, weights.size)
+    if load().ghostnet_forward(pictures, batch, height, width, *vectors, answer):
+        raise KernelError("the plan and the weights of the fused network do not fit together")
+    return answer
 
 
 def packed(kind: str, weights: Array) -> Array:

@@ -9,22 +9,28 @@ using namespace ghostnet::cpu;
 #pragma GCC visibility push(default)
 extern "C" {
 
-// The operator of ops.Custom: pictures (n, 3, height, width) float32, plan int32, weights float32,
-// and the output (n, outputs) float32. Returns 0, or 1 where plan and weights do not fit.
-int GhostNetForward(int count, void** data, int* dimensions, int64_t** shapes, const char**, void*,
-                    void*) {
-  if (count != 4 || dimensions[0] != 4) return 1;
+// Pictures (images, 3, height, width) to (images, outputs). Returns 0, or 1 where plan and weights
+// do not fit.
+int ghostnet_forward(const float* pictures, int images, int height, int width,
+                     const std::int32_t* plan, std::int64_t plan_size, const float* weights,
+                     std::int64_t weights_size, float* out) {
   try {
-    const Model model =
-        read_model(static_cast<const std::int32_t*>(data[1]), shapes[1][0],
-                   static_cast<const float*>(data[2]), shapes[2][0]);
-    run(model, static_cast<const float*>(data[0]), static_cast<int>(shapes[0][0]),
-        static_cast<int>(shapes[0][2]), static_cast<int>(shapes[0][3]),
-        static_cast<float*>(data[3]));
+    run(read_model(plan, plan_size, weights, weights_size), pictures, images, height, width, out);
   } catch (const std::exception&) {
     return 1;
   }
   return 0;
+}
+
+// The same as an operator of ops.Custom: pictures, plan, weights and the output.
+int GhostNetForward(int count, void** data, int* dimensions, int64_t** shapes, const char**, void*,
+                    void*) {
+  if (count != 4 || dimensions[0] != 4) return 1;
+  return ghostnet_forward(static_cast<const float*>(data[0]), static_cast<int>(shapes[0][0]),
+                          static_cast<int>(shapes[0][2]), static_cast<int>(shapes[0][3]),
+                          static_cast<const std::int32_t*>(data[1]), shapes[1][0],
+                          static_cast<const float*>(data[2]), shapes[2][0],
+                          static_cast<float*>(data[3]));
 }
 
 // Floats of a packed pointwise convolution.
