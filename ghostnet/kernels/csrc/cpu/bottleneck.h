@@ -21,20 +21,23 @@ class BottleneckTask {
 
  public:
   BottleneckTask(const Bottleneck& block, Activation activation, const Grid& in_grid,
-                 const Grid& out_grid, Planes in, Planes out, Workspace& space, Worker worker)
+                 const Grid& out_grid, Planes in, Planes out, const Upcoming& next,
+                 Workspace& space, Worker worker)
       : block_(block),
         activation_(activation),
         in_grid_(in_grid),
         out_grid_(out_grid),
         in_(in),
         out_(out),
+        next_(next),
         space_(space),
         own_(space.threads[worker.rank]),
+        ahead_(space.threads[worker.rank].ahead),
         worker_(worker),
         expansion_(Product::blocks(block.ghost1.primary)),
         projection_(Product::blocks(block.ghost2.primary)),
-        product_(own_.product),
-        shortcut_product_(own_.shortcut_product),
+        product_(own_.product, ahead_),
+        shortcut_product_(own_.shortcut_product, ahead_),
         by_rows_(shared_by_rows(out_grid, worker.size)),
         rows_(by_rows_ ? worker.share(out_grid.rows()) : out_grid.all_rows()),
         expanded_rows_(by_rows_ ? out_grid.widened(rows_, 1) : rows_),
@@ -51,6 +54,7 @@ class BottleneckTask {
       gate_channels(expansion_.channels(share(expansion_.count())));
     }
     if (!by_rows_) worker_.sync();
+    ahead_.aim(next_);
     project();
     worker_.sync();
   }
@@ -240,8 +244,10 @@ class BottleneckTask {
   const Grid& out_grid_;
   const Planes in_;
   const Planes out_;
+  const Upcoming next_;  // dense layers after this block's
   Workspace& space_;
   const ThreadSpace& own_;
+  Ahead& ahead_;
   const Worker worker_;
   const Blocks expansion_;
   const Blocks projection_;

@@ -126,7 +126,7 @@ constexpr int kStripRows = 7;
 // Rows of output at once, as many as the registers hold.
 template <int Lanes, int Stride>
 constexpr int rows_at_once() {
-  return Stride == 2 ? 2 : Lanes == 16 ? kStripRows : 4;
+  return Lanes < 16 ? 4 / Stride : Stride == 2 ? 4 : kStripRows;
 }
 
 template <int Lanes, int Kernel, int Stride, Activation Act, int... Index>

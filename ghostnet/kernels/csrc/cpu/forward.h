@@ -15,14 +15,32 @@ struct Pictures {
   float* out;
 };
 
+template <class Layer>
+Span rows_of(const Layer& layer, Worker worker) {
+  const Range own = worker.share(layer.out, kMaxLanes);
+  return {reinterpret_cast<const char*>(layer.row(own.begin)),
+          reinterpret_cast<const char*>(layer.row(own.end))};
+}
+
+// What a thread reads of the first squeeze-excite from block `index` on, or else of the head.
+inline Upcoming dense_after(const Model& model, std::size_t index, Worker worker) {
+  for (; index < model.blocks.size(); ++index) {
+    const SqueezeExcite& layer = model.blocks[index].squeeze_excite;
+    if (layer.reduce.out > 0) {
+      return {{rows_of(layer.reduce, worker), rows_of(layer.expand, worker)}};
+    }
+  }
+  return {{rows_of(model.head.head, worker), {}}};
+}
+
 template <class Product>
 void run_block(const Model& model, const Route& route, std::size_t index, Planes in,
                Workspace& space, Worker worker) {
   const Maps maps(model, route, space, worker);
   maps.fetch(index);
   BottleneckTask<Product>(model.blocks[index], model.activation, route.geometry(index).input(index),
-                        route.geometry(index).output(index), in, maps.input(index + 1), space,
-                        worker)
+                        route.geometry(index).output(index), in, maps.input(index + 1),
+                              dense_after(model, index + 1, worker), space, worker)
       .run();
 }
 

@@ -19,7 +19,7 @@ void head(const Head& layer, Activation activation, const Grid& grid, Planes in,
   const float scale = 1.0F / (grid.height * grid.width);
   const Blocks blocks = Product::blocks(layer.last);
   const Range own = worker.share(blocks.count());
-  Product product(space.threads[worker.rank].product);
+  Product product(space.threads[worker.rank].product, space.threads[worker.rank].ahead);
   product.read(layer.last, in, grid.span(grid.all_rows()));
   for (std::ptrdiff_t block = own.begin; block < own.end; ++block) {
     const Range channels = blocks.block(block);

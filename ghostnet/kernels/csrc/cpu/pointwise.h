@@ -4,9 +4,11 @@
 // packs of one input plane once and one weight for each output channel.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "activation.h"
+#include "ahead.h"
 #include "planes.h"
 #include "tiles.h"
 
@@ -45,36 +47,65 @@ struct PointwiseBlock {
   Activation activation;
   const std::int32_t* valid;
   Planes out;
+  Ahead* ahead;  // what this thread fetches meanwhile
 };
 
-template <int Lanes, Activation Act, int Channels, int Packs, class Offsets>
+// How far ahead a tile fetches its own weights: time enough for them to come from memory.
+constexpr std::ptrdiff_t kWeightsAhead = 1024;
+
+// The packs of positions that a tile computes: some whole ones, and half a one after them. The
+// products that are spared by not computing what lies behind the last pixel are an eighth of those
+// of a map of 7 × 7.
+template <int Lanes, int Channels, int Packs, bool Half>
+struct TileSums {
+  Floats<Lanes> whole[Channels][std::max(1, Packs)];
+  Floats<Lanes / 2> half[Channels];
+};
+
+template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class Offsets>
 inline void store_tile(const PointwiseBlock<Offsets>& block,
-                       const Floats<Lanes> (&sums)[Channels][Packs], std::ptrdiff_t position,
+                       const TileSums<Lanes, Channels, Packs, Half>& sums, std::ptrdiff_t position,
                        std::ptrdiff_t end) {
   for (int v = 0; v < Packs; ++v) {
     const std::ptrdiff_t at = position + v * Lanes;
     const std::int32_t* valid = block.valid + at;
     for (int n = 0; n < Channels; ++n) {
       store_first<Lanes>(block.out.plane(n) + at,
-                         keep<Lanes>(valid, activate<Lanes>(Act, sums[n][v])), end - at);
+                         keep<Lanes>(valid, activate<Lanes>(Act, sums.whole[n][v])), end - at);
+    }
+  }
+  if constexpr (Half) {
+    const std::ptrdiff_t at = position + Packs * Lanes;
+    const std::int32_t* valid = block.valid + at;
+    for (int n = 0; n < Channels; ++n) {
+      float* const out = block.out.plane(n) + at;
+      store<Lanes / 2>(out, keep<Lanes / 2>(valid, activate<Lanes / 2>(Act, sums.half[n])));
+      store<Lanes / 2>(out + Lanes / 2, Floats<Lanes / 2>{});
     }
   }
 }
 
-template <int Lanes, int Channels, int Packs, class Offsets>
+template <int Lanes, int Channels, int Packs, bool Half, class Offsets>
 inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t position,
                            std::ptrdiff_t end) {
-  Floats<Lanes> sums[Channels][Packs];
+  TileSums<Lanes, Channels, Packs, Half> sums;
   for (int n = 0; n < Channels; ++n) {
-    for (int v = 0; v < Packs; ++v) sums[n][v] = broadcast<Lanes>(block.bias[n]);
+    for (int v = 0; v < Packs; ++v) sums.whole[n][v] = broadcast<Lanes>(block.bias[n]);
+    if constexpr (Half) sums.half[n] = broadcast<Lanes / 2>(block.bias[n]);
   }
   const float* weights = block.weights;
+  const Lines ahead = block.ahead->take(block.depth);
   for (int k = 0; k < block.depth; ++k, weights += Channels) {
     const float* in = block.in + block.offsets[k] + position;
-    Floats<Lanes> pixels[Packs];
+    ahead.fetch(k);
+    __builtin_prefetch(weights + kWeightsAhead);
+    Floats<Lanes> pixels[std::max(1, Packs)];
     for (int v = 0; v < Packs; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
+    Floats<Lanes / 2> last;
+    if constexpr (Half) last = load<Lanes / 2>(in + Packs * Lanes);
     for (int n = 0; n < Channels; ++n) {
-      for (int v = 0; v < Packs; ++v) sums[n][v] += weights[n] * pixels[v];
+      for (int v = 0; v < Packs; ++v) sums.whole[n][v] += weights[n] * pixels[v];
+      if constexpr (Half) sums.half[n] += weights[n] * last;
     }
   }
   switch (block.activation) {
@@ -94,15 +125,31 @@ constexpr int packs_per_tile() {
   return std::max(1, std::min(4, kRegisters / Channels));
 }
 
+// Whether the second half of a pack of positions holds no pixel.
+template <int Lanes>
+inline bool half_is_padding(const std::int32_t* valid) {
+  return std::all_of(valid + Lanes / 2, valid + Lanes, [](std::int32_t bits) { return bits == 0; });
+}
+
 template <int Lanes, int Channels, class Offsets>
 void pointwise_span(const PointwiseBlock<Offsets>& block, Range span) {
   constexpr int kPacks = packs_per_tile<Lanes, Channels>();
+  const bool half =
+      span.size() % Lanes == 0 && half_is_padding<Lanes>(block.valid + span.end - Lanes);
+  const std::ptrdiff_t end = half ? span.end - Lanes : span.end;
   std::ptrdiff_t position = span.begin;
-  for (; position + kPacks * Lanes <= span.end; position += kPacks * Lanes) {
-    pointwise_tile<Lanes, Channels, kPacks>(block, position, span.end);
+  for (; position + kPacks * Lanes <= end; position += kPacks * Lanes) {
+    pointwise_tile<Lanes, Channels, kPacks, false>(block, position, end);
   }
-  for (; position < span.end; position += Lanes) {
-    pointwise_tile<Lanes, Channels, 1>(block, position, span.end);
+  const std::ptrdiff_t last = half ? end - Lanes : end;
+  for (; position < last; position += Lanes) {
+    pointwise_tile<Lanes, Channels, 1, false>(block, position, end);
+  }
+  if (!half) return;
+  if (position < end) {
+    pointwise_tile<Lanes, Channels, 1, true>(block, position, span.end);
+  } else {
+    pointwise_tile<Lanes, Channels, 0, true>(block, position, span.end);
   }
 }
 
@@ -126,7 +173,7 @@ class VectorProduct {
  public:
   static constexpr int kLanes = Lanes;
 
-  explicit VectorProduct(float*) {}
+  VectorProduct(float*, Ahead& ahead) : ahead_(&ahead) {}
 
   static Blocks blocks(const Pointwise& layer) { return {layer.out, Pointwise::kBlock}; }
 
@@ -145,11 +192,13 @@ class VectorProduct {
                                             layer.bias + channels.begin,
                                             activation,
                                             valid,
-                                            out};
+                                            out,
+                                            ahead_};
     pointwise_block<Lanes>(block, channels.size(), span_);
   }
 
  private:
+  Ahead* ahead_;
   Planes in_{};
   Range span_{};
 };

@@ -106,7 +106,8 @@ void stem(const Stem& layer, Activation activation, const float* picture, int he
           phases - span.begin, offsets,    Stem::kTaps,
           layer.taps.weights + channels.begin * Stem::kTaps,
           layer.taps.bias + channels.begin,
-          activation,          grid.valid, out.from(channels.begin)};
+          activation,          grid.valid, out.from(channels.begin),
+          &space.threads[worker.rank].ahead};
       pointwise_block<Lanes>(tile, channels.size(), span);
     }
   }

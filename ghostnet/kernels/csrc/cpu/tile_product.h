@@ -16,7 +16,7 @@ class TileProduct {
  public:
   static constexpr int kLanes = 16;
 
-  explicit TileProduct(float* scratch) : scratch_(scratch), shallow_(nullptr) {}
+  TileProduct(float* scratch, Ahead& ahead) : scratch_(scratch), shallow_(nullptr, ahead) {}
 
   static Blocks blocks(const Pointwise& layer) {
     return {layer.out, layer.is_deep ? Tiles::kBlock : Pointwise::kBlock};

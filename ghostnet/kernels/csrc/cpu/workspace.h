@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "ahead.h"
 #include "dense.h"
 #include "geometry.h"
 #include "model.h"
@@ -39,6 +40,7 @@ struct ThreadSpace {
   float* block_shortcut;    // planes of a block of channels of either half of the shortcut
   Vectors sums;             // of each channel of the pictures, over the rows of this thread
   Vectors means;            // of each channel of the pictures
+  Ahead ahead;              // the weights that it will read
 };
 
 struct Workspace {
