@@ -62,25 +62,26 @@ struct TileSums {
   Floats<Lanes / 2> half[Channels];
 };
 
+// Inlined, so that the sums stay in registers.
 template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class Offsets>
-inline void store_tile(const PointwiseBlock<Offsets>& block,
-                       const TileSums<Lanes, Channels, Packs, Half>& sums, std::ptrdiff_t position,
-                       std::ptrdiff_t end) {
-  for (int v = 0; v < Packs; ++v) {
-    const std::ptrdiff_t at = position + v * Lanes;
-    const std::int32_t* valid = block.valid + at;
-    for (int n = 0; n < Channels; ++n) {
-      store_first<Lanes>(block.out.plane(n) + at,
-                         keep<Lanes>(valid, activate<Lanes>(Act, sums.whole[n][v])), end - at);
+[[gnu::always_inline]] inline void store_tile(const PointwiseBlock<Offsets>& block,
+                                              const TileSums<Lanes, Channels, Packs, Half>& sums,
+                                              std::ptrdiff_t position, std::ptrdiff_t end) {
+  const Planes out = block.out;
+  const std::int32_t* const valid = block.valid + position;
+#pragma GCC unroll 16
+  for (int n = 0; n < Channels; ++n) {
+    float* const row = out.plane(n) + position;
+#pragma GCC unroll 16
+    for (int v = 0; v < Packs; ++v) {
+      const Floats<Lanes> value = activate<Lanes>(Act, sums.whole[n][v]);
+      store_first<Lanes>(row + v * Lanes, keep<Lanes>(valid + v * Lanes, value),
+                         end - position - v * Lanes);
     }
-  }
-  if constexpr (Half) {
-    const std::ptrdiff_t at = position + Packs * Lanes;
-    const std::int32_t* valid = block.valid + at;
-    for (int n = 0; n < Channels; ++n) {
-      float* const out = block.out.plane(n) + at;
-      store<Lanes / 2>(out, keep<Lanes / 2>(valid, activate<Lanes / 2>(Act, sums.half[n])));
-      store<Lanes / 2>(out + Lanes / 2, Floats<Lanes / 2>{});
+    if constexpr (Half) {
+      const Floats<Lanes / 2> value = activate<Lanes / 2>(Act, sums.half[n]);
+      store<Lanes / 2>(row + Packs * Lanes, keep<Lanes / 2>(valid + Packs * Lanes, value));
+      store<Lanes / 2>(row + Packs * Lanes + Lanes / 2, Floats<Lanes / 2>{});
     }
   }
 }
@@ -89,7 +90,9 @@ template <int Lanes, int Channels, int Packs, bool Half, class Offsets>
 inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t position,
                            std::ptrdiff_t end) {
   TileSums<Lanes, Channels, Packs, Half> sums;
+#pragma GCC unroll 16
   for (int n = 0; n < Channels; ++n) {
+#pragma GCC unroll 16
     for (int v = 0; v < Packs; ++v) sums.whole[n][v] = broadcast<Lanes>(block.bias[n]);
     if constexpr (Half) sums.half[n] = broadcast<Lanes / 2>(block.bias[n]);
   }
@@ -103,7 +106,9 @@ inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t 
     for (int v = 0; v < Packs; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
     Floats<Lanes / 2> last;
     if constexpr (Half) last = load<Lanes / 2>(in + Packs * Lanes);
+#pragma GCC unroll 16
     for (int n = 0; n < Channels; ++n) {
+#pragma GCC unroll 16
       for (int v = 0; v < Packs; ++v) sums.whole[n][v] += weights[n] * pixels[v];
       if constexpr (Half) sums.half[n] += weights[n] * last;
     }
