@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore
+import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.api import _pynative_executor
 from mindspore.common.dtype import TensorType
@@ -54,12 +55,14 @@ class CpuForward(ops.Custom):
 
 def run_on_cpu(pictures: Tensor, weights: Sequence[Tensor], outputs: int) -> Tensor:
     """What `CpuForward` answers, without a graph around it."""
-    check_shape(pictures.shape)
-    check_dtype(TensorType(pictures.dtype), mindspore.float32)
     if _pynative_executor.requires_grad():
         raise KernelError("a fused network has no gradient; see fuse(network, training=True)")
-    plan, packed = (weight.asnumpy() for weight in weights)
-    return Tensor.from_numpy(library.forward(pictures.asnumpy(), plan, packed, outputs))
+    array = pictures.asnumpy()
+    check_shape(array.shape)
+    if array.dtype != np.float32:
+        check_dtype(TensorType(pictures.dtype), mindspore.float32)
+    plan, packed = weights
+    return library.forward(array, plan, packed, outputs)
 
 
 SYMBOLS = {nn.ReLU: "GhostNetReluForward", HardSwish: "GhostNetHardSwishForward"}
