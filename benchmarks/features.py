@@ -1,6 +1,6 @@
 """Features of a folder of pictures, decoding and cache included, beside the fused network alone.
 
-``python benchmarks/features.py DIR`` prints pictures a second of both.
+``python benchmarks/features.py DIR`` prints pictures a second of both, and of decoding alone.
 """
 
 import argparse
@@ -16,8 +16,10 @@ from ghostnet.hub.loader import open_model
 from ghostnet.terminal import BUNDLED_MODEL
 from ghostnet.training.features import BATCH_SIZE, View, extract, feature_network
 from ghostnet.training.folders import read_folder
+from ghostnet.transforms import decode
 
 RUNS = 25
+DECODED = 500
 
 
 def main() -> None:
@@ -40,6 +42,12 @@ def main() -> None:
         start = time.perf_counter()
         extract(model, map(View, files), cache_dir=cache)
         whole = len(files) / (time.perf_counter() - start)
+    one_by_one = files[:DECODED]
+    start = time.perf_counter()
+    for file in one_by_one:
+        model.preprocess(decode(file))
+    decoding = len(one_by_one) / (time.perf_counter() - start)
+    print(f"decoding, resizing, normalising, one thread: {decoding:.0f} pictures a second")
     print(f"the network alone, batch {BATCH_SIZE}: {alone:.0f} pictures a second")
     print(f"features of {len(files)} pictures: {whole:.0f} a second, {whole / alone:.0%} of that")
 
