@@ -275,10 +275,17 @@ def test_training_is_refused() -> None:
         fuse(network)
 
 
-def test_a_gradient_is_refused() -> None:
-    fused = fuse(small())
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+@pytest.mark.parametrize("way", ["__call__", "construct"])
+def test_a_gradient_is_refused(way: str, mode: int) -> None:
+    ms.set_context(mode=mode)
+    call = fuse(small()) if way == "__call__" else fuse(small()).construct
+
+    def total(x: Tensor) -> Tensor:
+        return call(x).sum()
+
     with pytest.raises(KernelError, match="no gradient"):
-        ms.grad(lambda x: fused(x).sum())(pictures(1, 64, 64))
+        ms.grad(total)(pictures(1, 64, 64))
 
 
 def test_a_network_with_unknown_layers_is_refused() -> None:

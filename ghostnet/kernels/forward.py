@@ -34,6 +34,14 @@ def check_dtype(pictures: Any, *known: Any) -> None:
         raise KernelError(f"pictures are {names}, not {pictures}; convert them (astype)")
 
 
+def refuse_gradient() -> None:
+    """Raise `KernelError`."""
+    raise KernelError("a fused network has no gradient; see fuse(network, training=True)")
+
+
+refuse_compiling_gradient = ops.constexpr(refuse_gradient)
+
+
 class CpuForward(ops.Custom):
     """Pictures, plan and weights to (batch, outputs) float32."""
 
@@ -46,7 +54,15 @@ class CpuForward(ops.Custom):
             check_dtype(pictures, mindspore.float32)
             return pictures
 
-        super().__init__(f"{library.PATH}:GhostNetForward", out_shape, out_dtype, "aot")
+        def no_gradient(
+            pictures: Tensor, plan: Tensor, weights: Tensor, out: Tensor, gradient: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            refuse_compiling_gradient()
+            return pictures, plan, weights
+
+        super().__init__(
+            f"{library.PATH}:GhostNetForward", out_shape, out_dtype, "aot", no_gradient
+        )
         self.arguments = network, outputs
 
     def __deepcopy__(self, memo: object) -> "CpuForward":
@@ -56,7 +72,7 @@ class CpuForward(ops.Custom):
 def run_on_cpu(pictures: Tensor, weights: Sequence[Tensor], outputs: int) -> Tensor:
     """What `CpuForward` answers, without a graph around it."""
     if _pynative_executor.requires_grad():
-        raise KernelError("a fused network has no gradient; see fuse(network, training=True)")
+        refuse_gradient()
     array = pictures.asnumpy()
     check_shape(array.shape)
     if array.dtype != np.float32:
