@@ -39,12 +39,13 @@ class Ahead {
     next_ = upcoming.parts[0].begin;
   }
 
-  // About the next `count` lines.
+  // The next `count` lines, of which some may lie beyond what is left.
   Lines take(std::ptrdiff_t count) {
-    if (next_ >= upcoming_.parts[part_].end) {
-      if (part_ == 1) return {next_, 0};
-      next_ = upcoming_.parts[++part_].begin;
+    if (part_ == 0 && next_ >= upcoming_.parts[0].end) {
+      part_ = 1;
+      next_ = upcoming_.parts[1].begin;
     }
+    if (next_ >= upcoming_.parts[part_].end) return {next_, 0};
     const Lines lines{next_, kLineBytes};
     next_ += count * kLineBytes;
     return lines;

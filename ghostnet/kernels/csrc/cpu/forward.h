@@ -39,8 +39,8 @@ void run_block(const Model& model, const Route& route, std::size_t index, Planes
   const Maps maps(model, route, space, worker);
   maps.fetch(index);
   BottleneckTask<Product>(model.blocks[index], model.activation, route.geometry(index).input(index),
-                        route.geometry(index).output(index), in, maps.input(index + 1),
-                              dense_after(model, index + 1, worker), space, worker)
+                          route.geometry(index).output(index), in, maps.input(index + 1),
+                          dense_after(model, index + 1, worker), space, worker)
       .run();
 }
 
