@@ -22,8 +22,8 @@ refuse_compiling = ops.constexpr(refuse_training)
 
 
 _one_at_a_time = threading.Lock()
-"""MindSpore mixes up the inputs of graphs that several threads run at once, and the CPU operator adds
-in another order where it does not have all its threads."""
+"""MindSpore mixes up the inputs of graphs that several threads run at once, and the CPU operator
+adds in another order where it does not have all its threads."""
 
 
 class FusedGhostNet(nn.Cell):
