@@ -72,6 +72,7 @@ class FusedGhostNet(nn.Cell):
         for parameter, values in zip(self.weights, packed, strict=True):
             # `set_data` would not reach a graph that is compiled already.
             ops.assign(parameter, Tensor(values))
+        mindspore.runtime.synchronize()  # a call reads the weights where they lie
 
 
 def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:
