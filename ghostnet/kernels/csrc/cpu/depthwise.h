@@ -1,9 +1,8 @@
 // Depthwise k×k convolution of one plane, padded by k / 2, stride 1 or 2.
 //
-// Packs run along the columns, a few rows at once, so that each pixel is loaded once for all of
-// them.
-// Rows outside the picture are read from a row of zeros; columns outside it are the zeros between
-// the rows of the plane.
+// For each column of the kernel, a pack of pixels meets the weights of that column in all rows; the
+// sums of the columns are then moved to where they belong and added. So each pixel is loaded once
+// for a pack of outputs, and lanes move once for a column, not for each weight.
 #pragma once
 
 #include <array>
@@ -38,117 +37,148 @@ struct DepthwisePlane {
   Grid out_grid;
 };
 
-// The pixels of one row under each column of the kernel, for a pack of outputs that begins at `in`.
-template <int Lanes, int Kernel, int Stride>
-inline void load_taps(const float* in, Floats<Lanes> (&taps)[Kernel]) {
-  if constexpr (Stride == 1) {
-    for (int x = 0; x < Kernel; ++x) taps[x] = in_register<Lanes>(load<Lanes>(in + x));
-  } else {
-    const Floats<Lanes> low = in_register<Lanes>(load<Lanes>(in));
-    const Floats<Lanes> high = in_register<Lanes>(load<Lanes>(in + Lanes));
-    taps[0] = evens<Lanes>(low, high);
-    taps[1] = odds<Lanes>(low, high);
-    for (int x = 2; x < Kernel; ++x) {
-      taps[x] = shifted<Lanes>(taps[x - 2], broadcast<Lanes>(in[2 * Lanes + x - 2]));
-    }
-  }
-}
+// A value for each column of the kernel, or for each phase of the pixels.
+template <int Lanes, int Count>
+using Columns = std::array<Floats<Lanes>, Count>;
 
-// `Rows` rows of output from `row` on. `in` has the rows of input under them; those outside the
-// picture are rows of zeros.
-//
-// What a pack computes beyond the end of its row is wrong. It lands in the next row and is
-// overwritten, because packs go from right to left and rows from top to bottom.
-template <int Lanes, int Kernel, int Stride, Activation Act, int Rows>
-void depthwise_strip(const DepthwisePlane& plane, const float* const* in, std::ptrdiff_t row,
-                     std::ptrdiff_t end) {
-  constexpr int kInRows = (Rows - 1) * Stride + Kernel;
-  constexpr int kChains = std::max(1, 6 / Rows);  // sums that do not wait for one another
-  const std::ptrdiff_t pitch = plane.out_grid.pitch;
-  const std::int32_t* const valid = plane.out_grid.valid;
-  const float* const residual = plane.residual;
-  float* const out = plane.out + row * pitch;
-  const std::ptrdiff_t limit = end - row * pitch;
-  const Floats<Lanes> bias = broadcast<Lanes>(plane.bias);
-  Floats<Lanes> filter[Kernel * Kernel];
+// The weights of a kernel, row by row.
+template <int Lanes, int Kernel>
+using Filter = std::array<Columns<Lanes, Kernel>, Kernel>;
+
+template <int Lanes, int Kernel>
+inline Filter<Lanes, Kernel> load_filter(const float* weights) {
+  Filter<Lanes, Kernel> filter;
 #pragma GCC unroll 32
-  for (int tap = 0; tap < Kernel * Kernel; ++tap) filter[tap] = broadcast<Lanes>(plane.filter[tap]);
-  for (std::ptrdiff_t column = (pitch - 1) / Lanes * Lanes; column >= 0; column -= Lanes) {
-    Floats<Lanes> sums[Rows][kChains] = {};
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) sums[r][0] = bias;
-#pragma GCC unroll 16
-    for (int y = 0; y < kInRows; ++y) {
-      Floats<Lanes> taps[Kernel];
-      load_taps<Lanes, Kernel, Stride>(in[y] + column * Stride - Kernel / 2, taps);
-#pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) {
-        const int filter_row = y - r * Stride;
-        if (filter_row < 0 || filter_row >= Kernel) continue;
-#pragma GCC unroll 16
-        for (int x = 0; x < Kernel; ++x) {
-          const int tap = filter_row * Kernel + x;
-          sums[r][tap % kChains] += filter[tap] * taps[x];
-        }
-      }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const std::ptrdiff_t position = r * pitch + column;
-#pragma GCC unroll 16
-      for (int chain = 1; chain < kChains; ++chain) sums[r][0] += sums[r][chain];
-      Floats<Lanes> value = activate<Lanes>(Act, sums[r][0]);
-      if (residual != nullptr) value += load<Lanes>(residual + row * pitch + position);
-      store_first<Lanes>(out + position, keep<Lanes>(valid + column, value), limit - position);
-    }
+  for (int tap = 0; tap < Kernel * Kernel; ++tap) {
+    filter[tap / Kernel][tap % Kernel] = broadcast<Lanes>(weights[tap]);
   }
+  return filter;
 }
 
-// The rows of input under `Rows` rows of output, and the strip itself.
-template <int Lanes, int Kernel, int Stride, Activation Act, int Rows>
-void depthwise_strip_at(const DepthwisePlane& plane, std::ptrdiff_t row, std::ptrdiff_t end) {
-  constexpr int kInRows = (Rows - 1) * Stride + Kernel;
+// The sums of the columns; `row_at(y)` are the phases of the pixels under the kernel's row y.
+template <int Lanes, int Kernel, class RowAt>
+inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, RowAt row_at) {
+  Columns<Lanes, Kernel> sums;
+#pragma GCC unroll 8
+  for (int y = 0; y < Kernel; ++y) {
+    const auto phases = row_at(y);
+#pragma GCC unroll 8
+    for (int x = 0; x < Kernel; ++x) {
+      const Floats<Lanes> product = filter[y][x] * phases[x % phases.size()];
+      sums[x] = y == 0 ? product : sums[x] + product;
+    }
+  }
+  return sums;
+}
+
+// The columns' sums added up, each moved to the left by its place in the kernel; `right` are the
+// sums of the pack to the right.
+template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
+inline Floats<Lanes> add_moved(const std::array<Floats<Lanes>, Kernel>& sums,
+                               const std::array<Floats<Lanes>, Kernel>& right,
+                               std::index_sequence<X...>) {
+  return (moved<Lanes, X / Stride>(sums[X], right[X]) + ...);
+}
+
+template <int Lanes, int Stride, std::size_t Kernel>
+inline Floats<Lanes> add_columns(const std::array<Floats<Lanes>, Kernel>& sums,
+                                 const std::array<Floats<Lanes>, Kernel>& right) {
+  return add_moved<Lanes, Stride>(sums, right, std::make_index_sequence<Kernel>{});
+}
+
+// Finishes a pack of outputs, whose sum lacks the bias, and stores those before `end`.
+template <int Lanes, Activation Act>
+inline void store_outputs(const DepthwisePlane& plane, std::ptrdiff_t position, std::ptrdiff_t end,
+                          Floats<Lanes> sum) {
+  Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(plane.bias));
+  if (plane.residual != nullptr) value += load<Lanes>(plane.residual + position);
+  value = keep<Lanes>(plane.out_grid.valid + position, value);
+  store_first<Lanes>(plane.out + position, value, end - position);
+}
+
+// Pixels at `position` and `below` rows further down, without those that are outside the picture.
+template <int Lanes>
+inline Floats<Lanes> within(const Grid& grid, std::ptrdiff_t position, int below,
+                            Floats<Lanes> pixels) {
+  Bits<Lanes> row;
+  std::memcpy(&row, grid.row + position, sizeof row);
+  const Bits<Lanes> inside = below < 0 ? row >= -below : row < grid.height - below;
+  return inside ? pixels : Floats<Lanes>{};
+}
+
+// Where the rows under each row of the kernel begin; those outside the picture are zeros.
+template <int Kernel>
+inline void rows_under_kernel(const DepthwisePlane& plane, std::ptrdiff_t row,
+                              const float* (&in)[Kernel]) {
   const Grid& grid = plane.in_grid;
   const std::ptrdiff_t image = row / plane.out_grid.height;
-  const std::ptrdiff_t top = row % plane.out_grid.height * Stride - Kernel / 2;
-  const float* in[kInRows];
-  for (int y = 0; y < kInRows; ++y) {
+  const std::ptrdiff_t top = row % plane.out_grid.height * 2 - Kernel / 2;
+  for (int y = 0; y < Kernel; ++y) {
     const bool inside = top + y >= 0 && top + y < grid.height;
-    in[y] = inside ? plane.in + (image * grid.height + top + y) * grid.pitch : grid.zeros;
+    in[y] = (inside ? plane.in + (image * grid.height + top + y) * grid.pitch : grid.zeros) -
+            Kernel / 2;
   }
-  depthwise_strip<Lanes, Kernel, Stride, Act, Rows>(plane, in, row, end);
 }
 
-// Rows that a depthwise convolution of stride 1 does at once: maps of 224 × 224 pictures have 7, 14,
-// 28, 56 or 112 rows.
-constexpr int kStripRows = 7;
-
-// Rows of output at once, as many as the registers hold.
-template <int Lanes, int Stride>
-constexpr int rows_at_once() {
-  return Lanes < 16 ? 4 / Stride : Stride == 2 ? 4 : kStripRows;
-}
-
-template <int Lanes, int Kernel, int Stride, Activation Act, int... Index>
-constexpr auto depthwise_strips(std::integer_sequence<int, Index...>) {
-  return std::array{&depthwise_strip_at<Lanes, Kernel, Stride, Act, Index + 1>...};
-}
-
-template <int Lanes, int Kernel, int Stride, Activation Act>
-void depthwise_rows(const DepthwisePlane& plane, Range rows) {
-  constexpr int kRows = rows_at_once<Lanes, Stride>();
-  static constexpr auto kStrips =
-      depthwise_strips<Lanes, Kernel, Stride, Act>(std::make_integer_sequence<int, kRows>{});
-  const std::ptrdiff_t height = plane.out_grid.height;
-  const std::ptrdiff_t end = plane.out_grid.span(rows).end;
-  for (std::ptrdiff_t row = rows.begin; row < rows.end;) {
-    const std::ptrdiff_t left = std::min(rows.end - row, height - row % height);
-    const std::ptrdiff_t strip = std::min<std::ptrdiff_t>(left, kRows);
-    kStrips[strip - 1](plane, row, end);
-    row += strip;
+// Stride 1: the rows as one long row, whose packs go from right to left, so that the sums to the
+// right of each are there. Right of the last there is nothing but padding.
+template <int Lanes, int Kernel, Activation Act>
+void depthwise_flat(const DepthwisePlane& shared, Range rows) {
+  constexpr int kHalf = Kernel / 2;
+  const DepthwisePlane plane = shared;
+  const Grid& grid = plane.out_grid;
+  const std::ptrdiff_t pitch = grid.pitch;
+  const Range span = grid.span(rows);
+  const auto filter = load_filter<Lanes, Kernel>(plane.filter);
+  Columns<Lanes, Kernel> right = {};
+  std::ptrdiff_t position = span.begin + (span.size() - 1) / Lanes * Lanes;
+  // The packs from `first` on; those at an edge read rows outside the picture.
+  const auto write_from = [&](std::ptrdiff_t first, auto at_edge)
+      __attribute__((always_inline)) {
+    for (; position >= std::max(first, span.begin); position -= Lanes) {
+      const std::ptrdiff_t left = position - kHalf;
+      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+        const auto pixels = load<Lanes>(plane.in + left + (y - kHalf) * pitch);
+        const auto inside = at_edge ? within<Lanes>(grid, left, y - kHalf, pixels) : pixels;
+        return Columns<Lanes, 1>{in_register<Lanes>(inside)};
+      });
+      store_outputs<Lanes, Act>(plane, position, span.end, add_columns<Lanes, 1>(sums, right));
+      right = sums;
+    }
+  };
+  for (int image = (static_cast<int>(rows.end) - 1) / grid.height; position >= span.begin;
+       --image) {
+    const std::ptrdiff_t top = (image * grid.height + kHalf) * pitch;
+    const std::ptrdiff_t bottom = ((image + 1) * grid.height - kHalf) * pitch;
+    write_from(bottom - Lanes + kHalf + 1, std::true_type{});
+    write_from(top + kHalf, std::false_type{});
   }
-  const std::ptrdiff_t size = plane.out_grid.size();
-  if (end > size) std::fill(plane.out + size, plane.out + end, 0.0F);
+}
+
+// Stride 2: row by row. What a pack computes beyond the end of its row is wrong. It lands in the
+// next row and is overwritten, because rows go from top to bottom.
+template <int Lanes, int Kernel, Activation Act>
+void depthwise_halving(const DepthwisePlane& shared, Range rows) {
+  const DepthwisePlane plane = shared;
+  const Grid& grid = plane.out_grid;
+  const std::ptrdiff_t end = grid.span(rows).end;
+  const auto filter = load_filter<Lanes, Kernel>(plane.filter);
+  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
+    const float* in[Kernel];
+    rows_under_kernel(plane, row, in);
+    Columns<Lanes, Kernel> right = {};
+    for (std::ptrdiff_t column = (grid.pitch - 1) / Lanes * Lanes; column >= 0; column -= Lanes) {
+      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+        const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
+        const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
+        return Columns<Lanes, 2>{evens<Lanes>(low, high), odds<Lanes>(low, high)};
+      });
+      store_outputs<Lanes, Act>(plane, row * grid.pitch + column, end,
+                                add_columns<Lanes, 2>(sums, right));
+      right = sums;
+    }
+  }
+  if (end > grid.size()) std::fill(plane.out + grid.size(), plane.out + end, 0.0F);
 }
 
 // Activations follow cheap operations only, which are 3×3 with stride 1.
@@ -156,15 +186,15 @@ template <int Lanes>
 void depthwise(const DepthwisePlane& plane, int kernel, int stride, Range rows) {
   constexpr Activation kNone = Activation::kNone;
   if (plane.activation == Activation::kRelu) {
-    depthwise_rows<Lanes, 3, 1, Activation::kRelu>(plane, rows);
+    depthwise_flat<Lanes, 3, Activation::kRelu>(plane, rows);
   } else if (plane.activation == Activation::kHardSwish) {
-    depthwise_rows<Lanes, 3, 1, Activation::kHardSwish>(plane, rows);
+    depthwise_flat<Lanes, 3, Activation::kHardSwish>(plane, rows);
   } else if (kernel == 3) {
-    stride == 1 ? depthwise_rows<Lanes, 3, 1, kNone>(plane, rows)
-                : depthwise_rows<Lanes, 3, 2, kNone>(plane, rows);
+    stride == 1 ? depthwise_flat<Lanes, 3, kNone>(plane, rows)
+                : depthwise_halving<Lanes, 3, kNone>(plane, rows);
   } else {
-    stride == 1 ? depthwise_rows<Lanes, 5, 1, kNone>(plane, rows)
-                : depthwise_rows<Lanes, 5, 2, kNone>(plane, rows);
+    stride == 1 ? depthwise_flat<Lanes, 5, kNone>(plane, rows)
+                : depthwise_halving<Lanes, 5, kNone>(plane, rows);
   }
 }
 

@@ -30,6 +30,16 @@ std::vector<std::int32_t> validity(const Grid& grid) {
   return valid;
 }
 
+// From kMaxLanes before position 0 on.
+std::vector<std::int32_t> row_numbers(const Grid& grid) {
+  std::vector<std::int32_t> numbers(grid.extent() + 2 * kMaxLanes, 0);
+  for (int row = 0; row < grid.rows(); ++row) {
+    std::fill_n(numbers.begin() + kMaxLanes + std::ptrdiff_t{row} * grid.pitch, grid.pitch,
+                row % grid.height);
+  }
+  return numbers;
+}
+
 // Floats of the expanded maps of a group of pictures: half of a second-level cache of 2 MB.
 constexpr std::ptrdiff_t kGroupFloats = 256 * 1024;
 
@@ -59,9 +69,11 @@ Geometry::Geometry(const Model& model, int images, int height, int width) {
   const int widest = halved(width) + *std::max_element(padding.begin(), padding.end());
   zeros_.assign(widest + 2 * kGuard, 0.0F);
   const auto add = [&](int rows, int columns, int pad) {
-    Grid grid{images, rows, columns, columns + pad, nullptr, zeros_.data() + kGuard};
+    Grid grid{images, rows, columns, columns + pad, nullptr, nullptr, zeros_.data() + kGuard};
     masks_.push_back(validity(grid));
     grid.valid = masks_.back().data();
+    rows_.push_back(row_numbers(grid));
+    grid.row = rows_.back().data() + kMaxLanes;
     grids_.push_back(grid);
   };
   add(halved(height), halved(width), padding[0]);

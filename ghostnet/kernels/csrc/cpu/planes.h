@@ -41,6 +41,7 @@ struct Grid {
   int width;
   int pitch;
   const std::int32_t* valid;  // for each position all bits set if it is a pixel, else none
+  const std::int32_t* row;    // for each position, and a few before, its row in its picture
   const float* zeros;         // a row of zeros with kGuard zeros on either side
 
   int rows() const { return images * height; }
@@ -69,7 +70,7 @@ struct Grid {
 constexpr std::ptrdiff_t kGuard = 64;
 
 // Channels of a feature map, `stride` floats apart. kGuard floats before and after them are zero
-// or at least readable.
+// or at least readable, and so are as many rows as a depthwise convolution reads beside a map.
 struct Planes {
   float* data;
   std::ptrdiff_t stride;

@@ -62,42 +62,28 @@ struct TileSums {
   Floats<Lanes / 2> half[Channels];
 };
 
-// Activated sums to `out`, position 0 of the tile in the plane of its first channel. Inlined, so
-// that the sums stay in registers.
-template <int Lanes, Activation Act, int Channels, int Packs, bool Half>
-[[gnu::always_inline]] inline void store_sums(const TileSums<Lanes, Channels, Packs, Half>& sums,
-                                              const std::int32_t* valid, Planes out) {
+// Stores activated sums of the positions from `position` on, as far as `end`. Inlined, so that the
+// sums stay in registers.
+template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class Offsets>
+[[gnu::always_inline]] inline void store_tile(const PointwiseBlock<Offsets>& block,
+                                              const TileSums<Lanes, Channels, Packs, Half>& sums,
+                                              std::ptrdiff_t position, std::ptrdiff_t end) {
+  const std::int32_t* const valid = block.valid + position;
+  const std::ptrdiff_t count = end - position;
 #pragma GCC unroll 16
   for (int n = 0; n < Channels; ++n) {
-    float* const row = out.plane(n);
+    float* const row = block.out.plane(n) + position;
 #pragma GCC unroll 16
     for (int v = 0; v < Packs; ++v) {
       const Floats<Lanes> value = activate<Lanes>(Act, sums.whole[n][v]);
-      store<Lanes>(row + v * Lanes, keep<Lanes>(valid + v * Lanes, value));
+      store_first<Lanes>(row + v * Lanes, keep<Lanes>(valid + v * Lanes, value),
+                         count - v * Lanes);
     }
     if constexpr (Half) {
       const Floats<Lanes / 2> value = activate<Lanes / 2>(Act, sums.half[n]);
       store<Lanes / 2>(row + Packs * Lanes, keep<Lanes / 2>(valid + Packs * Lanes, value));
       store<Lanes / 2>(row + Packs * Lanes + Lanes / 2, Floats<Lanes / 2>{});
     }
-  }
-}
-
-// The positions of a tile before `end`.
-template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class Offsets>
-[[gnu::always_inline]] inline void store_tile(const PointwiseBlock<Offsets>& block,
-                                              const TileSums<Lanes, Channels, Packs, Half>& sums,
-                                              std::ptrdiff_t position, std::ptrdiff_t end) {
-  constexpr std::ptrdiff_t kPositions = (Packs + Half) * Lanes;
-  const std::int32_t* const valid = block.valid + position;
-  const Planes out{block.out.data + position, block.out.stride};
-  if (end - position >= kPositions) {
-    return store_sums<Lanes, Act>(sums, valid, out);
-  }
-  float some[Channels * kPositions];
-  store_sums<Lanes, Act>(sums, valid, {some, kPositions});
-  for (int n = 0; n < Channels; ++n) {
-    std::copy_n(some + n * kPositions, end - position, out.plane(n));
   }
 }
 

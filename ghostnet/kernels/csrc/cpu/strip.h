@@ -27,8 +27,7 @@ inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out
 // Rows of output in one strip. Several pictures are small enough to be one.
 inline std::ptrdiff_t strip_height(const Bottleneck& block, const Grid& in, const Grid& out) {
   if (out.images > 1) return out.rows();
-  const std::ptrdiff_t in_rows = kStripPositions / in.pitch;
-  return std::max<std::ptrdiff_t>(1, in_rows / block.stride / kStripRows) * kStripRows;
+  return std::max<std::ptrdiff_t>(1, kStripPositions / in.pitch / block.stride);
 }
 
 // Positions of the largest plane that a block keeps aside.

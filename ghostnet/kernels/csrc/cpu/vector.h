@@ -10,6 +10,10 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace ghostnet::cpu {
 
 constexpr int kMaxLanes = 16;
@@ -42,6 +46,13 @@ template <int Lanes>
 [[gnu::noinline, gnu::cold]] void store_part(float* to, Floats<Lanes> value, std::ptrdiff_t count) {
   for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
 }
+
+#if defined(__AVX512F__)
+template <>
+inline void store_part<16>(float* to, Floats<16> value, std::ptrdiff_t count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1 << count) - 1), value);
+}
+#endif
 
 // Stores the first `count` lanes; `count` may exceed the number of lanes.
 template <int Lanes>
@@ -104,10 +115,10 @@ inline Floats<Lanes> odds(Floats<Lanes> low, Floats<Lanes> high) {
   return lanes<Lanes, 1, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
-// `low` moved down by one lane, with the first lane of `high` at the end.
-template <int Lanes>
-inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {
-  return lanes<Lanes, 1, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
+// `low` moved down by some lanes, with the first ones of `high` at the end.
+template <int Lanes, int By>
+inline Floats<Lanes> moved(Floats<Lanes> low, Floats<Lanes> high) {
+  return lanes<Lanes, By, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
 template <int Lanes, int First, int... Lane>

@@ -32,9 +32,17 @@ struct Sizes {
   std::ptrdiff_t reduced = 0;
 };
 
+std::ptrdiff_t aligned(std::ptrdiff_t floats) { return padded(floats); }
+
 template <class... Values>
 void raise(std::ptrdiff_t& largest, Values... values) {
   largest = std::max({largest, static_cast<std::ptrdiff_t>(values)...});
+}
+
+// What a depthwise convolution reads above the first plane of the first buffer, or below the last
+// plane of the last, before it drops the rows outside the picture.
+std::ptrdiff_t beside_planes(const Route& route) {
+  return aligned(kMaxPadding * route.one.input(0).pitch + 2 * kMaxLanes);
 }
 
 // A plane of one thread's rows of a map, and as many around them as any block reads.
@@ -81,14 +89,13 @@ Sizes measure(const Model& model, const Route& route, int threads) {
   return sizes;
 }
 
-std::ptrdiff_t aligned(std::ptrdiff_t floats) { return padded(floats); }
-
 }  // namespace
 
 void Arena::Free::operator()(float* memory) const { std::free(memory); }
 
-std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
-  std::ptrdiff_t total = kGuard;
+std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes,
+                                   std::ptrdiff_t around) {
+  std::ptrdiff_t total = 2 * around + kGuard;
   for (const std::ptrdiff_t size : sizes) total += aligned(size) + kGuard;
   if (total > capacity_) {
     memory_.reset();
@@ -100,7 +107,7 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes) {
 #endif
     capacity_ = total;
   }
-  float* next = memory_.get();
+  float* next = memory_.get() + around;
   std::fill_n(next, kGuard, 0.0F);
   next += kGuard;
   std::vector<float*> buffers;
@@ -124,11 +131,11 @@ Workspace make_workspace(const Model& model, const Route& route, int threads, Ar
       images * reduced,  images * channels, images * channels,  images * features};
   for (int thread = 0; thread < threads; ++thread) {
     const std::ptrdiff_t block = std::max(Pointwise::kBlock, Tiles::kBlock) * size.plane;
-    sizes.insert(sizes.end(), {size.phases, size.own_map, size.own_map, size.own_expanded, size.own_shortcut,
-                               size.product, size.shortcut_product, block, size.plane, 2 * block,
-                               images * channels, images * channels});
+    sizes.insert(sizes.end(), {size.phases, size.own_map, size.own_map, size.own_expanded,
+                               size.own_shortcut, size.product, size.shortcut_product, block,
+                               size.plane, 2 * block, images * channels, images * channels});
   }
-  const std::vector<float*> buffers = arena.lay_out(sizes);
+  const std::vector<float*> buffers = arena.lay_out(sizes, beside_planes(route));
   auto next = buffers.begin();
   Workspace space{};
   space.maps[0] = *next++;

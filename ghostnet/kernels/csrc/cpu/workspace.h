@@ -16,8 +16,9 @@ namespace ghostnet::cpu {
 // buffer has kGuard zeros before it and after it.
 class Arena {
  public:
-  // Makes room for buffers of these sizes, in floats, and lays them out.
-  std::vector<float*> lay_out(const std::vector<std::ptrdiff_t>& sizes);
+  // Makes room for buffers of these sizes, in floats, and lays them out. `around` more may be read
+  // before the first and after the last.
+  std::vector<float*> lay_out(const std::vector<std::ptrdiff_t>& sizes, std::ptrdiff_t around);
 
  private:
   struct Free {
