@@ -96,7 +96,7 @@ class BottleneckTask {
     for (std::ptrdiff_t i = blocks.begin; i < blocks.end; ++i) {
       const Range channels = expansion_.block(i);
       if (in_place()) {
-        product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid,
+        product_.write(block_.ghost1.primary, channels, activation_,
                        expanded_.from(channels.begin));
       } else if (block_.stride == 1) {
         expand_aside(channels, rows, around);
@@ -118,10 +118,9 @@ class BottleneckTask {
   void expand_aside(Range channels, Range rows, Range around) {
     const Range span = in_grid_.span(rows);
     const Planes primary = partial_planes(own_.block_primary, around);
-    product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid, primary);
+    product_.write(block_.ghost1.primary, channels, activation_, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      pad_before(primary.plane(c) + around.begin);
       std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
                   span.size() * sizeof(float));
       convolve(block_.ghost1.cheap, channel, primary.plane(c), in_grid_, cheap_half(channel),
@@ -133,11 +132,9 @@ class BottleneckTask {
   void expand_and_downsample(Range channels, Range rows, Range needed, Range around) {
     const Planes primary = partial_planes(own_.block_primary, around);
     float* const cheap = partial_planes(own_.cheap, around).data;
-    product_.write(block_.ghost1.primary, channels, activation_, in_grid_.valid, primary);
+    product_.write(block_.ghost1.primary, channels, activation_, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      pad_before(primary.plane(c) + around.begin);
-      pad_before(cheap + in_grid_.span(needed).begin);
       convolve(block_.ghost1.cheap, channel, primary.plane(c), in_grid_, cheap, in_grid_, needed,
                activation_);
       convolve(block_.downsample, channel, primary.plane(c), in_grid_, expanded_.plane(channel),
@@ -167,7 +164,7 @@ class BottleneckTask {
   void project_block(Range channels, Range rows, Range around) {
     const Range span = out_grid_.span(rows);
     const Planes primary = partial_planes(own_.block_primary, around);
-    product_.write(block_.ghost2.primary, channels, Activation::kNone, out_grid_.valid, primary);
+    product_.write(block_.ghost2.primary, channels, Activation::kNone, primary);
     const int half = block_.out / 2;
     Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
     if (block_.has_shortcut()) {
@@ -175,12 +172,11 @@ class BottleneckTask {
       residual[1] = residual[0].from(channels.size());
       for (int i = 0; i < 2; ++i) {
         shortcut_product_.write(block_.shortcut.halves[i], channels, Activation::kNone,
-                                out_grid_.valid, residual[i]);
+                                residual[i]);
       }
     }
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      pad_before(primary.plane(c) + around.begin);
       add(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
       depthwise<Lanes>({primary.plane(c), out_grid_, block_.ghost2.cheap.filter(channel),
                         block_.ghost2.cheap.bias[channel], Activation::kNone,

@@ -71,19 +71,36 @@ inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, R
   return sums;
 }
 
-// The columns' sums added up, each moved to the left by its place in the kernel; `right` are the
-// sums of the pack to the right.
-template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
-inline Floats<Lanes> add_moved(const std::array<Floats<Lanes>, Kernel>& sums,
-                               const std::array<Floats<Lanes>, Kernel>& right,
-                               std::index_sequence<X...>) {
-  return (moved<Lanes, X / Stride>(sums[X], right[X]) + ...);
+// One column's sums, without those whose column, `beside` columns from `under`, is outside the
+// picture.
+template <int Beside, int Lanes>
+inline Floats<Lanes> within_row(Bits<Lanes> under, int width, Floats<Lanes> sums) {
+  if constexpr (Beside < 0) return under >= -Beside ? sums : Floats<Lanes>{};
+  if constexpr (Beside > 0) return under < width - Beside ? sums : Floats<Lanes>{};
+  return sums;
 }
 
+template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
+inline Floats<Lanes> add_moved(Bits<Lanes> under, int width,
+                               const std::array<Floats<Lanes>, Kernel>& sums,
+                               const std::array<Floats<Lanes>, Kernel>& right,
+                               std::index_sequence<X...>) {
+  constexpr int kHalf = Kernel / 2;
+  return (within_row<static_cast<int>(X) - kHalf, Lanes>(
+              under, width, moved<Lanes, X / Stride>(sums[X], right[X])) +
+          ...);
+}
+
+// The columns' sums at some positions of the output added up, each moved to the left by its place
+// in the kernel and without those of columns outside the picture; `right` are the sums of the pack
+// to the right.
 template <int Lanes, int Stride, std::size_t Kernel>
-inline Floats<Lanes> add_columns(const std::array<Floats<Lanes>, Kernel>& sums,
+inline Floats<Lanes> add_columns(const DepthwisePlane& plane, std::ptrdiff_t position,
+                                 const std::array<Floats<Lanes>, Kernel>& sums,
                                  const std::array<Floats<Lanes>, Kernel>& right) {
-  return add_moved<Lanes, Stride>(sums, right, std::make_index_sequence<Kernel>{});
+  const Bits<Lanes> under = load_bits<Lanes>(plane.out_grid.column + position) * Stride;
+  return add_moved<Lanes, Stride>(under, plane.in_grid.width, sums, right,
+                                  std::make_index_sequence<Kernel>{});
 }
 
 // Finishes a pack of outputs, whose sum lacks the bias, and stores those before `end`.
@@ -92,16 +109,14 @@ inline void store_outputs(const DepthwisePlane& plane, std::ptrdiff_t position, 
                           Floats<Lanes> sum) {
   Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(plane.bias));
   if (plane.residual != nullptr) value += load<Lanes>(plane.residual + position);
-  value = keep<Lanes>(plane.out_grid.valid + position, value);
-  store_first<Lanes>(plane.out + position, value, end - position);
+  if (position < end) store_first<Lanes>(plane.out + position, value, end - position);
 }
 
 // Pixels at `position` and `below` rows further down, without those that are outside the picture.
 template <int Lanes>
 inline Floats<Lanes> within(const Grid& grid, std::ptrdiff_t position, int below,
                             Floats<Lanes> pixels) {
-  Bits<Lanes> row;
-  std::memcpy(&row, grid.row + position, sizeof row);
+  const Bits<Lanes> row = load_bits<Lanes>(grid.row + position);
   const Bits<Lanes> inside = below < 0 ? row >= -below : row < grid.height - below;
   return inside ? pixels : Floats<Lanes>{};
 }
@@ -115,41 +130,48 @@ inline void rows_under_kernel(const DepthwisePlane& plane, std::ptrdiff_t row,
   const std::ptrdiff_t top = row % plane.out_grid.height * 2 - Kernel / 2;
   for (int y = 0; y < Kernel; ++y) {
     const bool inside = top + y >= 0 && top + y < grid.height;
-    in[y] = (inside ? plane.in + (image * grid.height + top + y) * grid.pitch : grid.zeros) -
+    in[y] = (inside ? plane.in + (image * grid.height + top + y) * grid.width : grid.zeros) -
             Kernel / 2;
   }
 }
 
+// Where the last pack begins that any of `count` outputs needs: the sums of the columns of the last
+// one may be in the pack to the right of it.
+template <int Lanes, int Kernel, int Stride>
+constexpr std::ptrdiff_t last_pack(std::ptrdiff_t count) {
+  return (count - 1 + (Kernel / 2 + Stride - 1) / Stride) / Lanes * Lanes;
+}
+
 // Stride 1: the rows as one long row, whose packs go from right to left, so that the sums to the
-// right of each are there. Right of the last there is nothing but padding.
+// right of each are there.
 template <int Lanes, int Kernel, Activation Act>
 void depthwise_flat(const DepthwisePlane& shared, Range rows) {
   constexpr int kHalf = Kernel / 2;
   const DepthwisePlane plane = shared;
   const Grid& grid = plane.out_grid;
-  const std::ptrdiff_t pitch = grid.pitch;
+  const std::ptrdiff_t width = grid.width;
   const Range span = grid.span(rows);
   const auto filter = load_filter<Lanes, Kernel>(plane.filter);
   Columns<Lanes, Kernel> right = {};
-  std::ptrdiff_t position = span.begin + (span.size() - 1) / Lanes * Lanes;
+  std::ptrdiff_t position = span.begin + last_pack<Lanes, Kernel, 1>(span.size());
   // The packs from `first` on; those at an edge read rows outside the picture.
-  const auto write_from = [&](std::ptrdiff_t first, auto at_edge)
-      __attribute__((always_inline)) {
+  const auto write_from = [&](std::ptrdiff_t first, auto at_edge) {
     for (; position >= std::max(first, span.begin); position -= Lanes) {
       const std::ptrdiff_t left = position - kHalf;
       const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
-        const auto pixels = load<Lanes>(plane.in + left + (y - kHalf) * pitch);
+        const auto pixels = load<Lanes>(plane.in + left + (y - kHalf) * width);
         const auto inside = at_edge ? within<Lanes>(grid, left, y - kHalf, pixels) : pixels;
         return Columns<Lanes, 1>{in_register<Lanes>(inside)};
       });
-      store_outputs<Lanes, Act>(plane, position, span.end, add_columns<Lanes, 1>(sums, right));
+      store_outputs<Lanes, Act>(plane, position, span.end,
+                                add_columns<Lanes, 1>(plane, position, sums, right));
       right = sums;
     }
   };
   for (int image = (static_cast<int>(rows.end) - 1) / grid.height; position >= span.begin;
        --image) {
-    const std::ptrdiff_t top = (image * grid.height + kHalf) * pitch;
-    const std::ptrdiff_t bottom = ((image + 1) * grid.height - kHalf) * pitch;
+    const std::ptrdiff_t top = (image * grid.height + kHalf) * width;
+    const std::ptrdiff_t bottom = ((image + 1) * grid.height - kHalf) * width;
     write_from(bottom - Lanes + kHalf + 1, std::true_type{});
     write_from(top + kHalf, std::false_type{});
   }
@@ -167,18 +189,19 @@ void depthwise_halving(const DepthwisePlane& shared, Range rows) {
     const float* in[Kernel];
     rows_under_kernel(plane, row, in);
     Columns<Lanes, Kernel> right = {};
-    for (std::ptrdiff_t column = (grid.pitch - 1) / Lanes * Lanes; column >= 0; column -= Lanes) {
+    const std::ptrdiff_t begin = row * grid.width;
+    for (std::ptrdiff_t column = last_pack<Lanes, Kernel, 2>(grid.width); column >= 0;
+         column -= Lanes) {
       const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
         const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
         const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
         return Columns<Lanes, 2>{evens<Lanes>(low, high), odds<Lanes>(low, high)};
       });
-      store_outputs<Lanes, Act>(plane, row * grid.pitch + column, end,
-                                add_columns<Lanes, 2>(sums, right));
+      store_outputs<Lanes, Act>(plane, begin + column, end,
+                                add_columns<Lanes, 2>(plane, begin + column, sums, right));
       right = sums;
     }
   }
-  if (end > grid.size()) std::fill(plane.out + grid.size(), plane.out + end, 0.0F);
 }
 
 // Activations follow cheap operations only, which are 3×3 with stride 1.

@@ -61,11 +61,9 @@ void forward_alone(const Model& model, const Route& route, const Pictures& pictu
 inline void gather(const Model& model, const Route& route, int image, Planes map,
                    Planes gathered) {
   const Grid& one = route.one.input(route.together);
-  const Grid& group = route.group.input(route.together);
   for (int c = 0; c < model.channels(route.together); ++c) {
     float* plane = gathered.plane(c);
     std::copy_n(map.plane(c), one.size(), plane + image * one.size());
-    std::fill(plane + group.size(), plane + group.extent(), 0.0F);
   }
 }
 

@@ -5,39 +5,15 @@
 namespace ghostnet::cpu {
 namespace {
 
-// Zeros between the rows of each block's input, and of the last one's output: as many as the widest
-// depthwise convolution at that resolution needs.
-std::vector<int> paddings(const std::vector<Bottleneck>& blocks) {
-  std::vector<int> padding(blocks.size() + 1, 1);
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    if (blocks[i].has_shortcut()) padding[i] = blocks[i].kernel / 2;
-  }
-  // A block of stride 1 works on one grid, so its two ends need the same.
-  for (std::size_t i = blocks.size(); i-- > 0;) {
-    if (blocks[i].stride == 1) padding[i] = std::max(padding[i], padding[i + 1]);
-  }
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    if (blocks[i].stride == 1) padding[i + 1] = padding[i];
-  }
-  return padding;
-}
-
-std::vector<std::int32_t> validity(const Grid& grid) {
-  std::vector<std::int32_t> valid(grid.extent() + kMaxLanes, 0);
+// A number for each position of a grid, and for kGuard more on either side.
+template <class Number>
+std::vector<std::int32_t> numbers(const Grid& grid, Number number) {
+  std::vector<std::int32_t> all(grid.extent() + 2 * kGuard, 0);
+  auto next = all.begin() + kGuard;
   for (int row = 0; row < grid.rows(); ++row) {
-    std::fill_n(valid.begin() + std::ptrdiff_t{row} * grid.pitch, grid.width, -1);
+    for (int column = 0; column < grid.width; ++column) *next++ = number(row, column);
   }
-  return valid;
-}
-
-// From kMaxLanes before position 0 on.
-std::vector<std::int32_t> row_numbers(const Grid& grid) {
-  std::vector<std::int32_t> numbers(grid.extent() + 2 * kMaxLanes, 0);
-  for (int row = 0; row < grid.rows(); ++row) {
-    std::fill_n(numbers.begin() + kMaxLanes + std::ptrdiff_t{row} * grid.pitch, grid.pitch,
-                row % grid.height);
-  }
-  return numbers;
+  return all;
 }
 
 // Floats of the expanded maps of a group of pictures: half of a second-level cache of 2 MB.
@@ -65,24 +41,22 @@ Route::Route(const Model& model, int images, int height, int width)
       together(first_together(model, group)) {}
 
 Geometry::Geometry(const Model& model, int images, int height, int width) {
-  const std::vector<int> padding = paddings(model.blocks);
-  const int widest = halved(width) + *std::max_element(padding.begin(), padding.end());
-  zeros_.assign(widest + 2 * kGuard, 0.0F);
-  const auto add = [&](int rows, int columns, int pad) {
-    Grid grid{images, rows, columns, columns + pad, nullptr, nullptr, zeros_.data() + kGuard};
-    masks_.push_back(validity(grid));
-    grid.valid = masks_.back().data();
-    rows_.push_back(row_numbers(grid));
-    grid.row = rows_.back().data() + kMaxLanes;
+  zeros_.assign(halved(width) + 2 * kGuard, 0.0F);
+  const auto add = [&](int rows, int columns) {
+    Grid grid{images, rows, columns, nullptr, nullptr, zeros_.data() + kGuard};
+    rows_.push_back(numbers(grid, [=](int row, int) { return row % rows; }));
+    columns_.push_back(numbers(grid, [](int, int column) { return column; }));
+    grid.row = rows_.back().data() + kGuard;
+    grid.column = columns_.back().data() + kGuard;
     grids_.push_back(grid);
   };
-  add(halved(height), halved(width), padding[0]);
+  add(halved(height), halved(width));
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Grid grid = grids_.back();
     if (model.blocks[i].stride == 1) {
       grids_.push_back(grid);
     } else {
-      add(halved(grid.height), halved(grid.width), padding[i + 1]);
+      add(halved(grid.height), halved(grid.width));
     }
   }
 }

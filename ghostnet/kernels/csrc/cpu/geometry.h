@@ -21,8 +21,8 @@ class Geometry {
 
  private:
   std::vector<Grid> grids_;
-  std::vector<std::vector<std::int32_t>> masks_;
   std::vector<std::vector<std::int32_t>> rows_;
+  std::vector<std::vector<std::int32_t>> columns_;
   std::vector<float> zeros_;
 };
 

@@ -23,7 +23,7 @@ void head(const Head& layer, Activation activation, const Grid& grid, Planes in,
   product.read(layer.last, in, grid.span(grid.all_rows()));
   for (std::ptrdiff_t block = own.begin; block < own.end; ++block) {
     const Range channels = blocks.block(block);
-    product.write(layer.last, channels, activation, grid.valid, maps);
+    product.write(layer.last, channels, activation, maps);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       sum_channel<Lanes>(maps.plane(c), grid, grid.all_rows(), channels.begin + c, space.pooled);
     }

@@ -32,9 +32,6 @@ inline Planes partial_planes(float* memory, Range positions) {
   return {memory - positions.begin, plane_stride(positions.size())};
 }
 
-// A depthwise convolution reads zeros before the first row of partial planes.
-inline void pad_before(float* rows) { std::fill(rows - kMaxPadding, rows, 0.0F); }
-
 inline void copy_span(Planes from, Planes to, int channels, Range span) {
   for (int c = 0; c < channels; ++c) {
     std::copy(from.plane(c) + span.begin, from.plane(c) + span.end, to.plane(c) + span.begin);
@@ -63,7 +60,6 @@ class Maps {
       if (rank == worker_.rank || rows.size() <= 0) continue;
       copy_span(input_of(rank, index), own, channels, grid.span(rows));
     }
-    for (int c = 0; c < channels; ++c) pad_before(own.plane(c) + grid.span(kept).begin);
   }
 
  private:

@@ -31,21 +31,22 @@ struct Blocks {
   Range block(std::ptrdiff_t index) const { return {first(index), first(index + 1)}; }
 };
 
+// More than any pack reaches beyond the positions that it is for.
+constexpr std::ptrdiff_t kGuard = 64;
+
 // The plane of one channel: `images` pictures below one another, each of `height` rows of `width`
-// pixels. Rows lie `pitch` floats apart and the floats between them are zero, so a depthwise
-// convolution reads its horizontal padding from there. Position p of a plane is row p / pitch,
-// column p % pitch. Writers fill whole planes, up to `extent`, with zeros beyond the last row.
+// pixels, one row right after the other. Planes lie `extent` floats apart; what is between them, or
+// beyond the rows that somebody wrote, has any value.
 struct Grid {
   int images;
   int height;
   int width;
-  int pitch;
-  const std::int32_t* valid;  // for each position all bits set if it is a pixel, else none
-  const std::int32_t* row;    // for each position, and a few before, its row in its picture
-  const float* zeros;         // a row of zeros with kGuard zeros on either side
+  const std::int32_t* row;     // for each position, and kGuard more on either side, its row in its
+  const std::int32_t* column;  // picture, and its column
+  const float* zeros;          // a row of zeros with kGuard zeros on either side
 
   int rows() const { return images * height; }
-  std::ptrdiff_t size() const { return std::ptrdiff_t{rows()} * pitch; }
+  std::ptrdiff_t size() const { return std::ptrdiff_t{rows()} * width; }
   std::ptrdiff_t extent() const { return (size() + 15) / 16 * 16; }
 
   Range all_rows() const { return {0, rows()}; }
@@ -54,10 +55,8 @@ struct Grid {
     return {std::ptrdiff_t{image} * height, std::ptrdiff_t{image + 1} * height};
   }
 
-  // The positions of some rows; the last row owns the floats after it.
-  Range span(Range rows_) const {
-    return {rows_.begin * pitch, rows_.end == rows() ? extent() : rows_.end * pitch};
-  }
+  // The positions of some rows.
+  Range span(Range rows_) const { return {rows_.begin * width, rows_.end * width}; }
 
   // Some rows and `halo` more on either side, as far as there are any.
   Range widened(Range rows_, int halo) const {
@@ -66,11 +65,8 @@ struct Grid {
   }
 };
 
-// Floats that may be read before and after a feature map.
-constexpr std::ptrdiff_t kGuard = 64;
-
-// Channels of a feature map, `stride` floats apart. kGuard floats before and after them are zero
-// or at least readable, and so are as many rows as a depthwise convolution reads beside a map.
+// Channels of a feature map, `stride` floats apart. Before and after them as much is readable as a
+// depthwise convolution reads beside a map.
 struct Planes {
   float* data;
   std::ptrdiff_t stride;

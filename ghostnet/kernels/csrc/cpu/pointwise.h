@@ -45,7 +45,6 @@ struct PointwiseBlock {
   const float* weights;  // [depth][channels of the block]
   const float* bias;
   Activation activation;
-  const std::int32_t* valid;
   Planes out;
   Ahead* ahead;  // what this thread fetches meanwhile
 };
@@ -53,9 +52,8 @@ struct PointwiseBlock {
 // How far ahead a tile fetches its own weights: time enough for them to come from memory.
 constexpr std::ptrdiff_t kWeightsAhead = 1024;
 
-// The packs of positions that a tile computes: some whole ones, and half a one after them. The
-// products that are spared by not computing what lies behind the last pixel are an eighth of those
-// of a map of 7 × 7.
+// The packs of positions that a tile computes: some whole ones, and half a one after them, which
+// spares an eighth of the products of a map of 7 × 7.
 template <int Lanes, int Channels, int Packs, bool Half>
 struct TileSums {
   Floats<Lanes> whole[Channels][std::max(1, Packs)];
@@ -68,21 +66,19 @@ template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class O
 [[gnu::always_inline]] inline void store_tile(const PointwiseBlock<Offsets>& block,
                                               const TileSums<Lanes, Channels, Packs, Half>& sums,
                                               std::ptrdiff_t position, std::ptrdiff_t end) {
-  const std::int32_t* const valid = block.valid + position;
   const std::ptrdiff_t count = end - position;
 #pragma GCC unroll 16
   for (int n = 0; n < Channels; ++n) {
     float* const row = block.out.plane(n) + position;
 #pragma GCC unroll 16
     for (int v = 0; v < Packs; ++v) {
-      const Floats<Lanes> value = activate<Lanes>(Act, sums.whole[n][v]);
-      store_first<Lanes>(row + v * Lanes, keep<Lanes>(valid + v * Lanes, value),
+      store_first<Lanes>(row + v * Lanes, activate<Lanes>(Act, sums.whole[n][v]),
                          count - v * Lanes);
     }
     if constexpr (Half) {
-      const Floats<Lanes / 2> value = activate<Lanes / 2>(Act, sums.half[n]);
-      store<Lanes / 2>(row + Packs * Lanes, keep<Lanes / 2>(valid + Packs * Lanes, value));
-      store<Lanes / 2>(row + Packs * Lanes + Lanes / 2, Floats<Lanes / 2>{});
+      store_first<Lanes>(row + Packs * Lanes,
+                         widened<Lanes>(activate<Lanes / 2>(Act, sums.half[n])),
+                         count - Packs * Lanes);
     }
   }
 }
@@ -131,30 +127,23 @@ constexpr int packs_per_tile() {
   return std::max(1, std::min(4, kRegisters / Channels));
 }
 
-// Whether the second half of a pack of positions holds no pixel.
-template <int Lanes>
-inline bool half_is_padding(const std::int32_t* valid) {
-  return std::all_of(valid + Lanes / 2, valid + Lanes, [](std::int32_t bits) { return bits == 0; });
-}
-
 template <int Lanes, int Channels, class Offsets>
 void pointwise_span(const PointwiseBlock<Offsets>& block, Range span) {
   constexpr int kPacks = packs_per_tile<Lanes, Channels>();
-  const bool half =
-      span.size() % Lanes == 0 && half_is_padding<Lanes>(block.valid + span.end - Lanes);
-  const std::ptrdiff_t end = half ? span.end - Lanes : span.end;
+  constexpr int kHalf = Lanes / 2;
   std::ptrdiff_t position = span.begin;
-  for (; position + kPacks * Lanes <= end; position += kPacks * Lanes) {
-    pointwise_tile<Lanes, Channels, kPacks, false>(block, position, end);
+  for (; position + kPacks * Lanes <= span.end; position += kPacks * Lanes) {
+    pointwise_tile<Lanes, Channels, kPacks, false>(block, position, span.end);
   }
-  const std::ptrdiff_t last = half ? end - Lanes : end;
-  for (; position < last; position += Lanes) {
-    pointwise_tile<Lanes, Channels, 1, false>(block, position, end);
+  for (; position + Lanes + kHalf < span.end; position += Lanes) {
+    pointwise_tile<Lanes, Channels, 1, false>(block, position, span.end);
   }
-  if (!half) return;
-  if (position < end) {
+  const std::ptrdiff_t left = span.end - position;
+  if (left > Lanes) {
     pointwise_tile<Lanes, Channels, 1, true>(block, position, span.end);
-  } else {
+  } else if (left > kHalf) {
+    pointwise_tile<Lanes, Channels, 1, false>(block, position, span.end);
+  } else if (left > 0) {
     pointwise_tile<Lanes, Channels, 0, true>(block, position, span.end);
   }
 }
@@ -190,14 +179,13 @@ class VectorProduct {
 
   // `out` begins with the first of `channels`.
   void write(const Pointwise& layer, Range channels, Activation activation,
-             const std::int32_t* valid, Planes out) const {
+             Planes out) const {
     const PointwiseBlock<EvenlyApart> block{in_.data,
                                             {in_.stride},
                                             layer.in,
                                             layer.weights + channels.begin * layer.in,
                                             layer.bias + channels.begin,
                                             activation,
-                                            valid,
                                             out,
                                             ahead_};
     pointwise_block<Lanes>(block, channels.size(), span_);

@@ -8,7 +8,7 @@
 
 namespace ghostnet::cpu {
 
-// The sum of a span of a plane; what lies between the rows is zero.
+// The sum of a span of a plane.
 template <int Lanes>
 float span_sum(const float* plane, Range span) {
   Floats<Lanes> sums[4] = {};

@@ -1,7 +1,7 @@
 // The stem: 3×3 convolution with stride 2 of a picture, its batch norm folded in, and activation.
 //
-// The picture is cut into its phases, the planes of its even and odd rows and columns. Each of the
-// 27 taps of the kernel is then a phase moved by at most one row and one column, and the
+// The picture is cut into its phases, the planes of its even and odd rows under each column of the
+// kernel. Each of the 27 taps of the kernel is then a phase moved by at most one row, and the
 // convolution a pointwise one. That is done for a few rows at a time, so that their phases stay in
 // the first-level cache.
 #pragma once
@@ -12,48 +12,50 @@
 
 namespace ghostnet::cpu {
 
-// Planes [colour][row parity][column parity] of some rows of the stem's output, each with a row
+// Planes [colour][row parity][kernel column] of some rows of the stem's output, each with a row
 // before them.
 class Phases {
  public:
-  static constexpr int kPlanes = 12;
+  static constexpr int kPlanes = 18;
 
   explicit Phases(const Grid& grid)
-      : pitch_(grid.pitch),
-        rows_(std::clamp<std::ptrdiff_t>(kPositions / pitch_, 1, grid.rows())),
-        stride_(padded_size((rows_ + 1) * pitch_ + kMaxLanes)) {}
+      : rows_(std::clamp<std::ptrdiff_t>(kPositions / grid.width, 1, grid.rows())),
+        stride_(padded_size((rows_ + 1) * grid.width)) {}
 
   std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t size() const { return kPlanes * stride_; }
 
   // Where the row before the first begins, in the plane of a phase.
-  std::ptrdiff_t begin(int colour, int row_parity, int column_parity) const {
-    return ((colour * 2 + row_parity) * 2 + column_parity) * stride_ + kMaxLanes;
+  std::ptrdiff_t begin(int colour, int row_parity, int x) const {
+    return ((colour * 2 + row_parity) * 3 + x) * stride_;
   }
 
  private:
-  static constexpr std::ptrdiff_t kPositions = 700;
+  static constexpr std::ptrdiff_t kPositions = 460;
 
-  // Zeros lie before each plane, and as many floats after its last row as that may own.
+  // Odd in cache lines, so that the planes of a position are not all in one set of the cache.
   static std::ptrdiff_t padded_size(std::ptrdiff_t positions) {
-    return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes + kMaxLanes;
+    return (positions + 2 * kMaxLanes - 1) / (2 * kMaxLanes) * (2 * kMaxLanes) + kMaxLanes;
   }
 
-  std::ptrdiff_t pitch_;
   std::ptrdiff_t rows_;
   std::ptrdiff_t stride_;
 };
 
-// One row of one phase: every second pixel of a row of the picture, then zeros up to `end`.
+// One row of one phase: the pixels of every second column from `first` on, or zeros where there are
+// none. A column before the first is zero, too.
 template <int Lanes>
-void split_row(const float* in, std::ptrdiff_t count, float* out, std::ptrdiff_t length) {
-  std::ptrdiff_t column = 0;
-  for (; column + Lanes < count; column += Lanes) {
-    store<Lanes>(out + column, evens<Lanes>(load<Lanes>(in + 2 * column),
-                                             load<Lanes>(in + 2 * column + Lanes)));
+void split_row(const float* in, int width, int first, float* out, int columns) {
+  int column = 0;
+  if (first < 0) out[column++] = 0;
+  for (; first + 2 * (column + Lanes) <= width; column += Lanes) {
+    const float* const from = in + first + 2 * column;
+    store<Lanes>(out + column, evens<Lanes>(load<Lanes>(from), load<Lanes>(from + Lanes)));
   }
-  for (; column < count; ++column) out[column] = in[2 * column];
-  for (; column < length; ++column) out[column] = 0;
+  for (; column < columns; ++column) {
+    const int from = first + 2 * column;
+    out[column] = from < width ? in[from] : 0;
+  }
 }
 
 // The phases of some rows of output, and of the row before them.
@@ -61,17 +63,15 @@ template <int Lanes>
 void split_phases(const float* picture, int height, int width, const Grid& grid,
                   const Phases& layout, Range rows, float* phases) {
   for (int plane = 0; plane < Phases::kPlanes; ++plane) {
-    const int colour = plane / 4;
-    const int row_parity = plane / 2 % 2;
-    const int column_parity = plane % 2;
-    float* out = phases + layout.begin(colour, row_parity, column_parity);
-    std::fill(out - kMaxLanes, out, 0.0F);
-    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.pitch) {
+    const int colour = plane / 6;
+    const int row_parity = plane / 3 % 2;
+    const int x = plane % 3;
+    float* out = phases + layout.begin(colour, row_parity, x);
+    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.width) {
       const std::ptrdiff_t from = 2 * row + row_parity;
       const bool inside = from >= 0 && from < height;
       const float* in = picture + (std::ptrdiff_t{colour} * height + (inside ? from : 0)) * width;
-      split_row<Lanes>(in + column_parity, inside ? (width + 1 - column_parity) / 2 : 0, out,
-                       grid.span({row, row + 1}).size());
+      split_row<Lanes>(in, inside ? width : 0, x - 1, out, grid.width);
     }
   }
 }
@@ -82,7 +82,7 @@ inline void tap_offsets(const Grid& grid, const Phases& layout,
   for (int tap = 0; tap < Stem::kTaps; ++tap) {
     const int y = tap / 3 % 3;
     const int x = tap % 3;
-    offsets[tap] = layout.begin(tap / 9, y != 1, x != 1) + (y == 0 ? 0 : grid.pitch) - (x == 0);
+    offsets[tap] = layout.begin(tap / 9, y != 1, x) + (y == 0 ? 0 : grid.width);
   }
 }
 
@@ -106,8 +106,7 @@ void stem(const Stem& layer, Activation activation, const float* picture, int he
           phases - span.begin, offsets,    Stem::kTaps,
           layer.taps.weights + channels.begin * Stem::kTaps,
           layer.taps.bias + channels.begin,
-          activation,          grid.valid, out.from(channels.begin),
-          &space.threads[worker.rank].ahead};
+          activation,          out.from(channels.begin), &space.threads[worker.rank].ahead};
       pointwise_block<Lanes>(tile, channels.size(), span);
     }
   }

@@ -9,12 +9,9 @@ namespace ghostnet::cpu {
 // Positions of a plane in a strip: 12 + 12 planes of so many floats are 0.4 MB.
 constexpr std::ptrdiff_t kStripPositions = 4096;
 
-// Zeros that a depthwise convolution reads before the first row of a strip.
-constexpr int kMaxPadding = 2;
-
 // The distance between planes kept aside that have so many positions.
 constexpr std::ptrdiff_t plane_stride(std::ptrdiff_t positions) {
-  return (positions + kMaxPadding + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+  return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
 }
 
 // The rows of input that the depthwise convolution of stride 2 needs for some rows of output.
@@ -27,7 +24,7 @@ inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out
 // Rows of output in one strip. Several pictures are small enough to be one.
 inline std::ptrdiff_t strip_height(const Bottleneck& block, const Grid& in, const Grid& out) {
   if (out.images > 1) return out.rows();
-  return std::max<std::ptrdiff_t>(1, kStripPositions / in.pitch / block.stride);
+  return std::max<std::ptrdiff_t>(1, kStripPositions / in.width / block.stride);
 }
 
 // Positions of the largest plane that a block keeps aside.
@@ -35,14 +32,14 @@ inline std::ptrdiff_t strip_positions(const Bottleneck& block, const Grid& in, c
   const Range rows{0, std::min<std::ptrdiff_t>(out.rows(), strip_height(block, in, out))};
   const std::ptrdiff_t under = block.stride == 1 ? rows.size() + 2
                                                  : 2 * rows.size() + block.kernel + 2;
-  return std::min(in.extent(), under * in.pitch);
+  return std::min(in.extent(), under * in.width);
 }
 
 // Positions of a strip of the output, with a row more on each side.
 inline std::ptrdiff_t out_strip_positions(const Bottleneck& block, const Grid& in,
                                           const Grid& out) {
   const std::ptrdiff_t rows = strip_height(block, in, out) + 2;
-  return std::min(out.extent(), rows * out.pitch + kMaxLanes);
+  return std::min(out.extent(), rows * out.width);
 }
 
 }  // namespace ghostnet::cpu

@@ -35,9 +35,9 @@ class TileProduct {
 
   // `out` begins with the first of `channels`, a block of the layer's.
   void write(const Pointwise& layer, Range channels, Activation activation,
-             const std::int32_t* valid, Planes out) const {
-    if (!layer.is_deep) return shallow_.write(layer, channels, activation, valid, out);
-    const Target target{layer, channels, activation, valid, out};
+             Planes out) const {
+    if (!layer.is_deep) return shallow_.write(layer, channels, activation, out);
+    const Target target{layer, channels, activation, out};
     std::ptrdiff_t pack = 0;
     for (; pack + 2 <= packs(); pack += 2) write_packs<2>(target, pack);
     if (pack < packs()) write_packs<1>(target, pack);
@@ -48,7 +48,6 @@ class TileProduct {
     const Pointwise& layer;
     Range channels;
     Activation activation;
-    const std::int32_t* valid;
     Planes out;
   };
 
@@ -167,9 +166,8 @@ class TileProduct {
     for (; channel < end; ++channel, sums += kLanes) {
       const Floats<kLanes> sum =
           load<kLanes>(sums) + broadcast<kLanes>(target.layer.bias[channel]);
-      const Floats<kLanes> value = activate<kLanes>(target.activation, sum);
       store_first<kLanes>(target.out.plane(channel - target.channels.begin) + at,
-                          keep<kLanes>(target.valid + at, value), span_.end - at);
+                          activate<kLanes>(target.activation, sum), span_.end - at);
     }
   }
 

@@ -78,6 +78,13 @@ inline Floats<Lanes> broadcast(float value) {
   return value - Floats<Lanes>{};
 }
 
+template <int Lanes>
+inline Bits<Lanes> load_bits(const std::int32_t* from) {
+  Bits<Lanes> bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return bits;
+}
+
 // Keeps the lanes whose bits in `mask` are all ones and clears those whose bits are all zeros.
 template <int Lanes>
 inline Floats<Lanes> keep(const std::int32_t* mask, Floats<Lanes> value) {
@@ -119,6 +126,14 @@ inline Floats<Lanes> odds(Floats<Lanes> low, Floats<Lanes> high) {
 template <int Lanes, int By>
 inline Floats<Lanes> moved(Floats<Lanes> low, Floats<Lanes> high) {
   return lanes<Lanes, By, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
+}
+
+// Half a pack with zeros behind it.
+template <int Lanes>
+inline Floats<Lanes> widened(Floats<Lanes / 2> half) {
+  Floats<Lanes> value = {};
+  std::memcpy(&value, &half, sizeof half);
+  return value;
 }
 
 template <int Lanes, int First, int... Lane>

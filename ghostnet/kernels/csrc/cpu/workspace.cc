@@ -42,14 +42,15 @@ void raise(std::ptrdiff_t& largest, Values... values) {
 // What a depthwise convolution reads above the first plane of the first buffer, or below the last
 // plane of the last, before it drops the rows outside the picture.
 std::ptrdiff_t beside_planes(const Route& route) {
-  return aligned(kMaxPadding * route.one.input(0).pitch + 2 * kMaxLanes);
+  constexpr int kMostRows = 2;
+  return aligned(kMostRows * route.one.input(0).width + kGuard);
 }
 
 // A plane of one thread's rows of a map, and as many around them as any block reads.
 std::ptrdiff_t own_plane(const Grid& grid, int threads) {
   constexpr int kMostAround = 6;
   const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMostAround);
-  return plane_stride(std::ptrdiff_t{rows} * grid.pitch + kMaxLanes);
+  return plane_stride(std::ptrdiff_t{rows} * grid.width);
 }
 
 Sizes measure(const Model& model, const Route& route, int threads) {
@@ -95,7 +96,7 @@ void Arena::Free::operator()(float* memory) const { std::free(memory); }
 
 std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes,
                                    std::ptrdiff_t around) {
-  std::ptrdiff_t total = 2 * around + kGuard;
+  std::ptrdiff_t total = 2 * around;
   for (const std::ptrdiff_t size : sizes) total += aligned(size) + kGuard;
   if (total > capacity_) {
     memory_.reset();
@@ -108,14 +109,10 @@ std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes,
     capacity_ = total;
   }
   float* next = memory_.get() + around;
-  std::fill_n(next, kGuard, 0.0F);
-  next += kGuard;
   std::vector<float*> buffers;
   for (const std::ptrdiff_t size : sizes) {
     buffers.push_back(next);
-    next += aligned(size);
-    std::fill_n(next, kGuard, 0.0F);
-    next += kGuard;
+    next += aligned(size) + kGuard;
   }
   return buffers;
 }

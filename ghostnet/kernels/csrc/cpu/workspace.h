@@ -12,8 +12,8 @@
 
 namespace ghostnet::cpu {
 
-// Hands out buffers from one piece of memory that grows to what is asked for and is kept. Every
-// buffer has kGuard zeros before it and after it.
+// Hands out buffers from one piece of memory that grows to what is asked for and is kept. Between
+// them are kGuard floats, which a pack may read.
 class Arena {
  public:
   // Makes room for buffers of these sizes, in floats, and lays them out. `around` more may be read
