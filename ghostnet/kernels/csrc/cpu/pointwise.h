@@ -52,19 +52,23 @@ struct PointwiseBlock {
 // How far ahead a tile fetches its own weights: time enough for them to come from memory.
 constexpr std::ptrdiff_t kWeightsAhead = 1024;
 
-// The packs of positions that a tile computes: some whole ones, and half a one after them, which
-// spares an eighth of the products of a map of 7 × 7.
-template <int Lanes, int Channels, int Packs, bool Half>
+// What a tile computes behind its whole packs of positions. A map of 7 × 7 is three packs of 16 and
+// one position, for which a quarter of a pack's products would be for nothing.
+enum class Rest { kNone, kOne, kHalfPack };
+
+// Sums of a tile. For one position the packs run along the channels.
+template <int Lanes, int Channels, int Packs, Rest Behind>
 struct TileSums {
   Floats<Lanes> whole[Channels][std::max(1, Packs)];
   Floats<Lanes / 2> half[Channels];
+  Floats<Lanes> one[(Channels + Lanes - 1) / Lanes];
 };
 
 // Stores activated sums of the positions from `position` on, as far as `end`. Inlined, so that the
 // sums stay in registers.
-template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class Offsets>
+template <int Lanes, Activation Act, int Channels, int Packs, Rest Behind, class Offsets>
 [[gnu::always_inline]] inline void store_tile(const PointwiseBlock<Offsets>& block,
-                                              const TileSums<Lanes, Channels, Packs, Half>& sums,
+                                              const TileSums<Lanes, Channels, Packs, Behind>& sums,
                                               std::ptrdiff_t position, std::ptrdiff_t end) {
   const std::ptrdiff_t count = end - position;
 #pragma GCC unroll 16
@@ -75,23 +79,34 @@ template <int Lanes, Activation Act, int Channels, int Packs, bool Half, class O
       store_first<Lanes>(row + v * Lanes, activate<Lanes>(Act, sums.whole[n][v]),
                          count - v * Lanes);
     }
-    if constexpr (Half) {
+    if constexpr (Behind == Rest::kHalfPack) {
       store_first<Lanes>(row + Packs * Lanes,
                          widened<Lanes>(activate<Lanes / 2>(Act, sums.half[n])),
                          count - Packs * Lanes);
     }
   }
+  if constexpr (Behind == Rest::kOne) {
+    constexpr int kPacks = (Channels + Lanes - 1) / Lanes;
+    float values[kPacks * Lanes];
+    for (int i = 0; i < kPacks; ++i) {
+      store<Lanes>(values + i * Lanes, activate<Lanes>(Act, sums.one[i]));
+    }
+    for (int n = 0; n < Channels; ++n) block.out.plane(n)[position + Packs * Lanes] = values[n];
+  }
 }
 
-template <int Lanes, int Channels, int Packs, bool Half, class Offsets>
+template <int Lanes, int Channels, int Packs, Rest Behind, class Offsets>
 inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t position,
                            std::ptrdiff_t end) {
-  TileSums<Lanes, Channels, Packs, Half> sums;
+  TileSums<Lanes, Channels, Packs, Behind> sums;
 #pragma GCC unroll 16
   for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
     for (int v = 0; v < Packs; ++v) sums.whole[n][v] = broadcast<Lanes>(block.bias[n]);
-    if constexpr (Half) sums.half[n] = broadcast<Lanes / 2>(block.bias[n]);
+    if constexpr (Behind == Rest::kHalfPack) sums.half[n] = broadcast<Lanes / 2>(block.bias[n]);
+  }
+  if constexpr (Behind == Rest::kOne) {
+    for (int n = 0; n < Channels; n += Lanes) sums.one[n / Lanes] = load<Lanes>(block.bias + n);
   }
   const float* weights = block.weights;
   const Lines ahead = block.ahead->take(block.depth);
@@ -102,12 +117,17 @@ inline void pointwise_tile(const PointwiseBlock<Offsets>& block, std::ptrdiff_t 
     Floats<Lanes> pixels[std::max(1, Packs)];
     for (int v = 0; v < Packs; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
     Floats<Lanes / 2> last;
-    if constexpr (Half) last = load<Lanes / 2>(in + Packs * Lanes);
+    if constexpr (Behind == Rest::kHalfPack) last = load<Lanes / 2>(in + Packs * Lanes);
+    if constexpr (Behind == Rest::kOne) {
+      for (int n = 0; n < Channels; n += Lanes) {
+        sums.one[n / Lanes] += load<Lanes>(weights + n) * in[Packs * Lanes];
+      }
+    }
 #pragma GCC unroll 16
     for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
       for (int v = 0; v < Packs; ++v) sums.whole[n][v] += weights[n] * pixels[v];
-      if constexpr (Half) sums.half[n] += weights[n] * last;
+      if constexpr (Behind == Rest::kHalfPack) sums.half[n] += weights[n] * last;
     }
   }
   switch (block.activation) {
@@ -133,18 +153,22 @@ void pointwise_span(const PointwiseBlock<Offsets>& block, Range span) {
   constexpr int kHalf = Lanes / 2;
   std::ptrdiff_t position = span.begin;
   for (; position + kPacks * Lanes <= span.end; position += kPacks * Lanes) {
-    pointwise_tile<Lanes, Channels, kPacks, false>(block, position, span.end);
+    pointwise_tile<Lanes, Channels, kPacks, Rest::kNone>(block, position, span.end);
   }
   for (; position + Lanes + kHalf < span.end; position += Lanes) {
-    pointwise_tile<Lanes, Channels, 1, false>(block, position, span.end);
+    pointwise_tile<Lanes, Channels, 1, Rest::kNone>(block, position, span.end);
   }
   const std::ptrdiff_t left = span.end - position;
-  if (left > Lanes) {
-    pointwise_tile<Lanes, Channels, 1, true>(block, position, span.end);
+  if (left > Lanes + 1) {
+    pointwise_tile<Lanes, Channels, 1, Rest::kHalfPack>(block, position, span.end);
+  } else if (left > Lanes) {
+    pointwise_tile<Lanes, Channels, 1, Rest::kOne>(block, position, span.end);
   } else if (left > kHalf) {
-    pointwise_tile<Lanes, Channels, 1, false>(block, position, span.end);
+    pointwise_tile<Lanes, Channels, 1, Rest::kNone>(block, position, span.end);
+  } else if (left > 1) {
+    pointwise_tile<Lanes, Channels, 0, Rest::kHalfPack>(block, position, span.end);
   } else if (left > 0) {
-    pointwise_tile<Lanes, Channels, 0, true>(block, position, span.end);
+    pointwise_tile<Lanes, Channels, 0, Rest::kOne>(block, position, span.end);
   }
 }
 
