@@ -13,7 +13,7 @@
 namespace ghostnet::cpu {
 
 // The fewest rows of output for each thread that a block is shared by rows for.
-constexpr int kRowsWorthSharing = 6;
+constexpr int kRowsWorthSharing = 8;
 
 inline bool shared_by_rows(const Grid& out, int threads) {
   return threads > 1 && out.rows() >= kRowsWorthSharing * threads;
