@@ -1,4 +1,4 @@
-"""`ghostnet train`: batches, steps, logs, resuming, several workers."""
+"""`ghostnet train`: runs, resuming, steps, several workers."""
 
 import os
 import signal
@@ -16,26 +16,25 @@ from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mindspore import ParameterTuple, Tensor, nn
-from mindspore.mindrecord import FileWriter
 from PIL import Image
 from tiny_network import TINY
 from toy_pictures import draw
 
 from ghostnet.checkpoint import read_checkpoint
-from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.errors import TrainingError
 from ghostnet.hub.card import read_card
 from ghostnet.hub.store import file_hash
 from ghostnet.network import ARCHITECTURES, GHOSTNET_1X, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches, Worker
-from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, read_config
+from ghostnet.training.config import TrainingConfig, as_yaml, check, read_config
 from ghostnet.training.evaluation import tally
 from ghostnet.training.folders import read_folder
-from ghostnet.training.log import Row, read_log, write_log
+from ghostnet.training.log import read_log
 from ghostnet.training.loop import Examiner
 from ghostnet.training.report import Origin, write_model
-from ghostnet.training.source import FolderSource, MindRecordSource
+from ghostnet.training.source import FolderSource
 from ghostnet.training.step import (
     LossCell,
     MaskDropout,
@@ -358,145 +357,6 @@ def test_dropout_keeps_the_mean_and_can_be_repeated() -> None:
     dropout.draw(np.random.default_rng([0, 5]))
     np.testing.assert_array_equal(dropout(ones).asnumpy(), first)
     assert (dropout.set_train(False)(ones).asnumpy() == 1).all()
-
-
-# Batches ------------------------------------------------------------------------------------
-
-
-def make_batches(pictures: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
-    source = FolderSource(read_folder(pictures))
-    return Batches(source, Augment(32, colour_jitter=0.4), batch_size, 3, 2, worker)
-
-
-def test_batches_hold_pictures_with_their_labels(pictures: Path) -> None:
-    batches = make_batches(pictures)
-    epoch = list(batches.epoch(0))
-    assert len(epoch) == batches.steps == 4
-    for batch in epoch:
-        assert batch.images.shape == (4, 3, 32, 32)
-        assert batch.images.dtype == np.float32
-        files = batches.source.files
-        assert batch.labels.tolist() == [files[index][1] for index in batch.indices]
-    met = np.concatenate([batch.indices for batch in epoch])
-    assert len(set(met.tolist())) == 16
-
-
-def test_an_epoch_goes_on_from_any_step(pictures: Path) -> None:
-    batches = make_batches(pictures)
-    whole = list(batches.epoch(1))
-    for step in range(4):
-        for found, expected in zip(batches.epoch(1, step), whole[step:], strict=True):
-            np.testing.assert_array_equal(found.images, expected.images)
-            np.testing.assert_array_equal(found.indices, expected.indices)
-
-
-def test_epochs_differ_in_order_and_augmentation(pictures: Path) -> None:
-    batches = make_batches(pictures)
-    orders = [batches.order(epoch) for epoch in (0, 1)]
-    assert not np.array_equal(*orders)
-    seen = [{int(i): x for b in batches.epoch(e) for i, x in zip(b.indices, b.images, strict=True)}
-            for e in (0, 1)]  # fmt: skip
-    common = seen[0].keys() & seen[1].keys()
-    assert all(not np.array_equal(seen[0][index], seen[1][index]) for index in common)
-
-
-def test_workers_share_the_batches_of_one(pictures: Path) -> None:
-    alone = make_batches(pictures, 4).order(2)
-    shares = [make_batches(pictures, 2, Worker(rank, 2)).order(2) for rank in (0, 1)]
-    for step in range(4):
-        parts = np.concatenate([share[step] for share in shares])
-        assert sorted(parts) == sorted(alone[step])
-
-
-def test_less_than_one_batch_is_an_error(pictures: Path) -> None:
-    with pytest.raises(
-        DatasetError, match=r"18 pictures .* less than one batch of 10 for each of 2"
-    ):
-        _ = make_batches(pictures, 10, Worker(0, 2)).steps
-
-
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures")
-    (pictures / "rot" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match=r"rot/2\.png: .*not a picture"):
-        list(make_batches(pictures, 9).epoch(0))
-
-
-def test_mindrecord_gives_the_batches_of_the_folder(pictures: Path, tmp_path: Path) -> None:
-    folder = read_folder(pictures)
-    path = tmp_path / "train.mindrecord"
-    writer = FileWriter(str(path))
-    writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int32"}})
-    writer.write_raw_data([{"data": f.read_bytes(), "label": i} for f, i in folder.files])
-    writer.commit()
-    expected = make_batches(pictures)
-    found = Batches(MindRecordSource(path), expected.augment, 4, 3, 2)
-    for a, b in zip(found.epoch(1, 1), expected.epoch(1, 1), strict=True):
-        np.testing.assert_array_equal(a.images, b.images)
-        np.testing.assert_array_equal(a.labels, b.labels)
-    assert found.source.name(7) == f"{path}, row 7"
-
-
-def test_what_is_no_mindrecord_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such MindRecord file"):
-        MindRecordSource(tmp_path / "none")
-    (tmp_path / "bad").write_bytes(b"x" * 1000)
-    with pytest.raises(DatasetError, match="columns data and label"):
-        MindRecordSource(tmp_path / "bad")
-
-
-# Config and log -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given_settings", "message"),
-    [
-        ({"epochs": 0, "data": "."}, "epochs: .*greater than or equal to 1"),
-        ({"epochs": "many", "data": "."}, "epochs: .*integer"),
-        ({"epoch": 3, "data": "."}, "no such setting: epoch"),
-        ({"val": "1.5", "data": "."}, "a folder or a fraction between 0 and 1"),
-        ({}, "data: .*required"),
-    ],
-)
-def test_bad_settings_are_refused(given_settings: dict, message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
-        check(given_settings, "test")
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.builds(
-        TrainingConfig,
-        data=st.sampled_from([Path("a b"), Path("/x/ü")]),
-        layout=st.sampled_from(Layout),
-        model=st.none() | st.text("abc/: #'", min_size=1),
-        learning_rate=st.floats(1e-6, 10),
-        nesterov=st.booleans(),
-    )
-)
-def test_a_config_comes_back_from_its_file(
-    tmp_path_factory: pytest.TempPathFactory, config: TrainingConfig
-) -> None:
-    path = tmp_path_factory.mktemp("config") / "config.yaml"
-    path.write_text(as_yaml(config))
-    assert read_config(path, {}) == config
-    assert read_config(path, {"epochs": 7}).epochs == 7
-
-
-@pytest.mark.parametrize("text", ["", "- a", "{", "a: !!python/name:os.system"])
-def test_a_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(TrainingError, match=r"c\.yaml"):
-        read_config(tmp_path / "c.yaml", {})
-
-
-def test_the_log_comes_back_as_far_as_it_is_wanted(tmp_path: Path) -> None:
-    rows = [Row(1, 0.1, 2.5, 0.25, 30.1), Row(2, 0.05, 1 / 3, 0.5, 29.0)]
-    write_log(rows, tmp_path)
-    assert read_log(tmp_path, 2) == rows
-    assert read_log(tmp_path, 1) == rows[:1]
-    with pytest.raises(TrainingError, match="expected rows for 3 epochs, found 2"):
-        read_log(tmp_path, 3)
 
 
 # Several workers ----------------------------------------------------------------------------

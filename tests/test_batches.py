@@ -1,0 +1,101 @@
+"""Batches for training: order, augmentation, several workers, MindRecord."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore.mindrecord import FileWriter
+from toy_pictures import draw
+
+from ghostnet.errors import DatasetError
+from ghostnet.training.augment import Augment
+from ghostnet.training.batches import Batches, Worker
+from ghostnet.training.folders import read_folder
+from ghostnet.training.source import FolderSource, MindRecordSource
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("pictures") / "train")
+
+
+def make_batches(pictures: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
+    source = FolderSource(read_folder(pictures))
+    return Batches(source, Augment(32, colour_jitter=0.4), batch_size, 3, 2, worker)
+
+
+def test_batches_hold_pictures_with_their_labels(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    epoch = list(batches.epoch(0))
+    assert len(epoch) == batches.steps == 4
+    for batch in epoch:
+        assert batch.images.shape == (4, 3, 32, 32)
+        assert batch.images.dtype == np.float32
+        files = batches.source.files
+        assert batch.labels.tolist() == [files[index][1] for index in batch.indices]
+    met = np.concatenate([batch.indices for batch in epoch])
+    assert len(set(met.tolist())) == 16
+
+
+def test_an_epoch_goes_on_from_any_step(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    whole = list(batches.epoch(1))
+    for step in range(4):
+        for found, expected in zip(batches.epoch(1, step), whole[step:], strict=True):
+            np.testing.assert_array_equal(found.images, expected.images)
+            np.testing.assert_array_equal(found.indices, expected.indices)
+
+
+def test_epochs_differ_in_order_and_augmentation(pictures: Path) -> None:
+    batches = make_batches(pictures)
+    orders = [batches.order(epoch) for epoch in (0, 1)]
+    assert not np.array_equal(*orders)
+    seen = [{int(i): x for b in batches.epoch(e) for i, x in zip(b.indices, b.images, strict=True)}
+            for e in (0, 1)]  # fmt: skip
+    common = seen[0].keys() & seen[1].keys()
+    assert all(not np.array_equal(seen[0][index], seen[1][index]) for index in common)
+
+
+def test_workers_share_the_batches_of_one(pictures: Path) -> None:
+    alone = make_batches(pictures, 4).order(2)
+    shares = [make_batches(pictures, 2, Worker(rank, 2)).order(2) for rank in (0, 1)]
+    for step in range(4):
+        parts = np.concatenate([share[step] for share in shares])
+        assert sorted(parts) == sorted(alone[step])
+
+
+def test_less_than_one_batch_is_an_error(pictures: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"18 pictures .* less than one batch of 10 for each of 2"
+    ):
+        _ = make_batches(pictures, 10, Worker(0, 2)).steps
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    pictures = draw(tmp_path / "pictures")
+    (pictures / "rot" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"rot/2\.png: .*not a picture"):
+        list(make_batches(pictures, 9).epoch(0))
+
+
+def test_mindrecord_gives_the_batches_of_the_folder(pictures: Path, tmp_path: Path) -> None:
+    folder = read_folder(pictures)
+    path = tmp_path / "train.mindrecord"
+    writer = FileWriter(str(path))
+    writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int32"}})
+    writer.write_raw_data([{"data": f.read_bytes(), "label": i} for f, i in folder.files])
+    writer.commit()
+    expected = make_batches(pictures)
+    found = Batches(MindRecordSource(path), expected.augment, 4, 3, 2)
+    for a, b in zip(found.epoch(1, 1), expected.epoch(1, 1), strict=True):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+    assert found.source.name(7) == f"{path}, row 7"
+
+
+def test_what_is_no_mindrecord_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such MindRecord file"):
+        MindRecordSource(tmp_path / "none")
+    (tmp_path / "bad").write_bytes(b"x" * 1000)
+    with pytest.raises(DatasetError, match="columns data and label"):
+        MindRecordSource(tmp_path / "bad")

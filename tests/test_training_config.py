@@ -1,0 +1,62 @@
+"""The settings of `ghostnet train`, their file, and the log."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ghostnet.errors import TrainingError
+from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, read_config
+from ghostnet.training.log import Row, read_log, write_log
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "message"),
+    [
+        ({"epochs": 0, "data": "."}, "epochs: .*greater than or equal to 1"),
+        ({"epochs": "many", "data": "."}, "epochs: .*integer"),
+        ({"epoch": 3, "data": "."}, "no such setting: epoch"),
+        ({"val": "1.5", "data": "."}, "a folder or a fraction between 0 and 1"),
+        ({}, "data: .*required"),
+    ],
+)
+def test_bad_settings_are_refused(given_settings: dict, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        check(given_settings, "test")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.builds(
+        TrainingConfig,
+        data=st.sampled_from([Path("a b"), Path("/x/ü")]),
+        layout=st.sampled_from(Layout),
+        model=st.none() | st.text("abc/: #'", min_size=1),
+        learning_rate=st.floats(1e-6, 10),
+        nesterov=st.booleans(),
+    )
+)
+def test_a_config_comes_back_from_its_file(
+    tmp_path_factory: pytest.TempPathFactory, config: TrainingConfig
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(as_yaml(config))
+    assert read_config(path, {}) == config
+    assert read_config(path, {"epochs": 7}).epochs == 7
+
+
+@pytest.mark.parametrize("text", ["", "- a", "{", "a: !!python/name:os.system"])
+def test_a_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(TrainingError, match=r"c\.yaml"):
+        read_config(tmp_path / "c.yaml", {})
+
+
+def test_the_log_comes_back_as_far_as_it_is_wanted(tmp_path: Path) -> None:
+    rows = [Row(1, 0.1, 2.5, 0.25, 30.1), Row(2, 0.05, 1 / 3, 0.5, 29.0)]
+    write_log(rows, tmp_path)
+    assert read_log(tmp_path, 2) == rows
+    assert read_log(tmp_path, 1) == rows[:1]
+    with pytest.raises(TrainingError, match="expected rows for 3 epochs, found 2"):
+        read_log(tmp_path, 3)
