@@ -15,7 +15,7 @@ from ghostnet.training.feature_cache import FeatureCache
 
 def five_entries(folder: Path) -> FeatureCache:
     """A cache with five entries of 100 numbers, one written after the other."""
-    cache = FeatureCache(folder / "features.sqlite", max_bytes=3 * 400)
+    cache = FeatureCache(folder / "features.sqlite", max_bytes=3 * (400 + 4))
     for age in range(5):
         cache.write({str(age): np.full(100, age, np.float32)})
     return cache
@@ -47,9 +47,17 @@ def test_a_damaged_cache_is_begun_anew(damage: bytes, features: FeatureCache) ->
     assert set(features.read(["1"], 100)) == {"1"}
 
 
+def test_damaged_features_are_not_used(features: FeatureCache) -> None:
+    data = bytearray(features.path.read_bytes())
+    data[data.index(np.full(100, 4, np.float32).tobytes()) + 7] ^= 1
+    features.path.write_bytes(data)
+    assert set(features.read("01234", 100)) == {"0", "1", "2", "3"}
+
+
 @given(place=st.integers(0, 1 << 14), damage=st.binary(min_size=1, max_size=4096))
 @example(place=18, damage=b"\xff")  # a version that SQLite only reads
 @example(place=3940, damage=b"\xff")  # the table's definition, which its errors quote
+@example(place=6934, damage=b"\x00")  # the type of a value, which becomes NULL
 @settings(deadline=None)
 def test_damage_anywhere_never_keeps_a_run_from_its_end(place: int, damage: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

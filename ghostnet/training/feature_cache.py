@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,8 @@ Features = NDArray[np.float32]
 Result = TypeVar("Result")
 
 MAX_BYTES = 1 << 30
+
+CHECKSUM_BYTES = 4
 
 PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
@@ -45,15 +48,31 @@ DELETE FROM features WHERE key IN (
 """
 
 
+def sealed(features: Features) -> bytes:
+    """What is kept: the numbers and their checksum, which SQLite does not have."""
+    numbers = features.tobytes()
+    return numbers + zlib.crc32(numbers).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def is_whole(value: object, length: int) -> bool:
+    """Whether ``value``, of any type in a damaged file, is `sealed` features of this length."""
+    if not isinstance(value, bytes) or len(value) != 4 * length + CHECKSUM_BYTES:
+        return False
+    numbers, checksum = value[:-CHECKSUM_BYTES], value[-CHECKSUM_BYTES:]
+    return zlib.crc32(numbers) == int.from_bytes(checksum, "little")
+
+
 class FeatureCache:
     """Features in one SQLite file, under keys that name all that they depend on.
 
     Several processes may use it at once, and each may be killed at any time. A damaged file is
-    begun anew. Every method raises `TrainingError` where the file cannot be written.
+    begun anew, and damaged features are as good as none. Every method raises `TrainingError` where
+    the file cannot be written.
 
     Args:
         path: the file; it and its folder are made where they are missing.
-        max_bytes: of features, beyond which `prune` deletes what was longest unused.
+        max_bytes: of features and their checksums, beyond which `prune` deletes what was longest
+            unused.
     """
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -68,8 +87,8 @@ class FeatureCache:
             for key in keys:
                 row = connection.execute("SELECT value FROM features WHERE key = ?", [key])
                 for (value,) in row:
-                    if len(value) == 4 * length:
-                        found[key] = np.frombuffer(value, np.float32)
+                    if is_whole(value, length):
+                        found[key] = np.frombuffer(value, np.float32, length)
             used = ((time.time(), key) for key in found)
             connection.executemany("UPDATE features SET used = ? WHERE key = ?", used)
             return found
@@ -80,7 +99,7 @@ class FeatureCache:
         """Keep features under their keys, all of them or none."""
 
         def work(connection: sqlite3.Connection) -> None:
-            rows = ((key, values.tobytes(), time.time()) for key, values in features.items())
+            rows = ((key, sealed(values), time.time()) for key, values in features.items())
             connection.executemany("REPLACE INTO features VALUES (?, ?, ?)", rows)
 
         self._in_transaction(work)
