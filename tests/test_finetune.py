@@ -22,6 +22,7 @@ from ghostnet.network import create_network
 from ghostnet.terminal import BUNDLED_MODEL
 from ghostnet.training.augment import Augment, random_box
 from ghostnet.training.evaluation import tally
+from ghostnet.training.feature_cache import FeatureCache
 from ghostnet.training.features import FeatureNetwork, View, extract
 from ghostnet.training.finetune import finetune_head, read_task
 from ghostnet.training.folders import ImageFolder, hold_out
@@ -222,8 +223,9 @@ def test_cached_features_are_used_until_picture_view_size_or_weights_change(
     (file, *_) = draw(tmp_path / "pictures").rglob("*.png")
     extract(small, [View(file)])
     marked = np.full(small.network.num_features, 3, np.float32)
-    with closing(sqlite3.connect(cache / "features.sqlite")) as entries, entries:
-        assert entries.execute("UPDATE features SET value = ?", [marked.data]).rowcount == 1
+    with closing(sqlite3.connect(cache / "features.sqlite")) as entries:
+        ((key,),) = entries.execute("SELECT key FROM features").fetchall()
+    FeatureCache(cache / "features.sqlite").write({key: marked})
 
     def from_cache(model: Model, view: View) -> bool:
         return bool((extract(model, [view])[0][view] == 3).all())
