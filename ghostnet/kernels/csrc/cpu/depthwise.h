@@ -71,13 +71,13 @@ inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, R
   return sums;
 }
 
-// One column's sums, without those whose column, `beside` columns from `under`, is outside the
-// picture.
-template <int Beside, int Lanes>
-inline Floats<Lanes> within_row(Bits<Lanes> under, int width, Floats<Lanes> sums) {
-  if constexpr (Beside < 0) return under >= -Beside ? sums : Floats<Lanes>{};
-  if constexpr (Beside > 0) return under < width - Beside ? sums : Floats<Lanes>{};
-  return sums;
+// The values whose row or column, `beside` rows or columns from `from`, is in a picture of `length`,
+// and zeros for the others.
+template <int Lanes>
+inline Floats<Lanes> within(int length, Bits<Lanes> from, int beside, Floats<Lanes> values) {
+  if (beside == 0) return values;
+  const Bits<Lanes> inside = beside < 0 ? from >= -beside : from < length - beside;
+  return inside ? values : Floats<Lanes>{};
 }
 
 template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
@@ -86,8 +86,8 @@ inline Floats<Lanes> add_moved(Bits<Lanes> under, int width,
                                const std::array<Floats<Lanes>, Kernel>& right,
                                std::index_sequence<X...>) {
   constexpr int kHalf = Kernel / 2;
-  return (within_row<static_cast<int>(X) - kHalf, Lanes>(
-              under, width, moved<Lanes, X / Stride>(sums[X], right[X])) +
+  return (within<Lanes>(width, under, static_cast<int>(X) - kHalf,
+                        moved<Lanes, X / Stride>(sums[X], right[X])) +
           ...);
 }
 
@@ -110,15 +110,6 @@ inline void store_outputs(const DepthwisePlane& plane, std::ptrdiff_t position, 
   Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(plane.bias));
   if (plane.residual != nullptr) value += load<Lanes>(plane.residual + position);
   if (position < end) store_first<Lanes>(plane.out + position, value, end - position);
-}
-
-// Pixels at `position` and `below` rows further down, without those that are outside the picture.
-template <int Lanes>
-inline Floats<Lanes> within(const Grid& grid, std::ptrdiff_t position, int below,
-                            Floats<Lanes> pixels) {
-  const Bits<Lanes> row = load_bits<Lanes>(grid.row + position);
-  const Bits<Lanes> inside = below < 0 ? row >= -below : row < grid.height - below;
-  return inside ? pixels : Floats<Lanes>{};
 }
 
 // Where the rows under each row of the kernel begin; those outside the picture are zeros.
@@ -160,8 +151,9 @@ void depthwise_flat(const DepthwisePlane& shared, Range rows) {
       const std::ptrdiff_t left = position - kHalf;
       const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
         const auto pixels = load<Lanes>(plane.in + left + (y - kHalf) * width);
-        const auto inside = at_edge ? within<Lanes>(grid, left, y - kHalf, pixels) : pixels;
-        return Columns<Lanes, 1>{in_register<Lanes>(inside)};
+        if (!at_edge) return Columns<Lanes, 1>{in_register<Lanes>(pixels)};
+        const auto row = load_bits<Lanes>(grid.row + left);
+        return Columns<Lanes, 1>{within<Lanes>(grid.height, row, y - kHalf, pixels)};
       });
       store_outputs<Lanes, Act>(plane, position, span.end,
                                 add_columns<Lanes, 1>(plane, position, sums, right));

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "vector.h"
+
 namespace ghostnet::cpu {
 
 // Half-open: begin, ..., end - 1. Of rows, channels, blocks or positions in a plane.
@@ -34,6 +36,11 @@ struct Blocks {
 // More than any pack reaches beyond the positions that it is for.
 constexpr std::ptrdiff_t kGuard = 64;
 
+// The distance between planes of so many positions.
+constexpr std::ptrdiff_t plane_stride(std::ptrdiff_t positions) {
+  return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+}
+
 // The plane of one channel: `images` pictures below one another, each of `height` rows of `width`
 // pixels, one row right after the other. Planes lie `extent` floats apart; what is between them, or
 // beyond the rows that somebody wrote, has any value.
@@ -47,7 +54,7 @@ struct Grid {
 
   int rows() const { return images * height; }
   std::ptrdiff_t size() const { return std::ptrdiff_t{rows()} * width; }
-  std::ptrdiff_t extent() const { return (size() + 15) / 16 * 16; }
+  std::ptrdiff_t extent() const { return plane_stride(size()); }
 
   Range all_rows() const { return {0, rows()}; }
 

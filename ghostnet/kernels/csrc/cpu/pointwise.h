@@ -15,7 +15,8 @@
 namespace ghostnet::cpu {
 
 // `weights` holds blocks of output channels one after the other, each [in][block]; `tiles` has the
-// same weights for the matrix unit, where there is one.
+// same weights for the matrix unit, where there is one. Behind weights and bias lie those of the next
+// layer, so that a pack may reach beyond them.
 struct Pointwise {
   static constexpr int kBlock = 12;
 
@@ -61,7 +62,8 @@ template <int Lanes, int Channels, int Packs, Rest Behind>
 struct TileSums {
   Floats<Lanes> whole[Channels][std::max(1, Packs)];
   Floats<Lanes / 2> half[Channels];
-  Floats<Lanes> one[(Channels + Lanes - 1) / Lanes];
+  static constexpr int kOnePacks = (Channels + Lanes - 1) / Lanes;
+  Floats<Lanes> one[kOnePacks];
 };
 
 // Stores activated sums of the positions from `position` on, as far as `end`. Inlined, so that the
@@ -86,9 +88,8 @@ template <int Lanes, Activation Act, int Channels, int Packs, Rest Behind, class
     }
   }
   if constexpr (Behind == Rest::kOne) {
-    constexpr int kPacks = (Channels + Lanes - 1) / Lanes;
-    float values[kPacks * Lanes];
-    for (int i = 0; i < kPacks; ++i) {
+    float values[sums.kOnePacks * Lanes];
+    for (int i = 0; i < sums.kOnePacks; ++i) {
       store<Lanes>(values + i * Lanes, activate<Lanes>(Act, sums.one[i]));
     }
     for (int n = 0; n < Channels; ++n) block.out.plane(n)[position + Packs * Lanes] = values[n];
@@ -202,8 +203,7 @@ class VectorProduct {
   }
 
   // `out` begins with the first of `channels`.
-  void write(const Pointwise& layer, Range channels, Activation activation,
-             Planes out) const {
+  void write(const Pointwise& layer, Range channels, Activation activation, Planes out) const {
     const PointwiseBlock<EvenlyApart> block{in_.data,
                                             {in_.stride},
                                             layer.in,

@@ -9,11 +9,6 @@ namespace ghostnet::cpu {
 // Positions of a plane in a strip: 12 + 12 planes of so many floats are 0.4 MB.
 constexpr std::ptrdiff_t kStripPositions = 4096;
 
-// The distance between planes kept aside that have so many positions.
-constexpr std::ptrdiff_t plane_stride(std::ptrdiff_t positions) {
-  return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
-}
-
 // The rows of input that the depthwise convolution of stride 2 needs for some rows of output.
 inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
   if (out.images > 1) return in.all_rows();

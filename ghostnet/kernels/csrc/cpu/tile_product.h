@@ -34,8 +34,7 @@ class TileProduct {
   }
 
   // `out` begins with the first of `channels`, a block of the layer's.
-  void write(const Pointwise& layer, Range channels, Activation activation,
-             Planes out) const {
+  void write(const Pointwise& layer, Range channels, Activation activation, Planes out) const {
     if (!layer.is_deep) return shallow_.write(layer, channels, activation, out);
     const Target target{layer, channels, activation, out};
     std::ptrdiff_t pack = 0;

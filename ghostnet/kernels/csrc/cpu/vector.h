@@ -88,9 +88,8 @@ inline Bits<Lanes> load_bits(const std::int32_t* from) {
 // Keeps the lanes whose bits in `mask` are all ones and clears those whose bits are all zeros.
 template <int Lanes>
 inline Floats<Lanes> keep(const std::int32_t* mask, Floats<Lanes> value) {
-  Bits<Lanes> bits;
-  std::memcpy(&bits, mask, sizeof bits);
-  return reinterpret_cast<Floats<Lanes>>(reinterpret_cast<Bits<Lanes>>(value) & bits);
+  const Bits<Lanes> bits = reinterpret_cast<Bits<Lanes>>(value) & load_bits<Lanes>(mask);
+  return reinterpret_cast<Floats<Lanes>>(bits);
 }
 
 // A value that is used more than once: without this, GCC loads it from memory for each use, and a
