@@ -1,5 +1,5 @@
 """The entry file that MindSpore Hub's client looks for."""
 
-from ghostnet.network import create_network
+from ghostnet.models.network import create_network
 
 __all__ = ["create_network"]

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from ghostnet import kernels
 from ghostnet.benchmark import Measurement, race
-from ghostnet.checkpoint import parameters_of, write_checkpoint
-from ghostnet.engines import Job, prepare
+from ghostnet.benchmark.engines import Job, prepare
+from ghostnet.checkpoints import parameters_of, write_checkpoint
 from ghostnet.hub import read_card
-from ghostnet.hub.cache import find_card
 from ghostnet.hub.claims import ClaimTable
+from ghostnet.hub.registry import shipped_card
 from ghostnet.verify import MOBILENET, build, count
 
 UID = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
@@ -35,7 +35,7 @@ PAGE = """# Four networks: the card's table and ours
 
 The card of `{uid}` compares four networks.
 Here is its table again, each column beside what `python benchmarks/comparison.py` measures.
-Networks have {classes} classes; pictures are 224 × 224, and 240 × 240 for Ghost-600. FLOPs are the
+Networks have {classes} classes; images are 224 × 224, and 240 × 240 for Ghost-600. FLOPs are the
 multiply-adds of convolutions and dense layers, counted on the built network; MobileNetV2-1x is
 MindCV's `mobilenet_v2_100`.
 
@@ -44,7 +44,7 @@ MindCV's `mobilenet_v2_100`.
 ![Latency of the four networks](comparison.png)
 
 - The card's latency is that of one thread of a Kirin 990 phone chip; ours that of one thread of an
-  x86-64 processor ({instruction_set}), one picture at a time, the median of turns taken in one run.
+  x86-64 processor ({instruction_set}), one image at a time, the median of turns taken in one run.
   So columns can be compared downwards, not across.
 - ONNX Runtime runs all four networks and so compares them; this package has fused kernels for the
   Ghost networks only.
@@ -56,7 +56,9 @@ MindCV's `mobilenet_v2_100`.
 
 def card_table() -> ClaimTable:
     """The table of the card that compares networks."""
-    return next(table for table in read_card(find_card(UID)).claims if "Comparison" in table.title)
+    return next(
+        table for table in read_card(shipped_card(UID)).claims if "Comparison" in table.title
+    )
 
 
 def prepare_ghost(model: str, folder: Path) -> Job:
@@ -72,10 +74,10 @@ def prepare_mobilenet(model: str, folder: Path) -> Job:
     """A job for the other network, which MindSpore itself can export."""
     network, size = build(model, CLASSES)
     job = Job(model, None, folder, batch=1, threads=THREADS)
-    pictures = np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32)
-    np.save(job.pictures, pictures)
-    np.save(job.logits, network(ms.Tensor(pictures)).asnumpy())
-    ms.export(network, ms.Tensor(pictures), file_name=str(job.onnx), file_format="ONNX")
+    images = np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32)
+    np.save(job.images, images)
+    np.save(job.logits, network(ms.Tensor(images)).asnumpy())
+    ms.export(network, ms.Tensor(images), file_name=str(job.onnx), file_format="ONNX")
     return job
 
 
@@ -136,7 +138,7 @@ def plot(card: ClaimTable, measured: dict[str, dict[str, Measurement]], path: Pa
         bars = axes.bar(places, [value or 0 for value in values], width, label=name)
         axes.bar_label(bars, [f"{value:.1f}" if value else "–" for value in values], fontsize=8)
     axes.set_xticks(range(len(models)), models)
-    axes.set(ylabel="milliseconds a picture, one thread")
+    axes.set(ylabel="milliseconds an image, one thread")
     axes.legend()
     figure.savefig(path, dpi=120)
 

@@ -20,12 +20,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from random_parameters import random_parameters
+
 from ghostnet.benchmark import Measurement, benchmark
+from ghostnet.checkpoints import write_checkpoint
+from ghostnet.models import GHOSTNET_600M
 
 RESULTS = Path(__file__).parent / "results"
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
-OURS = {"mindspore-fused": "ours", "mindspore-fused-graph": "ours, graph"}
-"""A call of the fused cell, and the same in a graph."""
+OURS = {
+    "ghostnet": "ours",
+    "mindspore-fused": "ours, cell",
+    "mindspore-fused-graph": "ours, graph",
+}
+"""A session, a call of the fused cell, and the same in a graph."""
 
 PACKAGES = ("mindspore", "mindcv", "torch", "onnxruntime", "openvino")
 RUNTIMES = ("onnxruntime", "openvino")
@@ -35,7 +43,7 @@ FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: a network, pictures in a call, threads, and who takes part.
+    """One comparison: a network, images in a call, threads, and who takes part.
 
     MindCV and PyTorch eager take seconds for a batch of 32 and are measured at batch 1 only.
     """
@@ -61,21 +69,21 @@ CASES = (
     Case("ghostnet_600m", 32, 2, (*OURS, *RUNTIMES)),
 )
 MULTIPLY_ADDS = {"ghostnet_1x": 139.9e6, "ghostnet_600m": 586.1e6}
-"""Of one picture; 37 classes."""
+"""Of one image; 37 classes."""
 
 
 def main() -> None:
     """Measure all cases, then write and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
-        in_own_process(write_600m, models["ghostnet_600m"])
+        parameters = random_parameters(GHOSTNET_600M, 37)
+        write_checkpoint(parameters, Path(models["ghostnet_600m"]))
         measured = [(case, list(measure(case, models[case.network]))) for case in CASES]
     result = {
         "machine": machine(),
         "fma_peak_g_per_second_and_core": fma_peak(),
         "first_answer_seconds": {
-            name: in_own_process(first_answer, fused)
-            for name, fused in (("mindspore-fused", True), ("mindspore", False))
+            name: in_own_process(first_answer, name) for name in ("ghostnet", "mindspore")
         },
         "cases": [
             {"case": asdict(case), "measurements": [asdict(m) for m in measurements]}
@@ -102,29 +110,17 @@ def in_own_process(function: Any, *arguments: Any) -> Any:
         return executor.submit(function, *arguments).result()
 
 
-def write_600m(path: str) -> None:
-    """A checkpoint of ghostnet_600m with fresh weights: none was released that can be had here."""
-    import mindspore as ms
-
-    from ghostnet.network import ghostnet_600m
-
-    ms.set_seed(0)
-    ms.save_checkpoint(ghostnet_600m(37), path)
-
-
-def first_answer(fused: bool) -> float:
-    """Seconds from the end of the imports to the first logits of one picture."""
-    import mindspore as ms
-    import numpy as np
-
+def first_answer(engine: str) -> float:
+    """Seconds from the end of the imports to the first logits of one image."""
+    from ghostnet import runtime
     from ghostnet.hub import open_model
-    from ghostnet.kernels import fuse
+    from ghostnet.inference.forward import open_forward
 
-    ms.set_device("CPU")
+    if engine == "mindspore":
+        runtime.start_mindspore()
     start = time.perf_counter()
-    network = open_model(FLOWERS).network
-    network = fuse(network) if fused else network
-    network(ms.Tensor(np.zeros((1, 3, 224, 224), np.float32))).asnumpy()
+    model = open_model(FLOWERS)
+    open_forward(model, fused=engine == "ghostnet")(model.preprocess.blank(1))
     return time.perf_counter() - start
 
 
@@ -170,7 +166,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
         case = Case(**entry["case"])
         yield f"\n### {case.title}\n"
         ratios = "".join(f" time / {name} |" for name in OURS.values())
-        yield f"| engine | ms | quartiles | pictures/s | of the peak | peak MiB |{ratios}"
+        yield f"| engine | ms | quartiles | images/s | of the peak | peak MiB |{ratios}"
         yield f"| --- |{' ---: |' * (5 + len(OURS))}"
         yield from (row(case, m, entry["measurements"], peak) for m in entry["measurements"])
     fused, plain = result["first_answer_seconds"].values()
@@ -183,15 +179,15 @@ def row(case: Case, m: dict[str, Any], others: list[dict[str, Any]], peak: float
         return f"| {m['engine']} | did not run: {m['error']} | | | | |{' |' * len(OURS)}"
     ours = (other["milliseconds"] for other in others if other["engine"] in OURS)
     ratios = "".join(f" {m['milliseconds'] / one:.2f} |" for one in ours)
-    share = MULTIPLY_ADDS[case.network] * m["pictures_per_second"] / (peak * 1e9 * case.threads)
+    share = MULTIPLY_ADDS[case.network] * m["images_per_second"] / (peak * 1e9 * case.threads)
     return (
         f"| {m['engine']} | {m['milliseconds']:.2f} | {m['low']:.2f} – {m['high']:.2f} "
-        f"| {m['pictures_per_second']:.1f} | {share:.0%} | {m['peak_mib']:.0f} |{ratios}"
+        f"| {m['images_per_second']:.1f} | {share:.0%} | {m['peak_mib']:.0f} |{ratios}"
     )
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Milliseconds a picture of every engine and case, on a logarithmic axis."""
+    """Milliseconds an image of every engine and case, on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -207,10 +203,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
             [(m["milliseconds"] - m["low"]) / case.batch for m in ran],
             [(m["high"] - m["milliseconds"]) / case.batch for m in ran],
         ]
-        colours = ["tab:orange" if m["engine"] in OURS else "tab:blue" for m in ran]
-        bars = axis.barh([m["engine"] for m in ran], values, xerr=spread, color=colours)
+        colors = ["tab:orange" if m["engine"] in OURS else "tab:blue" for m in ran]
+        bars = axis.barh([m["engine"] for m in ran], values, xerr=spread, color=colors)
         axis.bar_label(bars, [f" {value:.2f}" for value in values])
-        axis.set(title=case.title, xscale="log", xlabel="ms a picture")
+        axis.set(title=case.title, xscale="log", xlabel="ms an image")
         axis.margins(x=0.15)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

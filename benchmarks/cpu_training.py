@@ -33,13 +33,13 @@ that is started with them is a quarter slower."""
 PAGE = """# Training on a CPU, measured
 
 Whole steps of `ghostnet_1x`, {classes} classes: forward, loss, backward and momentum, {batch}
-pictures of {size} × {size} at a time, on {threads} threads of an x86-64 processor
+images of {size} × {size} at a time, on {threads} threads of an x86-64 processor
 ({instruction_set}). `python benchmarks/cpu_training.py` runs each engine in a process of its own,
 in turn, {rounds} times, and takes medians.
 
 {table}
 
-![Pictures a second](cpu_training.png)
+![Images a second](cpu_training.png)
 
 - PyTorch is eager, in its channels-last layout. MindSpore is the plain network in graph mode.
 - *Memory of training* is how far the process grows from the built network to its peak: activations,
@@ -51,7 +51,7 @@ in turn, {rounds} times, and takes medians.
 Step = Callable[[], float]
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def images() -> tuple[np.ndarray, np.ndarray]:
     """A batch of noise and its labels."""
     random = np.random.default_rng(0)
     noise = random.standard_normal((BATCH, 3, SIZE, SIZE)).astype(np.float32)
@@ -78,7 +78,7 @@ def mindspore_step(_: Path, fused: bool = False) -> tuple[Callable[[], None], St
     optimizer = nn.Momentum(parameters, RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
     with_loss = nn.WithLossCell(cell, nn.CrossEntropyLoss())
     step = nn.TrainOneStepCell(with_loss, optimizer).set_train()
-    x, labels = pictures()
+    x, labels = images()
     inputs = Tensor(x), Tensor(labels.astype(np.int32))
     return lambda: step.compile(*inputs), lambda: float(step(*inputs).asnumpy())
 
@@ -97,7 +97,7 @@ def torch_step(folder: Path) -> tuple[Callable[[], None], Step]:
     optimizer = torch.optim.SGD(
         network.parameters(), RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
     )
-    x, labels = map(torch.from_numpy, pictures())
+    x, labels = map(torch.from_numpy, images())
     x = x.contiguous(memory_format=torch.channels_last)
 
     def step() -> float:
@@ -134,7 +134,7 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
         seconds.append(time.perf_counter() - start)
     peak = mebibytes("VmHWM")
     return {
-        "pictures_a_second": BATCH / statistics.median(seconds),
+        "images_a_second": BATCH / statistics.median(seconds),
         "training_mib": peak - built,
         "compiling_mib": compiled - built,
         "peak_mib": peak,
@@ -143,13 +143,13 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
 
 def race() -> dict[str, dict[str, float]]:
     """The medians of every engine over rounds in which they take turns."""
-    from ghostnet.network import GHOSTNET_1X
+    from ghostnet.models import GHOSTNET_1X
 
     found: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
     with tempfile.TemporaryDirectory() as folder:
         import torch
 
-        from ghostnet.torch_network import GhostNet
+        from ghostnet.benchmark.torch_network import GhostNet
 
         torch.save(GhostNet(GHOSTNET_1X, CLASSES), Path(folder) / TORCH_FILE)
         for _ in range(ROUNDS):
@@ -167,32 +167,32 @@ def race() -> dict[str, dict[str, float]]:
 
 def render(measured: dict[str, dict[str, float]]) -> str:
     """The table of the page."""
-    torch = measured["torch"]["pictures_a_second"]
+    torch = measured["torch"]["images_a_second"]
     rows = [
-        "| Engine | Pictures a second | of PyTorch's | Memory of training (MiB) "
+        "| Engine | Images a second | of PyTorch's | Memory of training (MiB) "
         "| Of that, compiling | Peak of the process (MiB) |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for engine, one in measured.items():
         rows.append(
-            f"| {ENGINES[engine][1]} | {one['pictures_a_second']:.1f} "
-            f"| {one['pictures_a_second'] / torch:.2f} × | {one['training_mib']:.0f} "
+            f"| {ENGINES[engine][1]} | {one['images_a_second']:.1f} "
+            f"| {one['images_a_second'] / torch:.2f} × | {one['training_mib']:.0f} "
             f"| {one['compiling_mib']:.0f} | {one['peak_mib']:.0f} |"
         )
     return "\n".join(rows)
 
 
 def plot(measured: dict[str, dict[str, float]], path: Path) -> None:
-    """Pictures a second of each engine, as bars."""
+    """Images a second of each engine, as bars."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axes = figure.subplots()
     names = [ENGINES[engine][1] for engine in measured]
-    bars = axes.barh(names, [one["pictures_a_second"] for one in measured.values()])
+    bars = axes.barh(names, [one["images_a_second"] for one in measured.values()])
     axes.bar_label(bars, fmt="%.1f", padding=3)
     axes.invert_yaxis()
-    axes.set_xlabel(f"pictures a second, training ghostnet_1x, batch {BATCH}")
+    axes.set_xlabel(f"images a second, training ghostnet_1x, batch {BATCH}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 

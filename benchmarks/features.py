@@ -1,6 +1,6 @@
-"""Features of a folder of pictures, decoding and cache included, beside the fused network alone.
+"""Features of a folder of images, decoding and cache included, beside the fused network alone.
 
-``python benchmarks/features.py DIR`` prints pictures a second of both, and of decoding alone.
+``python benchmarks/features.py DIR`` prints images a second of both, and of decoding alone.
 """
 
 import argparse
@@ -9,14 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import mindspore
 import numpy as np
 
+from ghostnet.data.image_folder import read_folder
+from ghostnet.data.transforms import decode
 from ghostnet.hub.loader import open_model
-from ghostnet.terminal import BUNDLED_MODEL
-from ghostnet.training.features import BATCH_SIZE, View, extract, feature_network
-from ghostnet.training.folders import read_folder
-from ghostnet.transforms import decode
+from ghostnet.inference.forward import open_forward
+from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.training.features import BATCH_SIZE, View, extract
 
 RUNS = 25
 DECODED = 500
@@ -24,18 +24,17 @@ DECODED = 500
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="a sub-folder of pictures for each class")
+    parser.add_argument("folder", type=Path, help="a sub-folder of images for each class")
     files = [file for file, _ in read_folder(parser.parse_args().folder).files]
-    mindspore.set_context(mode=mindspore.GRAPH_MODE)
     model = open_model(BUNDLED_MODEL)
-    network = feature_network(model.network)
+    forward = open_forward(model, features=True)
     side = model.preprocess.image_size
     noise = np.random.default_rng(0).normal(size=(BATCH_SIZE, 3, side, side))
-    pictures = mindspore.Tensor(noise.astype(np.float32))
+    images = noise.astype(np.float32)
     seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        network(pictures).asnumpy()
+        forward(images)
         seconds.append(time.perf_counter() - start)
     alone = BATCH_SIZE / statistics.median(seconds)
     with tempfile.TemporaryDirectory() as cache:
@@ -47,9 +46,9 @@ def main() -> None:
     for file in one_by_one:
         model.preprocess(decode(file))
     decoding = len(one_by_one) / (time.perf_counter() - start)
-    print(f"decoding, resizing, normalising, one thread: {decoding:.0f} pictures a second")
-    print(f"the network alone, batch {BATCH_SIZE}: {alone:.0f} pictures a second")
-    print(f"features of {len(files)} pictures: {whole:.0f} a second, {whole / alone:.0%} of that")
+    print(f"decoding, resizing, normalizing, one thread: {decoding:.0f} images a second")
+    print(f"the network alone, batch {BATCH_SIZE}: {alone:.0f} images a second")
+    print(f"features of {len(files)} images: {whole:.0f} a second, {whole / alone:.0%} of that")
 
 
 if __name__ == "__main__":

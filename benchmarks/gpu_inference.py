@@ -2,7 +2,7 @@
 
 Writes ``gpu_inference.json`` and ``.md`` beside this file in ``results``, with the device's name.
 Run from a checkout with nothing else at work on the GPU: ``python benchmarks/gpu_inference.py``.
-All engines take turns in one process, on the same pictures; GhostNet's have the same weights.
+All engines take turns in one process, on the same images; GhostNet's have the same weights.
 """
 
 import json
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from random_parameters import random_parameters
 from torch import Tensor, nn
+from torch_kernels import TorchKernels
 
-from ghostnet.checkpoint import parameters_of
-from ghostnet.kernels.cuda_build import library_path
-from ghostnet.network import Architecture, ghostnet_1x
-from ghostnet.torch_kernels import TorchKernels
-from ghostnet.torch_network import ConvUnit, GhostNet
+from ghostnet.benchmark.torch_network import ConvUnit, GhostNet
+from ghostnet.kernels.cuda.build import library_path
+from ghostnet.models import GHOSTNET_1X, Architecture
 
 RESULTS = Path(__file__).parent / "results"
 CLASSES = 1000
@@ -68,7 +68,7 @@ def mobilenet_v2() -> nn.Module:
 
 
 class Engine(NamedTuple):
-    """One way to run a network on pictures of a type."""
+    """One way to run a network on images of a type."""
 
     name: str
     call: Call
@@ -86,7 +86,7 @@ def amp(network: nn.Module) -> Call:
 
 
 def engines(ours: TorchKernels, twin: Callable[[], nn.Module], dtype: torch.dtype) -> list[Engine]:
-    """Everything that is measured with pictures of ``dtype``; ours first, eager second."""
+    """Everything that is measured with images of ``dtype``; ours first, eager second."""
     found = [
         Engine("fused", ours),
         Engine("PyTorch eager", twin().to(dtype)),
@@ -127,7 +127,7 @@ def measure(found: list[Engine], x: Tensor) -> dict[str, dict[str, float]]:
 def summary(values: list[float], batch: int) -> dict[str, float]:
     """What is kept of an engine's turns."""
     low, median, high = statistics.quantiles(values, n=4)
-    return {"ms": median, "low": low, "high": high, "pictures_per_second": 1000 * batch / median}
+    return {"ms": median, "low": low, "high": high, "images_per_second": 1000 * batch / median}
 
 
 class Launch(NamedTuple):
@@ -197,12 +197,11 @@ def kernel_shares(ours: TorchKernels, table: Architecture, x: Tensor) -> list[di
 
 def measure_all() -> Iterator[dict[str, Any]]:
     """Every type and batch."""
-    network = ghostnet_1x(CLASSES).set_train(False)
-    parameters = parameters_of(network)
-    ours = TorchKernels(network, library_path())
+    parameters = random_parameters(GHOSTNET_1X, CLASSES)
+    ours = TorchKernels(GHOSTNET_1X, parameters, library_path())
 
     def twin() -> nn.Module:
-        copy = GhostNet(network.architecture, CLASSES)
+        copy = GhostNet(GHOSTNET_1X, CLASSES)
         copy.load_parameters(parameters)
         return copy.cuda().eval()
 
@@ -218,7 +217,7 @@ def measure_all() -> Iterator[dict[str, Any]]:
                 "batch": batch,
                 "difference": float(difference),
                 "engines": measure(found, x),
-                "kernels": kernel_shares(ours, network.architecture, x),
+                "kernels": kernel_shares(ours, GHOSTNET_1X, x),
             }
 
 
@@ -227,10 +226,10 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['device']}, PyTorch {result['torch']}, CUDA {result['cuda']}"
     for case in result["cases"]:
         yield f"\n### {case['type']}, batch {case['batch']}\n"
-        yield "| engine | ms | quartiles | pictures/s |\n| --- | --- | --- | --- |"
+        yield "| engine | ms | quartiles | images/s |\n| --- | --- | --- | --- |"
         for name, row in case["engines"].items():
             quartiles = f"{row['low']:.3f} – {row['high']:.3f}"
-            yield f"| {name} | {row['ms']:.3f} | {quartiles} | {row['pictures_per_second']:.0f} |"
+            yield f"| {name} | {row['ms']:.3f} | {quartiles} | {row['images_per_second']:.0f} |"
         yield "\n| kernel | µs | share of a copy's bandwidth |\n| --- | --- | --- |"
         for row in case["kernels"]:
             yield f"| {row['kernel']} | {row['us']:.1f} | {row['share']:.0%} |"

@@ -19,9 +19,9 @@ os.environ.setdefault("GLOG_v", "4")
 import numpy as np
 
 from ghostnet.hub import open_model
-from ghostnet.hub.cache import assets_folder
-from ghostnet.kernels import FusedGhostNet
-from ghostnet.predict import Classifier, Picture
+from ghostnet.hub.registry import assets_folder
+from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.kernels import Session
 
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 THREADS = 8
@@ -38,7 +38,7 @@ fused network.
 | memory after the first {warm_up:,} predictions | {start_mib:.1f} MiB |
 | memory at the end | {end_mib:.1f} MiB |
 | slope between | {slope_kib:.3f} KiB for 1,000 predictions |
-| largest difference between two answers for one picture | {drift:g} |
+| largest difference between two answers for one image | {drift:g} |
 | the same with {threads} threads sharing the network ({shared_predictions:,} predictions) \
 | {shared_drift:g} |
 
@@ -58,21 +58,21 @@ def differences(
     classifier: Classifier, files: Iterator[Path], expected: Answers
 ) -> Iterator[float]:
     """For each file, how far its logits are from the expected ones."""
-    for picture, answer in classifier.logits(Picture(file.name, file) for file in files):
+    for image, answer in classifier.logits(ImageSource(file.name, file) for file in files):
         if isinstance(answer, Exception):
             raise answer
-        yield float(np.abs(answer.values - expected[picture.name]).max())
+        yield float(np.abs(answer.values - expected[image.name]).max())
 
 
 def soak(predictions: int, samples: int) -> dict[str, Any]:
     """Everything that is measured; ``memory`` is MiB after each of ``samples`` equal parts."""
     classifier = Classifier(open_model(MODEL))
-    if not isinstance(classifier.network, FusedGhostNet):
+    if not isinstance(classifier.forward, Session):
         raise SystemExit("the fused kernels are not available here")
     classifier.warm_up()
     files = sorted((assets_folder() / "images").glob("*.jpg"))
-    pictures = [Picture(file.name, file) for file in files]
-    expected = {picture.name: answer.values for picture, answer in classifier.logits(pictures)}
+    images = [ImageSource(file.name, file) for file in files]
+    expected = {image.name: answer.values for image, answer in classifier.logits(images)}
 
     every = predictions // samples
     memory, drift = [], 0.0

@@ -1,11 +1,13 @@
-"""GhostNet for MindSpore: verified hub models and fused graph-mode kernels.
+"""GhostNet for MindSpore: verified hub models and fused kernels.
 
-Names are imported when first used, so that ``import ghostnet`` does not wait for MindSpore.
+Names are imported when they are first used, so that ``import ghostnet`` takes a few milliseconds.
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from ghostnet import aliases
 from ghostnet.errors import (
     BenchmarkError,
     CardError,
@@ -18,14 +20,27 @@ from ghostnet.errors import (
     ImageError,
     IntegrityError,
     KernelError,
+    ModelError,
     PackageError,
+    TrainingError,
 )
+from ghostnet.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ghostnet.hub.loader import load
+    from ghostnet import hub, kernels
+    from ghostnet.data import transforms
+    from ghostnet.hub import create_model, load
     from ghostnet.kernels import fuse
-    from ghostnet.layers import GhostBottleneck, GhostModule, SqueezeExcite
-    from ghostnet.network import GhostNet, ghostnet_1x, ghostnet_600m, ghostnet_nose_1x
+    from ghostnet.models import (
+        GhostBottleneck,
+        GhostModule,
+        GhostNet,
+        SqueezeExcite,
+        ghostnet_1x,
+        ghostnet_600m,
+        ghostnet_nose_1x,
+        list_models,
+    )
 
 __all__ = [
     "BenchmarkError",
@@ -42,29 +57,56 @@ __all__ = [
     "ImageError",
     "IntegrityError",
     "KernelError",
+    "ModelError",
     "PackageError",
     "SqueezeExcite",
+    "TrainingError",
+    "create_model",
     "fuse",
     "ghostnet_1x",
     "ghostnet_600m",
     "ghostnet_nose_1x",
+    "hub",
+    "kernels",
+    "list_models",
     "load",
+    "transforms",
 ]
 
-_HOME = {
-    "GhostBottleneck": "ghostnet.layers",
-    "GhostModule": "ghostnet.layers",
-    "GhostNet": "ghostnet.network",
-    "SqueezeExcite": "ghostnet.layers",
-    "fuse": "ghostnet.kernels",
-    "ghostnet_1x": "ghostnet.network",
-    "ghostnet_600m": "ghostnet.network",
-    "ghostnet_nose_1x": "ghostnet.network",
-    "load": "ghostnet.hub.loader",
+_MODULES = {
+    "hub": "ghostnet.hub",
+    "kernels": "ghostnet.kernels",
+    "transforms": "ghostnet.data.transforms",
 }
+
+_find_name = lazy_names(
+    __name__,
+    {
+        "ghostnet.hub": ("create_model", "load"),
+        "ghostnet.kernels": ("fuse",),
+        "ghostnet.models": (
+            "GhostBottleneck",
+            "GhostModule",
+            "GhostNet",
+            "SqueezeExcite",
+            "ghostnet_1x",
+            "ghostnet_600m",
+            "ghostnet_nose_1x",
+            "list_models",
+        ),
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        try:
+            return version("mindspore-ghostnet")
+        except PackageNotFoundError:
+            return "unknown"
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    return _find_name(name)
+
+
+aliases.register()

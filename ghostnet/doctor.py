@@ -1,7 +1,7 @@
-"""What of this package works on this machine, and the command that mends what does not.
+"""Examine what works on this machine, and name the command that fixes what does not.
 
-Every check is a function that returns findings; `examine` calls them all. A check never raises:
-what it runs into is what it reports.
+Every check is a function that yields findings; `examine` calls them all. A check never raises; it
+reports what went wrong as a finding.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 from ghostnet.errors import KernelError
 
 PACKAGE, GPU, HUB = "package", "GPU", "hub client"
-"""What a finding matters to: the package itself, MindSpore's GPU target, the original client."""
+"""Parts that findings belong to: this package, MindSpore's GPU target, the original client."""
 
 LIBRARIES = {
     "libcudart.so.11.0": "nvidia-cuda-runtime-cu11",
@@ -30,10 +30,10 @@ LIBRARIES = {
     "libcusparse.so.11": "nvidia-cusparse-cu11",
     "libnvrtc.so.11.2": "nvidia-cuda-nvrtc-cu11",
 }
-"""What MindSpore's plugin for CUDA 11.6 links, and the packages on PyPI that have it."""
+"""Libraries that MindSpore's plugin for CUDA 11.6 links, and their packages on PyPI."""
 
 RELEASES = ("11.6", "11.7", "11.8")
-"""Of the compiler in CUDA_HOME, by which MindSpore 2.10 chooses the plugin for CUDA 11.6."""
+"""Releases of the compiler in CUDA_HOME for which MindSpore 2.10 loads its CUDA 11.6 plugin."""
 
 PROBE = """
 import mindspore
@@ -42,19 +42,19 @@ print(float((mindspore.Tensor([1.0]) + 1).asnumpy()[0]))
 """
 
 REASON = r"^(?:Load dynamic library: libmindspore_gpu|RuntimeError: \S|The cuda).*"
-"""The lines of MindSpore's error that say why a GPU cannot be used."""
+"""Lines of MindSpore's error that say why a GPU cannot be used."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of a check.
 
     Attributes:
-        part: what it matters to, `PACKAGE`, `GPU` or `HUB`.
-        subject: what was looked at.
-        fine: whether it is as it should be.
-        found: what is there.
-        help: a command or a sentence that mends it; empty where nothing needs to be.
+        part: `PACKAGE`, `GPU` or `HUB`.
+        subject: Subject of the check.
+        fine: Whether it is as it should be.
+        found: What was found.
+        help: Command or sentence that fixes it; empty where nothing has to be fixed.
     """
 
     part: str
@@ -64,53 +64,70 @@ class Finding:
     help: str = ""
 
     def as_dict(self) -> dict[str, str | bool]:
-        """For JSON."""
+        """Return the finding as JSON types."""
         return asdict(self)
 
 
 def examine() -> list[Finding]:
-    """All findings, those that the package needs first."""
+    """Return all findings, those that the package needs first."""
     return [finding for check in CHECKS for finding in check()]
 
 
 def installed(package: str) -> str | None:
-    """The version of a package, or None."""
+    """Return the version of a package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def numpy_fits() -> Iterable[Finding]:
-    """MindSpore 2.10's PyNative operators are built against NumPy 1."""
-    found = installed("numpy") or "not installed"
-    fine = found.startswith("1.")
-    yield Finding(PACKAGE, "numpy", fine, found, "" if fine else "pip install 'numpy<2'")
+def numpy_version() -> Iterable[Finding]:
+    """Check the version of NumPy."""
+    yield _package("numpy", (1, 26))
 
 
 def mindspore_version() -> Iterable[Finding]:
-    """Which MindSpore is installed."""
-    found = installed("mindspore")
-    fine = found is not None and tuple(map(int, re.findall(r"\d+", found)[:2])) >= (2, 10)
-    advice = "" if fine else "pip install 'mindspore>=2.10'"
-    yield Finding(PACKAGE, "mindspore", fine, found or "not installed", advice)
+    """Check the version of MindSpore, which inference on a CPU does without."""
+    if installed("mindspore") is None and kernels_reason() is None:
+        found = "not installed; training and MindIR need it, inference on a CPU does not"
+        yield Finding(PACKAGE, "mindspore", True, found)
+    else:
+        yield _package("mindspore", (2, 10))
+
+
+def _package(name: str, least: tuple[int, int]) -> Finding:
+    """Compare the version of a package with the least one that is needed."""
+    found = installed(name)
+    fine = found is not None and tuple(map(int, re.findall(r"\d+", found)[:2])) >= least
+    advice = "" if fine else f"pip install '{name}>={least[0]}.{least[1]}'"
+    return Finding(PACKAGE, name, fine, found or "not installed", advice)
+
+
+def kernels_reason() -> str | None:
+    """Say why the CPU kernels cannot be loaded; None where they can."""
+    from ghostnet.kernels.cpu import library
+
+    try:
+        library.load()
+    except KernelError as error:
+        return str(error)
+    return None
 
 
 def cpu_kernels() -> Iterable[Finding]:
-    """Whether the CPU kernels load, and for which instruction set."""
-    from ghostnet.kernels import library
+    """Check that the CPU kernels load, and name their instruction set."""
+    from ghostnet import kernels
 
-    try:
-        found = f"compiled, {library.load().ghostnet_instruction_set().decode()}"
-    except KernelError as error:
+    reason = kernels_reason()
+    if reason:
         advice = "pip install --force-reinstall --no-deps mindspore-ghostnet"
-        yield Finding(PACKAGE, "CPU kernels", False, str(error), advice)
+        yield Finding(PACKAGE, "CPU kernels", False, reason, advice)
     else:
-        yield Finding(PACKAGE, "CPU kernels", True, found)
+        yield Finding(PACKAGE, "CPU kernels", True, f"compiled, {kernels.instruction_set()}")
 
 
 def gpu_plugin() -> Iterable[Finding]:
-    """The GPU plugins that lie in MindSpore's package."""
+    """List the GPU plugins in MindSpore's package."""
     (folder,) = getattr(find_spec("mindspore"), "submodule_search_locations", None) or [""]
     plugins = sorted(path.name for path in Path(folder, "lib/plugin").glob("libmindspore_gpu.so*"))
     advice = "" if plugins else "pip install --force-reinstall --no-deps mindspore==2.10.0"
@@ -119,24 +136,24 @@ def gpu_plugin() -> Iterable[Finding]:
 
 
 def driver() -> Iterable[Finding]:
-    """NVIDIA's driver."""
+    """Check NVIDIA's driver."""
     advice = "install NVIDIA's driver; start a container with --gpus all"
     yield library_finding("libcuda.so.1", advice)
 
 
 def cuda_libraries() -> Iterable[Finding]:
-    """The libraries of CUDA 11 that MindSpore's plugin links."""
+    """Check the CUDA 11 libraries that MindSpore's plugin links."""
     for name, package in LIBRARIES.items():
         yield library_finding(name, f"pip install '{package}'")
 
 
 def library_finding(name: str, advice: str, folders: Iterable[str] = sys.path) -> Finding:
-    """Whether MindSpore's plugin finds a library, or where PyPI's packages have put it.
+    """Check that MindSpore's plugin finds a library.
 
     Args:
-        name: of the file.
-        advice: for where it is nowhere.
-        folders: that packages are installed in.
+        name: File name of the library.
+        advice: Advice where it is not installed.
+        folders: Folders that packages are installed in.
     """
     if not any(map(loads, (name, f"/usr/local/cuda/lib64/{name}"))):
         placed = [p.parent for f in folders for p in Path(f).glob(f"nvidia/*/lib/{name}")]
@@ -148,7 +165,7 @@ def library_finding(name: str, advice: str, folders: Iterable[str] = sys.path) -
 
 
 def loads(library: str) -> bool:
-    """Whether the dynamic linker finds a library and all that it needs."""
+    """Whether the dynamic linker finds a library and its dependencies."""
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -157,7 +174,7 @@ def loads(library: str) -> bool:
 
 
 def cuda_home() -> Iterable[Finding]:
-    """The compiler in CUDA_HOME, which MindSpore asks for its release before it loads a plugin."""
+    """Check the compiler in CUDA_HOME, by whose release MindSpore chooses its plugin."""
     home = os.environ.get("CUDA_HOME", "")
     advice = "export CUDA_HOME=FOLDER of CUDA 11.6 to 11.8, with bin/nvcc (see docs/gpu.md)"
     if not home:
@@ -171,27 +188,27 @@ def cuda_home() -> Iterable[Finding]:
 
 
 def mindspore_on_gpu() -> Iterable[Finding]:
-    """Whether MindSpore adds two numbers on a GPU, in a process of its own."""
+    """Check that MindSpore adds two numbers on a GPU, in a process of its own."""
     text = output_of([sys.executable, "-c", PROBE], GLOG_v="4")
     fine = text.strip().endswith("2.0")
     reasons = re.findall(REASON, text, re.MULTILINE)
     reason = reasons[-1] if reasons else (text.strip().splitlines() or ["no answer"])[-1]
     found = "works" if fine else reason.split(". Please")[0]
-    advice = "" if fine else "mend the lines of this part above, the first one first"
+    advice = "" if fine else "Fix the GPU findings above, in order."
     yield Finding(GPU, "MindSpore on the GPU", fine, found, advice)
 
 
 def cuda_kernels() -> Iterable[Finding]:
-    """Whether the CUDA kernels are compiled, or can be."""
-    from ghostnet.kernels import cuda_build
+    """Check that the CUDA kernels are compiled, or can be."""
+    from ghostnet.kernels.cuda import build
 
     try:
-        if cuda_build.INSTALLED.exists():
+        if build.INSTALLED.exists():
             found = "compiled at installation"
         else:
-            nvcc = cuda_build.find_nvcc()
-            numbers = cuda_build.architectures(nvcc)
-            ready = cuda_build.cached(nvcc, numbers).exists()
+            nvcc = build.find_nvcc()
+            numbers = build.architectures(nvcc)
+            ready = build.cached(nvcc, numbers).exists()
             when = "in the cache" if ready else "compiled when first used"
             found = f"{when}, by {nvcc} for {', '.join(f'sm_{n}' for n in numbers)}"
     except KernelError as error:
@@ -202,13 +219,13 @@ def cuda_kernels() -> Iterable[Finding]:
 
 
 def hub_client() -> Iterable[Finding]:
-    """Whether the original client is there; the package does not need it."""
+    """Check whether the original client is installed; the package does not need it."""
     found = "installed" if find_spec("mindspore_hub") else "not installed; ghostnet.hub stands in"
     yield Finding(HUB, "mindspore_hub", True, found)
 
 
 def output_of(command: list[str], **environment: str) -> str:
-    """What a command prints, or why it could not be run."""
+    """Run a command; returns what it prints, or why it could not be run."""
     try:
         done = subprocess.run(
             command,
@@ -226,7 +243,7 @@ def output_of(command: list[str], **environment: str) -> str:
 
 
 CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
-    numpy_fits,
+    numpy_version,
     mindspore_version,
     cpu_kernels,
     driver,

@@ -1,53 +1,57 @@
-"""Every error that this package raises on purpose: one family, to be caught whole."""
+"""Errors that this package raises on purpose; `GhostNetError` is the base of them all."""
 
 
 class GhostNetError(Exception):
-    """What was expected, what was found, and what to do about it."""
+    """Base class. A message states what was expected, what was found and what to do."""
+
+
+class ModelError(GhostNetError, ValueError):
+    """A model name that is not registered, or a model without what was asked of it."""
 
 
 class CardError(GhostNetError):
-    """A hub card that cannot be read: the message names the file, the field and the line."""
+    """A hub card that cannot be read. The message names the file, the field and the line."""
 
 
 class FetchError(GhostNetError):
-    """A file that could not be downloaded, or a link that is not allowed."""
+    """A file that could not be downloaded or stored, or a link that is not allowed."""
 
 
 class IntegrityError(GhostNetError):
-    """Bytes that do not have the promised SHA-256."""
+    """A file whose SHA-256 differs from the one promised."""
 
 
 class CheckpointError(GhostNetError):
-    """A checkpoint that cannot be read, or whose parameters are not those of the network."""
+    """A checkpoint that cannot be read or written, or that does not fit the network."""
 
 
 class ImageError(GhostNetError):
-    """A file that is not a picture, or not one that is safe to decode."""
+    """A file that is not an image, or that is not safe to decode."""
 
 
 class DatasetError(GhostNetError):
-    """A folder of pictures that cannot be learnt from or evaluated on."""
+    """A folder of images that cannot be used for training or evaluation."""
 
 
 class KernelError(GhostNetError):
-    """An input that the fused kernels cannot take, or a network that cannot be fused."""
+    """An input that the fused kernels do not take, or a network that cannot be fused."""
 
 
 class DeviceError(GhostNetError):
-    """A device that MindSpore does not reach."""
+    """A device that MindSpore cannot use."""
 
 
 class ExportError(GhostNetError):
-    """A network that cannot be written as ONNX or MindIR."""
+    """A network that cannot be exported to ONNX or MindIR."""
 
 
 class PackageError(GhostNetError):
-    """An optional package that is not installed."""
+    """A package that is needed but not installed."""
 
 
 class BenchmarkError(GhostNetError):
-    """An engine that is not known, does not run, or answers something else than the network."""
+    """An engine that is unknown, does not run, or whose logits differ from the network's."""
 
 
 class TrainingError(GhostNetError):
-    """A training that cannot start, go on or be resumed."""
+    """A training run that cannot start, continue or resume."""

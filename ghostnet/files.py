@@ -1,7 +1,8 @@
-"""Files read and written whole: what stands under a name is complete, whatever stops a process."""
+"""Read and write files atomically."""
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -11,22 +12,26 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from ghostnet.errors import GhostNetError
+
 PART = ".part"
 
 MAX_BYTES = 2 * 1024**3
-"""Of a file that is fetched or read whole: as many as a checkpoint, a protobuf message, can have.
-"""
+"""Largest file that is fetched or read whole: the limit of a checkpoint, a protobuf message."""
+
+BLOCK_BYTES = 1024 * 1024
+"""Read at a time where a file is hashed or copied."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write: it takes the name ``path`` when the block ends, and goes if that fails.
+    """Open a file that takes the name ``path`` when the block ends without an error.
 
-    Until then the old file stays as it is; the new one is on the disk before it gets the name. A
-    process that is killed leaves a hidden file, which the next to write ``path`` removes.
+    Until then the old file stays as it is. The new file is on the disk before it gets the name. A
+    process that is killed leaves a hidden file, which the next writer of ``path`` removes.
 
     Raises:
-        OSError: the folder cannot be made or written, or the disk is full.
+        OSError: The folder cannot be made or written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
@@ -42,11 +47,37 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             Path(file.name).unlink(missing_ok=True)
 
 
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read, but no folder, device or pipe that would never end.
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file atomically.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: As `replacing`.
+    """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def raising(error: type[GhostNetError], problem: str, advice: str = "") -> Iterator[None]:
+    """Turn an `OSError` inside the block into an error of this package.
+
+    Args:
+        error: Class of the error.
+        problem: What went wrong, such as ``/data/x.ckpt: cannot be read``.
+        advice: What to do about it.
+    """
+    try:
+        yield
+    except OSError as cause:
+        remedy = f"; {advice}" if advice else ""
+        raise error(f"{problem} ({cause.strerror}){remedy}") from cause
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; a device or a pipe might never end.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
     """
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -56,10 +87,10 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_whole(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file, read once.
+    """Read a regular file.
 
     Raises:
-        OSError: as `open_regular`, or the file is longer than ``max_bytes``.
+        OSError: As `open_regular`, or the file is longer than ``max_bytes``.
     """
     with open_regular(path) as file:
         content = file.read(max_bytes + 1)
@@ -68,8 +99,24 @@ def read_whole(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return content
 
 
+def sha256_of(path: Path) -> str:
+    """Hash a regular file.
+
+    Returns:
+        The SHA-256 as 64 hexadecimal digits.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _temporary(path: Path) -> IO[bytes]:
-    """A new hidden file beside ``path``, locked for as long as it is open."""
+    """Make a hidden file beside ``path``, locked for as long as it is open."""
     while True:
         file = NamedTemporaryFile(  # noqa: SIM115
             prefix=f".{path.name}.", suffix=PART, dir=path.parent, delete=False
@@ -77,7 +124,7 @@ def _temporary(path: Path) -> IO[bytes]:
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # another process took it for a leftover before it was locked
+        file.close()  # another process removed it as a leftover before it was locked
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -1,13 +1,24 @@
-"""How MindSpore is to run: on which device, in which mode, and how loud."""
+"""MindSpore's settings: device, execution mode and log, applied when MindSpore is imported.
 
+MindSpore takes 3 to 4 s and 400 MB to import, which a fused network on a CPU does not need. So the
+settings are kept here until something does import it.
+"""
+
+import ctypes
 import os
+import signal
+import sys
+from dataclasses import dataclass
 from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
 
 from ghostnet.errors import DeviceError
+from ghostnet.packages import needs
 
 
 class Device(str, Enum):
-    """Where networks run; ``auto`` takes what MindSpore finds."""
+    """The device that networks run on; ``auto`` is MindSpore's default."""
 
     AUTO = "auto"
     CPU = "CPU"
@@ -15,42 +26,101 @@ class Device(str, Enum):
     ASCEND = "Ascend"
 
 
-class Mode(str, Enum):
-    """Whether networks are compiled to graphs or run cell by cell."""
+class Execution(str, Enum):
+    """How MindSpore runs a network that is not fused: as a compiled graph, or cell by cell."""
 
     GRAPH = "graph"
     PYNATIVE = "pynative"
 
 
-def hush() -> None:
-    """Keep MindSpore's log off the terminal; call before MindSpore is imported.
+@dataclass
+class Settings:
+    """What `configure` was told."""
 
-    Levels that the user has set in ``GLOG_v`` stay.
-    """
+    device: Device = Device.AUTO
+    execution: Execution = Execution.GRAPH
+
+
+_settings = Settings()
+
+ACCELERATORS = ("libcuda.so.1", "/dev/davinci_manager")
+"""Traces of an accelerator: NVIDIA's driver, and the device file of Ascend's."""
+
+
+def hush() -> None:
+    """Keep MindSpore's log off the terminal, unless ``GLOG_v`` is set; call before its import."""
     os.environ.setdefault("GLOG_v", "4")
 
 
-def configure(device: Device = Device.AUTO, mode: Mode = Mode.GRAPH) -> None:
-    """Choose MindSpore's device and mode for this process.
+def configure(device: Device = Device.AUTO, execution: Execution = Execution.GRAPH) -> None:
+    """Choose MindSpore's device and execution mode for this process.
 
     Raises:
-        DeviceError: MindSpore does not reach the device.
+        DeviceError: MindSpore is imported already and cannot use the device.
     """
-    import mindspore as ms
+    _settings.device, _settings.execution = device, execution
+    if "mindspore" in sys.modules:
+        _apply()
 
-    ms.set_context(mode=ms.GRAPH_MODE if mode is Mode.GRAPH else ms.PYNATIVE_MODE)
-    if device not in (Device.AUTO, current_device()):
-        try:
-            ms.set_device(device.value)
-        except RuntimeError as error:
-            raise DeviceError(
-                f"MindSpore does not reach device {device.value} on this machine; "
-                f"use --device CPU, or repair the installation ({str(error).splitlines()[0]})"
-            ) from error
+
+def start_mindspore() -> None:
+    """Import MindSpore with the chosen settings.
+
+    Ctrl-C waits until the import ends, since a MindSpore that is half imported aborts the process.
+
+    Raises:
+        PackageError: MindSpore is not installed.
+        DeviceError: MindSpore cannot use the device.
+    """
+    if "mindspore" in sys.modules:
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        with needs("mindspore"):
+            import mindspore  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _apply()
 
 
 def current_device() -> str:
-    """MindSpore's device: ``CPU``, ``GPU`` or ``Ascend``."""
+    """Return the device in use: ``CPU``, ``GPU`` or ``Ascend``.
+
+    MindSpore is imported only where the device was left open and an accelerator may be present.
+    """
+    if "mindspore" not in sys.modules:
+        if _settings.device is not Device.AUTO:
+            return str(_settings.device.value)
+        if find_spec("mindspore") is None or not any(map(_is_present, ACCELERATORS)):
+            return Device.CPU.value
+        start_mindspore()
     import mindspore as ms
 
     return str(ms.get_context("device_target"))
+
+
+def _is_present(trace: str) -> bool:
+    if trace.startswith("/"):
+        return Path(trace).exists()
+    try:
+        ctypes.CDLL(trace)
+    except OSError:
+        return False
+    return True
+
+
+def _apply() -> None:
+    import mindspore as ms
+
+    is_graph = _settings.execution is Execution.GRAPH
+    ms.set_context(mode=ms.GRAPH_MODE if is_graph else ms.PYNATIVE_MODE)
+    device = _settings.device
+    if device in (Device.AUTO, ms.get_context("device_target")):
+        return
+    try:
+        ms.set_device(device.value)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"device: expected one that MindSpore can use, found {device.value}; use --device CPU, "
+            f"or repair the installation ({str(error).splitlines()[0]})"
+        ) from error

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from ghostnet import cli
+from ghostnet.cli.main import main
 
 FROM_A_TERMINAL = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
-from ghostnet import cli
-cli.main()
+from ghostnet.cli.main import main
+main()
 """
 """The command as code for ``python -c``, in a process that hears Ctrl-C."""
 
@@ -28,7 +28,7 @@ class Ghostnet:
         self.monkeypatch.setenv("COLUMNS", "200")
         self.capfd.readouterr()
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            main()
         out, self.err = self.capfd.readouterr()
         assert stopped.value.code == status, out + self.err
         return out

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from ghostnet.kernels.cuda_build import SOURCES
+from ghostnet.kernels.cuda.build import SOURCES
 from ghostnet.kernels.devices import Device, cuda_device
 
 FLAGS = (

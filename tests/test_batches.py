@@ -5,27 +5,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore.mindrecord import FileWriter
-from toy_pictures import draw
+from toy_images import draw
 
+from ghostnet.data.image_folder import read_folder
 from ghostnet.errors import DatasetError
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches, Worker
-from ghostnet.training.folders import read_folder
 from ghostnet.training.source import FolderSource, MindRecordSource
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("pictures") / "train")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("images") / "train")
 
 
-def make_batches(pictures: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
-    source = FolderSource(read_folder(pictures))
-    return Batches(source, Augment(32, colour_jitter=0.4), batch_size, 3, 2, worker)
+def make_batches(images: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
+    source = FolderSource(read_folder(images))
+    return Batches(source, Augment(32, color_jitter=0.4), batch_size, 3, 2, worker)
 
 
-def test_batches_hold_pictures_with_their_labels(pictures: Path) -> None:
-    batches = make_batches(pictures)
+def test_batches_hold_images_with_their_labels(images: Path) -> None:
+    batches = make_batches(images)
     epoch = list(batches.epoch(0))
     assert len(epoch) == batches.steps == 4
     for batch in epoch:
@@ -37,8 +37,8 @@ def test_batches_hold_pictures_with_their_labels(pictures: Path) -> None:
     assert len(set(met.tolist())) == 16
 
 
-def test_an_epoch_goes_on_from_any_step(pictures: Path) -> None:
-    batches = make_batches(pictures)
+def test_an_epoch_goes_on_from_any_step(images: Path) -> None:
+    batches = make_batches(images)
     whole = list(batches.epoch(1))
     for step in range(4):
         for found, expected in zip(batches.epoch(1, step), whole[step:], strict=True):
@@ -46,8 +46,8 @@ def test_an_epoch_goes_on_from_any_step(pictures: Path) -> None:
             np.testing.assert_array_equal(found.indices, expected.indices)
 
 
-def test_epochs_differ_in_order_and_augmentation(pictures: Path) -> None:
-    batches = make_batches(pictures)
+def test_epochs_differ_in_order_and_augmentation(images: Path) -> None:
+    batches = make_batches(images)
     orders = [batches.order(epoch) for epoch in (0, 1)]
     assert not np.array_equal(*orders)
     seen = [{int(i): x for b in batches.epoch(e) for i, x in zip(b.indices, b.images, strict=True)}
@@ -56,36 +56,34 @@ def test_epochs_differ_in_order_and_augmentation(pictures: Path) -> None:
     assert all(not np.array_equal(seen[0][index], seen[1][index]) for index in common)
 
 
-def test_workers_share_the_batches_of_one(pictures: Path) -> None:
-    alone = make_batches(pictures, 4).order(2)
-    shares = [make_batches(pictures, 2, Worker(rank, 2)).order(2) for rank in (0, 1)]
+def test_workers_share_the_batches_of_one(images: Path) -> None:
+    alone = make_batches(images, 4).order(2)
+    shares = [make_batches(images, 2, Worker(rank, 2)).order(2) for rank in (0, 1)]
     for step in range(4):
         parts = np.concatenate([share[step] for share in shares])
         assert sorted(parts) == sorted(alone[step])
 
 
-def test_less_than_one_batch_is_an_error(pictures: Path) -> None:
-    with pytest.raises(
-        DatasetError, match=r"18 pictures .* less than one batch of 10 for each of 2"
-    ):
-        _ = make_batches(pictures, 10, Worker(0, 2)).steps
+def test_less_than_one_batch_is_an_error(images: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a batch of 10 for each of 2 workers, found 18"):
+        _ = make_batches(images, 10, Worker(0, 2)).steps
 
 
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures")
-    (pictures / "rot" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match=r"rot/2\.png: .*not a picture"):
-        list(make_batches(pictures, 9).epoch(0))
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    images = draw(tmp_path / "images")
+    (images / "rot" / "2.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"rot/2\.png: .*expected an image"):
+        list(make_batches(images, 9).epoch(0))
 
 
-def test_mindrecord_gives_the_batches_of_the_folder(pictures: Path, tmp_path: Path) -> None:
-    folder = read_folder(pictures)
+def test_mindrecord_gives_the_batches_of_the_folder(images: Path, tmp_path: Path) -> None:
+    folder = read_folder(images)
     path = tmp_path / "train.mindrecord"
     writer = FileWriter(str(path))
     writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int32"}})
     writer.write_raw_data([{"data": f.read_bytes(), "label": i} for f, i in folder.files])
     writer.commit()
-    expected = make_batches(pictures)
+    expected = make_batches(images)
     found = Batches(MindRecordSource(path), expected.augment, 4, 3, 2)
     for a, b in zip(found.epoch(1, 1), expected.epoch(1, 1), strict=True):
         np.testing.assert_array_equal(a.images, b.images)
@@ -94,7 +92,7 @@ def test_mindrecord_gives_the_batches_of_the_folder(pictures: Path, tmp_path: Pa
 
 
 def test_what_is_no_mindrecord_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such MindRecord file"):
+    with pytest.raises(DatasetError, match="expected a MindRecord file, found none"):
         MindRecordSource(tmp_path / "none")
     (tmp_path / "bad").write_bytes(b"x" * 1000)
     with pytest.raises(DatasetError, match="columns data and label"):

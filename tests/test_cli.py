@@ -11,24 +11,25 @@ import pytest
 from command_line import Ghostnet
 from PIL import Image
 
-from ghostnet import terminal
-from ghostnet.hub.cache import assets_folder
-from ghostnet.hub.store import file_hash
+from ghostnet.files import sha256_of
+from ghostnet.hub.registry import assets_folder
+from ghostnet.models.registry import BUNDLED_MODEL
 
-MODEL = ("--model", terminal.BUNDLED_MODEL)
-PICTURES = assets_folder() / "images"
+MODEL = ("--model", BUNDLED_MODEL)
+PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
+IMAGES = assets_folder() / "images"
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def test_predict_prints_a_table(ghostnet: Ghostnet) -> None:
-    out = ghostnet("predict", PICTURES / "dandelion.jpg", *MODEL)
+    out = ghostnet("predict", IMAGES / "dandelion.jpg", *MODEL)
     assert "dandelion.jpg" in out
     assert "90.2%  dandelion" in out
     assert ghostnet.err == ""
 
 
 def test_predict_json_has_labels_indices_and_probabilities(ghostnet: Ghostnet) -> None:
-    answers = ghostnet.json("predict", PICTURES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    answers = ghostnet.json("predict", IMAGES, *MODEL, "--top-k", 5, "--batch-size", 3)
     assert [Path(answer["file"]).name for answer in answers] == [
         "cat.jpg",
         "dahlia.jpg",
@@ -46,11 +47,11 @@ def test_predict_json_has_labels_indices_and_probabilities(ghostnet: Ghostnet) -
     }
 
 
-def test_one_bad_picture_does_not_cost_the_others_their_answer(
+def test_one_bad_image_does_not_cost_the_others_their_answer(
     ghostnet: Ghostnet, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken.jpg").write_bytes((PICTURES / "cat.jpg").read_bytes()[:5000])
-    good = PICTURES / "sunflower.jpg"
+    (tmp_path / "broken.jpg").write_bytes((IMAGES / "cat.jpg").read_bytes()[:5000])
+    good = IMAGES / "sunflower.jpg"
     answers = ghostnet.json("predict", tmp_path / "broken.jpg", good, *MODEL, status=1)
     assert {Path(a["file"]).name: "error" in a for a in answers} == {
         "broken.jpg": True,
@@ -59,10 +60,10 @@ def test_one_bad_picture_does_not_cost_the_others_their_answer(
     assert "broken.jpg" in ghostnet("predict", tmp_path / "broken.jpg", good, *MODEL, status=1)
 
 
-def test_predict_reads_a_picture_from_stdin() -> None:
+def test_predict_reads_an_image_from_stdin() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ghostnet.cli", "predict", "-", *MODEL, "--json"],
-        input=(PICTURES / "dandelion.jpg").read_bytes(),
+        input=(IMAGES / "dandelion.jpg").read_bytes(),
         capture_output=True,
         check=True,
         env={name: value for name, value in os.environ.items() if name != "GLOG_v"},
@@ -74,10 +75,14 @@ def test_predict_reads_a_picture_from_stdin() -> None:
 
 
 def test_fused_and_plain_and_pynative_agree(ghostnet: Ghostnet) -> None:
-    picture = PICTURES / "dahlia.jpg"
+    image = IMAGES / "dahlia.jpg"
     fused, plain, pynative = (
-        ghostnet.json("predict", picture, *MODEL, *options)[0]["predictions"]
-        for options in ((), ("--no-fuse",), ("--no-fuse", "--mode", "pynative", "--device", "cpu"))
+        ghostnet.json("predict", image, *MODEL, *options)[0]["predictions"]
+        for options in (
+            (),
+            ("--no-fuse",),
+            ("--no-fuse", "--execution", "pynative", "--device", "cpu"),
+        )
     )
     for other in (plain, pynative):
         assert [p["label"] for p in other] == [p["label"] for p in fused]
@@ -85,19 +90,23 @@ def test_fused_and_plain_and_pynative_agree(ghostnet: Ghostnet) -> None:
             assert a["probability"] == pytest.approx(b["probability"], abs=1e-4)
 
 
-def test_the_default_model_is_never_replaced_in_silence(
+def test_a_model_that_cannot_be_had_is_never_replaced(
     ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    document = ghostnet.json("predict", PICTURES / "cat.jpg", "--cache-dir", tmp_path, status=1)
+    words = ("predict", IMAGES / "cat.jpg", "--model", PETS, "--cache-dir", tmp_path)
+    document = ghostnet.json(*words, status=1)
     assert list(document) == ["error"]
     assert "ghostnet_1x_pets.ckpt" in ghostnet.err
-    assert f"--model {terminal.BUNDLED_MODEL}" in ghostnet.err
+
+
+def test_the_default_model_is_the_one_that_ships(ghostnet: Ghostnet) -> None:
+    assert BUNDLED_MODEL in ghostnet("predict", IMAGES / "cat.jpg")
 
 
 def test_a_device_that_is_not_there(ghostnet: Ghostnet) -> None:
-    ghostnet("predict", PICTURES / "cat.jpg", *MODEL, "--device", "Ascend", status=1)
-    assert "does not reach device Ascend" in ghostnet.err
+    ghostnet("predict", IMAGES / "cat.jpg", *MODEL, "--device", "Ascend", status=1)
+    assert "expected one that MindSpore can use, found Ascend" in ghostnet.err
 
 
 @pytest.mark.parametrize(
@@ -109,10 +118,10 @@ def test_wrong_words_exit_with_2(ghostnet: Ghostnet, words: tuple[str, ...]) -> 
 
 def test_nothing_to_predict(ghostnet: Ghostnet, tmp_path: Path) -> None:
     ghostnet("predict", tmp_path, *MODEL, status=1)
-    assert "no pictures in" in ghostnet.err
+    assert "expected images, found none" in ghostnet.err
 
 
-def folder_of_pictures(root: Path) -> Path:
+def folder_of_images(root: Path) -> Path:
     rng = np.random.default_rng(0)
     for label in ("roses", "tulips"):
         (root / label).mkdir(parents=True)
@@ -123,8 +132,8 @@ def folder_of_pictures(root: Path) -> Path:
 
 
 def test_eval_counts_and_draws(ghostnet: Ghostnet, tmp_path: Path) -> None:
-    folder = folder_of_pictures(tmp_path / "pictures")
-    (folder / "roses" / "broken.jpg").write_bytes(b"no picture")
+    folder = folder_of_images(tmp_path / "images")
+    (folder / "roses" / "broken.jpg").write_bytes(b"no image")
     out = tmp_path / "out"
     result = ghostnet.json("eval", folder, *MODEL, "--out", out, "--batch-size", 4)
     assert result["images"] == 6
@@ -146,13 +155,19 @@ def test_eval_on_the_flowers_gives_the_documented_top1(ghostnet: Ghostnet, share
 
 
 def test_eval_refuses_folders_that_are_no_label(ghostnet: Ghostnet, tmp_path: Path) -> None:
-    folder = folder_of_pictures(tmp_path)
+    folder = folder_of_images(tmp_path)
     (folder / "roses").rename(folder / "orchids")
     ghostnet("eval", folder, *MODEL, status=1)
-    assert "no label of the model: orchids" in ghostnet.err
+    assert "found orchids" in ghostnet.err
 
 
-@pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no sub-folders")])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (False, "expected a folder with a sub-folder for each class, found none"),
+        (True, "expected a sub-folder for each class, found none"),
+    ],
+)
 def test_eval_refuses_what_is_no_data_set(
     ghostnet: Ghostnet, tmp_path: Path, make: bool, message: str
 ) -> None:
@@ -168,10 +183,10 @@ def test_convert_writes_a_checkpoint_that_predicts(
     source = shared / "data/weights/ghostnet_100_flowers.safetensors"
     target = tmp_path / "flowers.ckpt"
     answer = ghostnet.json("convert", source, target)
-    assert answer["sha256"] == file_hash(target)
+    assert answer["sha256"] == sha256_of(target)
     assert answer["num_classes"] == 5
     assert len(answer["refused"]) == 80
-    (prediction,) = ghostnet.json("predict", PICTURES / "dandelion.jpg", "-m", target)
+    (prediction,) = ghostnet.json("predict", IMAGES / "dandelion.jpg", "-m", target)
     assert prediction["predictions"][0]["label"] == "class 1"
     assert "432" in ghostnet("convert", source, target)
 
@@ -179,21 +194,21 @@ def test_convert_writes_a_checkpoint_that_predicts(
 def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nonsense")
     ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.ckpt", status=1)
-    assert "not a safetensors file" in ghostnet.err
+    assert "expected a safetensors file" in ghostnet.err
     ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.onnx", status=2)
 
 
 def test_hub_list_and_show(ghostnet: Ghostnet) -> None:
     uids = [card["uid"] for card in ghostnet.json("hub", "list")]
-    assert {terminal.DEFAULT_MODEL, terminal.BUNDLED_MODEL} <= set(uids)
+    assert {PETS, BUNDLED_MODEL} <= set(uids)
     out = ghostnet("hub", "list")
     assert all(uid in out for uid in uids)
-    card = ghostnet.json("hub", "show", terminal.DEFAULT_MODEL)
+    card = ghostnet.json("hub", "show", PETS)
     assert card["name"] == "GhostNet"
     assert len(card["labels"]) == 37
-    assert "Abyssinian" in ghostnet("hub", "show", terminal.DEFAULT_MODEL)
+    assert "Abyssinian" in ghostnet("hub", "show", PETS)
     ghostnet("hub", "show", "nobody/gpu/1.0/nothing", status=1)
-    assert terminal.BUNDLED_MODEL in ghostnet.err
+    assert BUNDLED_MODEL in ghostnet.err
 
 
 def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> None:
@@ -202,7 +217,7 @@ def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> 
     words = (
         "hub",
         "fetch",
-        terminal.DEFAULT_MODEL,
+        PETS,
         "--cache-dir",
         tmp_path / "cache",
         "--from",
@@ -210,7 +225,7 @@ def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> 
     )
     ghostnet(*words, status=1)
     assert "722e13be6cd6186dddcd68d5c0a50776d9a8ad8e79db3870556f68d4d2f179e4" in ghostnet.err
-    bundled = ghostnet.json("hub", "fetch", terminal.BUNDLED_MODEL)
+    bundled = ghostnet.json("hub", "fetch", BUNDLED_MODEL)
     assert Path(bundled["file"]).name == "ghostnet_v1.0_flowers.ckpt"
 
 
@@ -218,7 +233,7 @@ def test_hub_install_lays_card_and_entry_first(
     ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    ghostnet("hub", "install", terminal.DEFAULT_MODEL, "--cache-dir", tmp_path, status=1)
+    ghostnet("hub", "install", PETS, "--cache-dir", tmp_path, status=1)
     folder = tmp_path / "noah-cvlab/gpu/1.0"
     assert (folder / "ghostnet_v1.0_oxford_pets.md").is_file()
     assert (folder / "ghostnet/mindspore_hub_conf.py").is_file()

@@ -11,36 +11,45 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_kernels import NETWORKS, trained
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from host_kernels import host_library  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
+from torch_kernels import TorchKernels  # noqa: E402
 
-from ghostnet.checkpoint import parameters_of  # noqa: E402
+from ghostnet.benchmark.torch_network import GhostNet  # noqa: E402
 from ghostnet.errors import KernelError  # noqa: E402
-from ghostnet.kernels import cuda_build  # noqa: E402
-from ghostnet.torch_kernels import TorchKernels  # noqa: E402
-from ghostnet.torch_network import GhostNet  # noqa: E402
+from ghostnet.kernels.cuda import build  # noqa: E402
+from ghostnet.models import (  # noqa: E402
+    GHOSTNET_1X,
+    GHOSTNET_600M,
+    GHOSTNET_NOSE_1X,
+    scale_width,
+)
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 LIBRARIES = [
     pytest.param("cpu", host_library, id="host"),
-    pytest.param("cuda", cuda_build.library_path, id="GPU", marks=needs_gpu),
+    pytest.param("cuda", build.library_path, id="GPU", marks=needs_gpu),
 ]
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
+ARCHITECTURES = {"1x": GHOSTNET_1X, "nose_1x": GHOSTNET_NOSE_1X, "600m": GHOSTNET_600M}
+SMALL = scale_width(GHOSTNET_1X, 0.5)
+CLASSES = 5
 SHAPES = [(3, 3, 61, 97)]
 ON_A_GPU = [(1, 3, 224, 224), (3, 3, 193, 227), (256, 3, 224, 224)]
 
 
 @pytest.mark.parametrize(("device", "library"), LIBRARIES)
-@pytest.mark.parametrize("name", ["1x", "nose_1x", "600m"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_are_those_of_pytorch(name: str, device: str, library: Callable[[], Path]) -> None:
-    network = trained(NETWORKS[name]())
-    twin = GhostNet(network.architecture, network.num_classes)
-    twin.load_parameters(parameters_of(network))
+    architecture = ARCHITECTURES[name]
+    parameters = random_parameters(architecture, CLASSES)
+    twin = GhostNet(architecture, CLASSES)
+    twin.load_parameters(parameters)
     twin = twin.to(device).eval()
-    fused = TorchKernels(network, library(), device)
+    fused = TorchKernels(architecture, parameters, library(), device)
     torch.manual_seed(0)
     for shape in SHAPES if device == "cpu" else SHAPES + ON_A_GPU:
         x = torch.randn(shape, device=device)
@@ -52,20 +61,19 @@ def test_logits_are_those_of_pytorch(name: str, device: str, library: Callable[[
 
 
 def test_an_operator_without_its_weights_is_an_error() -> None:
-    network = trained(NETWORKS["1x of width 0.5"]())
-    fused = TorchKernels(network, host_library(), "cpu")
-    pictures = torch.zeros(1, 3, 32, 32)
+    fused = TorchKernels(SMALL, random_parameters(SMALL, CLASSES), host_library(), "cpu")
+    images = torch.zeros(1, 3, 32, 32)
     with pytest.raises(KernelError, match="returned -1"):
-        fused.launch([pictures, *fused.weights[:-3], torch.empty(1, 5), torch.empty(10)])
+        fused.launch([images, *fused.weights[:-3], torch.empty(1, 5), torch.empty(10)])
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_launch_that_fails_returns_the_error_of_cuda(tmp_path: Path) -> None:
-    nvcc = cuda_build.find_nvcc()
+    nvcc = build.find_nvcc()
     library = tmp_path / "kernels.so"
-    cuda_build.compile_kernels(library, nvcc, cuda_build.architectures(nvcc)[-1:])
-    fused = TorchKernels(trained(NETWORKS["1x of width 0.5"]()), library, "cpu")
+    build.compile_kernels(library, nvcc, build.architectures(nvcc)[-1:])
+    fused = TorchKernels(SMALL, random_parameters(SMALL, CLASSES), library, "cpu")
     with pytest.raises(KernelError, match=r"returned \d+;"):
         fused(torch.zeros(1, 3, 32, 32))
 
@@ -86,7 +94,7 @@ def test_the_benchmark_has_mobilenet_v2_and_knows_every_kernel() -> None:
     rival = benchmark["mobilenet_v2"]().eval()
     assert sum(p.numel() for p in rival.parameters()) == 3_504_872  # as published for 1000 classes
     assert rival(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
-    table = NETWORKS["1x"]().architecture
+    table = GHOSTNET_1X
     kernels = list(benchmark["launches"](table, 1, 4))
     shortcuts = sum("shortcut" in kernel.name for kernel in kernels)
     assert (len(kernels), shortcuts) == (1 + 2 * 16 + 2 * 7 + 5 + 3, 5)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ghostnet.data.oxford_pets import LabelOrder, OxfordIIITPet
+from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError
-from ghostnet.training.pets import LabelOrder, OxfordIIITPet
-from ghostnet.transforms import decode
 
 LIST = """\
 #Image CLASS-ID SPECIES BREED ID
@@ -26,14 +26,14 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "images").mkdir()
     (tmp_path / "annotations" / "trainval.txt").write_text(LIST)
     (tmp_path / "annotations" / "test.txt").write_text("Bengal_5 6 1 2\n")
-    picture = Image.new("RGB", (20, 30), (90, 60, 30))
+    image = Image.new("RGB", (20, 30), (90, 60, 30))
     for name, kind in {
         "Abyssinian_100": "JPEG",
         "american_bulldog_100": "PNG",
         "american_bulldog_101": "GIF",
         "Bengal_5": "JPEG",
     }.items():
-        picture.save(tmp_path / "images" / f"{name}.jpg", kind)
+        image.save(tmp_path / "images" / f"{name}.jpg", kind)
     (tmp_path / "images" / "Abyssinian_100.mat").write_bytes(b"not listed")
     return tmp_path
 
@@ -85,10 +85,10 @@ def test_the_breeds_beside_the_repository_are_in_the_order_of_the_class_ids(
         ("Abyssinian_100 1 1\n", "line 1: expected a name and three numbers"),
         ("# comment\nAbyssinian 1 1 1\n", "line 2"),
         ("Abyssinian_100 one 1 1\n", "line 1"),
-        ("Abyssinian_100 1 1 1\nAbyssinian_100 2 1 1\n", "a second class id for Abyssinian"),
-        ("Abyssinian_100 1 1 1\nBengal_5 1 1 1\n", "two breeds have the same class id"),
-        ("# nothing\n", "lists no pictures"),
-        ("Abyssinian_7 1 1 1\nBengal_5 2 1 1\n", "1 pictures of .* missing, .*Abyssinian_7.jpg"),
+        ("Abyssinian_100 1 1 1\nAbyssinian_100 2 1 1\n", "one class id for Abyssinian, found two"),
+        ("Abyssinian_100 1 1 1\nBengal_5 1 1 1\n", "a class id for each breed, found one twice"),
+        ("# nothing\n", "expected a list of images, found none"),
+        ("Abyssinian_7 1 1 1\nBengal_5 2 1 1\n", "1 images of .* missing, .*Abyssinian_7.jpg"),
     ],
 )
 def test_a_bad_list_of_pets_is_refused(text: str, message: str, root: Path) -> None:

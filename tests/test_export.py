@@ -22,14 +22,14 @@ from ghostnet import (
     ghostnet_600m,
     ghostnet_nose_1x,
 )
-from ghostnet.backends import in_onnxruntime, in_openvino
+from ghostnet.data.image_folder import read_folder
+from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.export import export
+from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub import Model, open_model
-from ghostnet.hub.cache import assets_folder
+from ghostnet.hub.registry import assets_folder
 from ghostnet.kernels import fuse_if_possible
-from ghostnet.terminal import BUNDLED_MODEL
-from ghostnet.training.folders import read_folder
-from ghostnet.transforms import Preprocess, decode
+from ghostnet.models.registry import BUNDLED_MODEL
 
 onnx = pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
@@ -42,7 +42,7 @@ def in_mindir(model: bytes, path: Path):
     """A MindIR file as a call on arrays."""
     path.write_bytes(model)
     cell = nn.GraphCell(ms.load(str(path)))
-    return lambda pictures: cell(ms.Tensor(pictures)).asnumpy()
+    return lambda images: cell(ms.Tensor(images)).asnumpy()
 
 
 def lively(network: GhostNet) -> GhostNet:
@@ -73,8 +73,8 @@ def photographs(shared: Path) -> np.ndarray:
 def test_every_variant_answers_alike_in_every_runtime(build, tmp_path: Path) -> None:
     size = VARIANTS[build]
     network = lively(build(5))
-    pictures = np.random.default_rng(1).normal(size=(2, 3, size, size)).astype(np.float32)
-    expected = network(ms.Tensor(pictures)).asnumpy()
+    images = np.random.default_rng(1).normal(size=(2, 3, size, size)).astype(np.float32)
+    expected = network(ms.Tensor(images)).asnumpy()
     onnx_file = export(network, tmp_path / "a.onnx", size).read_bytes()
     mindir_file = export(network, tmp_path / "a.mindir", size).read_bytes()
     for call in (
@@ -82,9 +82,9 @@ def test_every_variant_answers_alike_in_every_runtime(build, tmp_path: Path) -> 
         in_openvino(onnx_file),
         in_mindir(mindir_file, tmp_path / "b.mindir"),
     ):
-        np.testing.assert_allclose(call(pictures), expected, atol=1e-4)
-        np.testing.assert_allclose(call(pictures[:1]), expected[:1], atol=1e-4)
-    again = network(ms.Tensor(pictures)).asnumpy()
+        np.testing.assert_allclose(call(images), expected, atol=1e-4)
+        np.testing.assert_allclose(call(images[:1]), expected[:1], atol=1e-4)
+    again = network(ms.Tensor(images)).asnumpy()
     np.testing.assert_array_equal(again, expected, "the network itself was changed")
 
 
@@ -113,21 +113,21 @@ def test_the_onnx_file_says_what_it_is(flowers: Model, tmp_path: Path) -> None:
     export(flowers.network, tmp_path / "a.onnx", 192, labels=flowers.labels)
     model = onnx.load(tmp_path / "a.onnx")
     assert [(s.domain, s.version) for s in model.opset_import] == [("", 17)]
-    (pictures,), (logits,) = model.graph.input, model.graph.output
-    assert (pictures.name, logits.name) == ("pictures", "logits")
-    sides = [side.dim_param or side.dim_value for side in pictures.type.tensor_type.shape.dim]
+    (images,), (logits,) = model.graph.input, model.graph.output
+    assert (images.name, logits.name) == ("pictures", "logits")
+    sides = [side.dim_param or side.dim_value for side in images.type.tensor_type.shape.dim]
     assert sides == ["batch", 3, 192, 192]
     properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert properties["labels"] == ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
     assert properties["preprocessing"] == {
-        "colours": "RGB",
+        "colors": "RGB",
         "resize": 219,
         "interpolation": "bicubic",
         "crop": 192,
         "divide_by": 255,
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
-        "normalised_in_graph": False,
+        "normalized_in_graph": False,
     }
     assert not {node.op_type for node in model.graph.node} & {"BatchNormalization", "Identity"}
 
@@ -146,10 +146,10 @@ def test_a_fixed_batch_is_fixed(tmp_path: Path) -> None:
         call(np.zeros((1, 3, 64, 64), np.float32))
 
 
-def test_a_graph_with_preprocessing_takes_cropped_pictures(flowers: Model, tmp_path: Path) -> None:
+def test_a_graph_with_preprocessing_takes_cropped_images(flowers: Model, tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
-    arrays = [flowers.preprocess(decode_exactly(picture, tmp_path)) for picture in pixels]
-    cropped = np.stack([decode_and_crop(picture, tmp_path) for picture in pixels])
+    arrays = [flowers.preprocess(decode_exactly(image, tmp_path)) for image in pixels]
+    cropped = np.stack([decode_and_crop(image, tmp_path) for image in pixels])
     expected = flowers.network(ms.Tensor(np.stack(arrays))).asnumpy()
     options = {"with_preprocessing": True}
     onnx_file = export(flowers.network, tmp_path / "a.onnx", **options).read_bytes()
@@ -163,8 +163,8 @@ def test_a_graph_with_preprocessing_takes_cropped_pictures(flowers: Model, tmp_p
 
 
 def decode_exactly(pixels: np.ndarray, folder: Path) -> Image.Image:
-    Image.fromarray(pixels).save(folder / "picture.png")
-    return decode(folder / "picture.png")
+    Image.fromarray(pixels).save(folder / "image.png")
+    return decode(folder / "image.png")
 
 
 def decode_and_crop(pixels: np.ndarray, folder: Path) -> np.ndarray:
@@ -174,7 +174,7 @@ def decode_and_crop(pixels: np.ndarray, folder: Path) -> np.ndarray:
 def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
     network = ghostnet_nose_1x(2)
     (tmp_path / "a.onnx").write_text("precious")
-    with pytest.raises(ExportError, match="exists; --force"):
+    with pytest.raises(ExportError, match="expected no such file, found one; --force"):
         export(network, tmp_path / "a.onnx")
     assert (tmp_path / "a.onnx").read_text() == "precious"
     export(network, tmp_path / "a.onnx", force=True)
@@ -186,9 +186,9 @@ def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         ({"path": "a.pb"}, "ends in .onnx or .mindir"),
-        ({"image_size": 31}, "at least 32 pixels"),
-        ({"batch": 0}, "at least one picture"),
-        ({"labels": ("cat",)}, "1 labels for a network of 2 classes"),
+        ({"image_size": 31}, "expected at least 32 pixels"),
+        ({"batch": 0}, "expected at least one image"),
+        ({"labels": ("cat",)}, "expected one for each of 2 classes, found 1"),
         ({"path": "file/a.onnx"}, "cannot be written"),
     ],
 )
@@ -211,8 +211,8 @@ def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path
     words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL)
     answer = ghostnet.json(*words, "--batch", 1, "--image-size", 160)
     assert answer["bytes"] == (tmp_path / "a.onnx").stat().st_size
-    pictures = onnx.load(tmp_path / "a.onnx").graph.input[0].type.tensor_type.shape.dim
-    assert [side.dim_value for side in pictures] == [1, 3, 160, 160]
+    images = onnx.load(tmp_path / "a.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [side.dim_value for side in images] == [1, 3, 160, 160]
     ghostnet(*words, status=1)
     assert "--force" in ghostnet.err
     assert "a.onnx" in ghostnet(*words, "--force")
@@ -241,7 +241,7 @@ def test_predict_says_the_same_in_other_backends(ghostnet: Ghostnet, backend: st
 )
 def test_a_missing_package_is_named(package: str, use, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)  # what Python does where it is not installed
-    monkeypatch.delitem(sys.modules, "ghostnet.export.onnx_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "ghostnet.export.onnx", raising=False)
     advice = rf"the package {package}: pip install 'mindspore-ghostnet\[export\]'"
     with pytest.raises(PackageError, match=advice):
         use()

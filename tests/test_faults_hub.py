@@ -25,15 +25,15 @@ from http_server import (
     whole,
 )
 
-from ghostnet.checkpoint import write_checkpoint
+from ghostnet.checkpoints import write_checkpoint
 from ghostnet.errors import FetchError, IntegrityError
+from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
-from ghostnet.hub.cache import assets_folder
 from ghostnet.hub.card import Asset
-from ghostnet.hub.fetch import fetch
+from ghostnet.hub.download import fetch
+from ghostnet.hub.http import Limits
 from ghostnet.hub.loader import card_parameters
-from ghostnet.hub.store import file_hash
-from ghostnet.hub.web import Limits
+from ghostnet.hub.registry import assets_folder
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -41,14 +41,15 @@ FLOWERS = assets_folder() / "ghostnet/cpu/2.10/ghostnet_v1.0_flowers.md"
 
 TWENTY_AT_ONCE = """
 import os, sys
-from ghostnet.hub.find import fetch_checkpoint, find
-from ghostnet.hub.store import read_verified
+from ghostnet.hub.download import fetch_checkpoint
+from ghostnet.hub.registry import find_card
+from ghostnet.hub.verified_file import read_verified
 
 card, cache = sys.argv[1:]
 for _ in range(20):
     if not os.fork():
-        path = fetch_checkpoint(card, find(card), cache_dir=cache)
-        content = read_verified(path, find(card).checkpoint.sha256)
+        path = fetch_checkpoint(card, find_card(card), cache_dir=cache)
+        content = read_verified(path, find_card(card).checkpoint.sha256)
         os._exit(len(content) != int(os.environ["LENGTH"]))
 print([os.waitpid(-1, 0)[1] for _ in range(20)])
 """
@@ -153,7 +154,7 @@ def swap() -> Swap:
 def test_a_checkpoint_replaced_between_hash_and_load(swap: Swap, tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
     write_checkpoint({"w": np.zeros(3, np.float32)}, path)
-    card = write_card(tmp_path, path.name, str(file_hash(path)))
+    card = write_card(tmp_path, path.name, str(sha256_of(path)))
     original = path.read_bytes()
     swap.path = path
     for opened in (1, 2):  # for the hash, and for loading

@@ -15,8 +15,8 @@ from http_server import MisbehavingServer, serving, slowly
 from safetensors.numpy import save_file
 from test_checkpoint import timm_names
 
-from ghostnet.checkpoint import parameters_of, write_checkpoint
-from ghostnet.network import create_network
+from ghostnet.checkpoints import parameters_of, write_checkpoint
+from ghostnet.models import create_network
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -121,8 +121,9 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
 def test_stopped_while_mindspore_is_imported(number: signal.Signals) -> None:
-    process = start(FROM_A_TERMINAL, "predict", CARDS / "images", "--model", MODEL)
+    process = start(FROM_A_TERMINAL, "predict", CARDS / "images", "--no-fuse")
     while "/mindspore/" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     process.send_signal(number)
     assert process.communicate() == ("", "ghostnet: interrupted\n")

@@ -27,9 +27,9 @@ from http_server import (
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.card import Asset
-from ghostnet.hub.fetch import fetch, place
-from ghostnet.hub.store import read_verified
-from ghostnet.hub.web import Limits, check_link, fetch_text
+from ghostnet.hub.download import fetch, place
+from ghostnet.hub.http import Limits, check_link, fetch_text
+from ghostnet.hub.verified_file import read_verified
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -40,10 +40,12 @@ QUICK = Limits(
 FETCH = """
 import sys
 from pathlib import Path
+from ghostnet.cli.output import watch_download
 from ghostnet.hub.card import Asset
-from ghostnet.hub.fetch import fetch
+from ghostnet.hub.download import fetch
 
-print(fetch(Asset(format="ckpt", link=sys.argv[1], sha256=sys.argv[2]), Path(sys.argv[3])))
+asset = Asset(format="ckpt", link=sys.argv[1], sha256=sys.argv[2])
+print(fetch(asset, Path(sys.argv[3]), watch=watch_download))
 """
 
 
@@ -258,7 +260,7 @@ def test_relative_link_is_verified_beside_the_card(tmp_path: Path) -> None:
         fetch(local, tmp_path / "cache")
     (tmp_path / "a.ckpt").write_bytes(BODY)
     assert fetch(local, tmp_path / "cache") == tmp_path / "a.ckpt"
-    with pytest.raises(CardError, match="relative"):
+    with pytest.raises(CardError, match="not a local file"):
         fetch(asset("a.ckpt"), tmp_path)
 
 

@@ -1,7 +1,6 @@
-"""`ghostnet finetune`: a folder of pictures in, a model for its classes out."""
+"""`ghostnet finetune`: a folder of images in, a model for its classes out."""
 
-import sqlite3
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -11,24 +10,25 @@ from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from toy_pictures import draw
+from random_parameters import random_parameters
+from toy_images import draw
 
 import ghostnet.hub as mshub
+from ghostnet.data.image_folder import ImageFolder, hold_out
+from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError
+from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
 from ghostnet.hub.loader import Model, open_model
-from ghostnet.hub.store import file_hash
-from ghostnet.network import create_network
-from ghostnet.terminal import BUNDLED_MODEL
+from ghostnet.inference.evaluation import tally
+from ghostnet.models import find_model
+from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.training.augment import Augment, random_box
-from ghostnet.training.evaluation import tally
 from ghostnet.training.feature_cache import FeatureCache
-from ghostnet.training.features import FeatureNetwork, View, extract
+from ghostnet.training.features import View, extract
 from ghostnet.training.finetune import finetune_head, read_task
-from ghostnet.training.folders import ImageFolder, hold_out
-from ghostnet.training.head import Samples, choose, fit
-from ghostnet.training.report import Origin, check_labels, write_model
-from ghostnet.transforms import Preprocess, decode
+from ghostnet.training.logistic_regression import Samples, choose_penalty, fit
+from ghostnet.training.model_card import Origin, check_labels, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +40,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def small_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The card of a small network with random weights, for pictures of 32×32."""
-    ms.set_seed(1)
-    network = create_network("ghostnet_050", 7)
+    """The card of a small network with random weights, for images of 32×32."""
+    architecture = find_model("ghostnet_050").architecture
     labels = tuple("abcdefg")
+    parameters = random_parameters(architecture, len(labels))
+    model = Model("small", architecture, parameters, labels, Preprocess(32))
     nothing = tally(labels, np.zeros(1, np.int64), np.zeros((1, 7), np.float32))
     origin = Origin("ghostnet test", "nothing", 0, "CPU")
-    return write_model(network, 32, nothing, origin, tmp_path_factory.mktemp("small"))
+    return write_model(model, nothing, origin, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
@@ -55,11 +56,11 @@ def small(small_card: Path) -> Model:
 
 
 def test_a_folder_becomes_a_model(ghostnet: Ghostnet, small_card: Path, tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures")
+    images = draw(tmp_path / "images")
     val = draw(tmp_path / "val", 3, ("Green", "rot"))
     out = tmp_path / "my model"
     answer = ghostnet.json(
-        "finetune", pictures, "--out", out, "--model", small_card, "--val", val, "--views", 2
+        "finetune", images, "--out", out, "--model", small_card, "--val", val, "--views", 2
     )
     assert answer["card"] == str(out / "card.md")
     assert answer["labels"] == ["blue one", "Green", "rot"]
@@ -70,34 +71,34 @@ def test_a_folder_becomes_a_model(ghostnet: Ghostnet, small_card: Path, tmp_path
     evaluation = ghostnet.json("eval", val, "--model", out / "card.md")
     assert evaluation["confusion"] == answer["confusion"]
     network = mshub.load(out / "card.md").set_train(False)
-    picture = Preprocess(32)(decode(val / "Green" / "0.png"))
-    assert network(ms.Tensor(picture[None])).asnumpy().argmax() == 1
+    image = Preprocess(32)(decode(val / "Green" / "0.png"))
+    assert network(ms.Tensor(image[None])).asnumpy().argmax() == 1
 
 
 def test_the_table_names_card_and_accuracy(
     ghostnet: Ghostnet, small_card: Path, tmp_path: Path
 ) -> None:
-    pictures = draw(tmp_path / "pictures")
-    out = ghostnet("finetune", pictures, "--out", tmp_path / "out", "--model", small_card)
-    assert "100.00% (3 of 3 held-out pictures)" in out
-    assert "15 pictures" in out
+    images = draw(tmp_path / "images")
+    out = ghostnet("finetune", images, "--out", tmp_path / "out", "--model", small_card)
+    assert "100.00% (3 of 3 held-out images)" in out
+    assert "15 images" in out
     assert f"ghostnet predict --model {tmp_path / 'out' / 'card.md'}" in out.replace("\n", "")
 
 
 def test_the_card_tells_what_the_hub_client_asks_for(
     ghostnet: Ghostnet, small_card: Path, tmp_path: Path
 ) -> None:
-    pictures = draw(tmp_path / "pictures")
-    ghostnet("finetune", pictures, "--out", tmp_path / "out", "--model", small_card)
+    images = draw(tmp_path / "images")
+    ghostnet("finetune", images, "--out", tmp_path / "out", "--model", small_card)
     card = read_card(tmp_path / "out" / "card.md")
     assert card.labels == ("blue one", "Green", "rot")
     assert card.accuracy == 1.0
     assert card.input_shape == (32, 32, 3)
-    assert card.claims[0].figure("ghostnet_050", "Accuracy (Top1)") == 100
-    assert card.checkpoint.sha256 == file_hash(tmp_path / "out" / "ghostnet.ckpt")
+    assert card.claims[0].figure("GhostNet_050", "Accuracy (Top1)") == 100
+    assert card.checkpoint.sha256 == sha256_of(tmp_path / "out" / "ghostnet.ckpt")
     lines = (tmp_path / "out" / "card.md").read_text().splitlines()
     assert sum(line.startswith("---") for line in lines) == 2
-    assert f"ghostnet finetune {pictures} --out {tmp_path / 'out'} --model {small_card}" in lines
+    assert f"ghostnet finetune {images} --out {tmp_path / 'out'} --model {small_card}" in lines
     front = lines[lines.index("---") + 1 : -lines[::-1].index("---") - 1]
     fields = dict(line.split(": ", 1) for line in front if ": " in line and line[0] != " ")
     assert not [name for name, text in fields.items() if ":" in text and name != "repo-link"]
@@ -105,10 +106,10 @@ def test_the_card_tells_what_the_hub_client_asks_for(
     assert set(required.split()) < set(fields)
 
 
-def test_the_same_pictures_give_the_same_checkpoint(
+def test_the_same_images_give_the_same_checkpoint(
     small_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, held_out = read_task(draw(tmp_path / "pictures"), 0.3)
+    train, held_out = read_task(draw(tmp_path / "images"), 0.3)
     weights = []
     for cache_dir in (tmp_path / "a", tmp_path / "b", tmp_path / "b"):
         model = open_model(small_card)
@@ -121,20 +122,20 @@ def test_the_same_pictures_give_the_same_checkpoint(
 @pytest.mark.parametrize(
     ("arrange", "message"),
     [
-        (lambda root: draw(root, 2, ("rot",)), "only one class, rot"),
-        (lambda root: (draw(root, 2) / "empty").mkdir(), "no pictures in empty"),
-        (lambda root: draw(root, 1), "one picture a class"),
+        (lambda root: draw(root, 2, ("rot",)), "found only rot"),
+        (lambda root: (draw(root, 2) / "empty").mkdir(), "found none in empty"),
+        (lambda root: draw(root, 1), "at least two images to hold one out"),
         (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "'r:t'; rename"),
-        (lambda root: None, "no such folder"),
+        (lambda root: None, "expected a folder with a sub-folder for each class"),
     ],
 )
 def test_what_cannot_be_learnt_is_said_before_any_work(
     arrange, message: str, ghostnet: Ghostnet, tmp_path: Path
 ) -> None:
-    arrange(tmp_path / "pictures")
+    arrange(tmp_path / "images")
     answer = ghostnet.json(
         "finetune",
-        tmp_path / "pictures",
+        tmp_path / "images",
         "--out",
         tmp_path / "out",
         "--model",
@@ -148,7 +149,7 @@ def test_what_cannot_be_learnt_is_said_before_any_work(
 def test_a_class_to_measure_that_was_not_learnt_is_an_error(tmp_path: Path) -> None:
     train = draw(tmp_path / "train", 2, ("rot", "Green"))
     val = draw(tmp_path / "val", 2)
-    with pytest.raises(DatasetError, match=r"classes that .*train lacks: blue one; .* Green, rot"):
+    with pytest.raises(DatasetError, match=r"\(Green, rot\), found blue one"):
         read_task(train, val)
 
 
@@ -157,75 +158,74 @@ def test_a_fraction_is_between_0_and_1(ghostnet: Ghostnet, tmp_path: Path) -> No
     assert "fraction between 0 and 1" in ghostnet.err
 
 
-def test_broken_pictures_are_listed_and_skipped(
+def test_broken_images_are_listed_and_skipped(
     ghostnet: Ghostnet, small_card: Path, tmp_path: Path
 ) -> None:
-    pictures = draw(tmp_path / "pictures")
-    (pictures / "rot" / "3.png").write_bytes(b"no picture")
-    words = ("finetune", pictures, "--out", tmp_path / "out", "--model", small_card)
+    images = draw(tmp_path / "images")
+    (images / "rot" / "3.png").write_bytes(b"no image")
+    words = ("finetune", images, "--out", tmp_path / "out", "--model", small_card)
     answer = ghostnet.json(*words)
     assert [Path(entry["file"]).name for entry in answer["skipped"]] == ["3.png"]
     assert answer["train_images"] + answer["images"] == 17
-    assert "3.png: not a picture" in ghostnet(*words).replace("\n", "")
+    assert "3.png: expected an image" in ghostnet(*words).replace("\n", "")
 
 
-def test_too_many_broken_pictures_stop_the_work(small: Model, tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures")
+def test_too_many_broken_images_stop_the_work(small: Model, tmp_path: Path) -> None:
+    images = draw(tmp_path / "images")
     for index in range(3):
-        (pictures / "rot" / f"{index}.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match=r"3 of 18 pictures are broken(.|\n)*0\.png"):
-        finetune_head(small, *read_task(pictures, 0.2))
+        (images / "rot" / f"{index}.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"found 3 of 18(.|\n)*0\.png"):
+        finetune_head(small, *read_task(images, 0.2))
 
 
-def test_a_class_with_nothing_but_broken_pictures_is_an_error(small: Model, tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures", 12, ("Green", "rot"))
-    (pictures / "broken").mkdir()
-    (pictures / "broken" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match="nothing but broken pictures in broken"):
-        finetune_head(small, *read_task(pictures, 0.2))
+def test_a_class_with_nothing_but_broken_images_is_an_error(small: Model, tmp_path: Path) -> None:
+    images = draw(tmp_path / "images", 12, ("Green", "rot"))
+    (images / "broken").mkdir()
+    (images / "broken" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="images that can be read in broken, found none"):
+        finetune_head(small, *read_task(images, 0.2))
 
 
 def test_real_flowers_from_the_bundled_model(shared: Path, tmp_path: Path) -> None:
     for folder in sorted((shared / "data/flowers/train").iterdir()):
-        (tmp_path / "pictures" / folder.name).mkdir(parents=True)
+        (tmp_path / "images" / folder.name).mkdir(parents=True)
         for file in sorted(folder.glob("*.jpg"))[:12]:
-            (tmp_path / "pictures" / folder.name / file.name).symlink_to(file)
-    tuned = finetune_head(open_model(BUNDLED_MODEL), *read_task(tmp_path / "pictures", 0.25))
+            (tmp_path / "images" / folder.name / file.name).symlink_to(file)
+    tuned = finetune_head(open_model(BUNDLED_MODEL), *read_task(tmp_path / "images", 0.25))
     assert tuned.evaluation.images == 15
     assert tuned.evaluation.correct >= 12
 
 
-def test_nothing_but_broken_pictures_to_measure_with_is_an_error(
+def test_nothing_but_broken_images_to_measure_with_is_an_error(
     small: Model, tmp_path: Path
 ) -> None:
-    pictures = draw(tmp_path / "pictures")
+    images = draw(tmp_path / "images")
     (tmp_path / "val" / "rot").mkdir(parents=True)
-    (tmp_path / "val" / "rot" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match="to measure with"):
-        finetune_head(small, *read_task(pictures, tmp_path / "val"))
+    (tmp_path / "val" / "rot" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="held-out images that can be read"):
+        finetune_head(small, *read_task(images, tmp_path / "val"))
 
 
 # Features -----------------------------------------------------------------------------------
 
 
 def test_features_are_those_that_the_classifier_sees(small: Model, tmp_path: Path) -> None:
-    (file, *_) = draw(tmp_path / "pictures").rglob("*.png")
+    (file, *_) = draw(tmp_path / "images").rglob("*.png")
     found, broken = extract(small, [View(file)])
-    picture = ms.Tensor(small.preprocess(decode(file))[None])
-    expected = FeatureNetwork(small.network)(picture).asnumpy()[0]
+    image = ms.Tensor(small.preprocess(decode(file))[None])
+    expected = small.network.features(image).asnumpy()[0]
     np.testing.assert_allclose(found[View(file)], expected, rtol=1e-4, atol=1e-5)
     assert not broken
 
 
-def test_cached_features_are_used_until_picture_view_size_or_weights_change(
+def test_cached_features_are_used_until_image_view_size_or_weights_change(
     small: Model, small_card: Path, tmp_path: Path, cache: Path
 ) -> None:
-    (file, *_) = draw(tmp_path / "pictures").rglob("*.png")
+    (file, *_) = draw(tmp_path / "images").rglob("*.png")
     extract(small, [View(file)])
-    marked = np.full(small.network.num_features, 3, np.float32)
-    with closing(sqlite3.connect(cache / "features.sqlite")) as entries:
-        ((key,),) = entries.execute("SELECT key FROM features").fetchall()
-    FeatureCache(cache / "features.sqlite").write({key: marked})
+    (path,) = (cache / "features").iterdir()
+    kept = FeatureCache(path.parent, path.stem, small.network.num_features)
+    kept.write({key: np.full_like(features, 3) for key, features in kept.read().items()})
 
     def from_cache(model: Model, view: View) -> bool:
         return bool((extract(model, [view])[0][view] == 3).all())
@@ -233,12 +233,11 @@ def test_cached_features_are_used_until_picture_view_size_or_weights_change(
     assert from_cache(small, View(file))
     assert from_cache(open_model(small_card), View(file))
     assert not from_cache(small, View(file, 1))
-    other_size = Model(small.name, small.network, small.labels, Preprocess(64))
-    assert not from_cache(other_size, View(file))
-    small.network.reset_classifier(2)
-    assert from_cache(small, View(file))  # features do not depend on the classifier
-    small.network.conv_head.bias += 1
-    assert not from_cache(small, View(file))
+    assert not from_cache(replace(small, preprocess=Preprocess(64)), View(file))
+    classifier = {"classifier.bias": small.parameters["classifier.bias"] + 1}
+    assert from_cache(replace(small, parameters=small.parameters | classifier), View(file))
+    head = {"conv_head.bias": small.parameters["conv_head.bias"] + 1}
+    assert not from_cache(replace(small, parameters=small.parameters | head), View(file))
     renamed = file.rename(file.with_name("renamed.png"))
     assert from_cache(open_model(small_card), View(renamed))
     renamed.write_bytes(renamed.read_bytes() + b" ")
@@ -258,36 +257,39 @@ def blobs(count: int, seed: int, spread: float = 1.0) -> Samples:
 
 def test_the_head_learns_what_can_be_told_apart() -> None:
     train, other = blobs(300, 1), blobs(300, 2)
-    head = fit(train, 3, choose(train, other, 3))
+    head = fit(train, 3, choose_penalty(train, other, 3))
     assert (head.logits(other.features).argmax(1) == other.classes).mean() > 0.9
 
 
-def test_more_noise_is_answered_by_more_regularisation() -> None:
-    chosen = [choose(blobs(30, 1, spread), blobs(300, 2, spread), 3) for spread in (0.5, 3.0, 12.0)]
+def test_more_noise_is_answered_by_more_penalty() -> None:
+    chosen = [
+        choose_penalty(blobs(30, 1, spread), blobs(300, 2, spread), 3)
+        for spread in (0.5, 3.0, 12.0)
+    ]
     assert chosen == sorted(chosen)
     assert chosen[0] < chosen[-1]
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1e-3, 1e-1, 1.0]))
-def test_no_step_away_from_the_head_lowers_its_loss(seed: int, regularisation: float) -> None:
+def test_no_step_away_from_the_head_lowers_its_loss(seed: int, penalty: float) -> None:
     train = blobs(60, seed)
     deviation = train.features.std(axis=0)
     deviation = np.maximum(deviation, 0.1 * deviation.mean())
-    head = fit(train, 3, regularisation)
+    head = fit(train, 3, penalty)
 
     def loss(weights: np.ndarray, bias: np.ndarray) -> float:
         logits = train.features.astype(np.float64) @ weights.T + bias
         shares = np.exp(logits - logits.max(1, keepdims=True))
         shares /= shares.sum(1, keepdims=True)
         fitting = -np.log(shares[np.arange(60), train.classes]).mean()
-        return fitting + regularisation / 2 * ((weights * deviation) ** 2).sum()
+        return fitting + penalty / 2 * ((weights * deviation) ** 2).sum()
 
-    least = loss(head.weights.astype(np.float64), head.bias.astype(np.float64))
+    least = loss(head.weight.astype(np.float64), head.bias.astype(np.float64))
     generator = np.random.default_rng(seed)
     for _ in range(10):
         step = generator.normal(size=(3, 5)) * 0.01
-        assert loss(head.weights + step[:, :4] / deviation, head.bias + step[:, 4]) > least - 1e-6
+        assert loss(head.weight + step[:, :4] / deviation, head.bias + step[:, 4]) > least - 1e-6
 
 
 def test_a_feature_that_never_changes_does_no_harm() -> None:
@@ -338,9 +340,8 @@ def test_labels_that_are_accepted_come_back_from_the_card(
         return
     out = tmp_path_factory.mktemp("labels")
     nothing = tally(tuple(labels), np.zeros(1, np.int64), np.eye(1, len(labels)))
-    card = write_model(
-        open_model(small_card).network, 32, nothing, Origin("ghostnet", "x", 0, "CPU"), out
-    )
+    model = replace(open_model(small_card), labels=tuple(labels))
+    card = write_model(model, nothing, Origin("ghostnet", "x", 0, "CPU"), out)
     assert read_card(card).labels == tuple(labels)
 
 
@@ -350,7 +351,7 @@ def test_labels_that_are_accepted_come_back_from_the_card(
     st.floats(0.01, 1),
     st.integers(0, 2**32),
 )
-def test_random_boxes_lie_in_the_picture(size: tuple[int, int], smallest: float, seed: int) -> None:
+def test_random_boxes_lie_in_the_image(size: tuple[int, int], smallest: float, seed: int) -> None:
     left, top, right, bottom = random_box(size, smallest, np.random.default_rng(seed))
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
@@ -359,7 +360,7 @@ def test_random_boxes_lie_in_the_picture(size: tuple[int, int], smallest: float,
 def test_augmentation_depends_on_image_and_generator_alone() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (50, 60, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
-    augment = Augment(32, colour_jitter=0.4)
+    augment = Augment(32, color_jitter=0.4)
     first, again, other = (augment(image, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert first.shape == (3, 32, 32)
     assert first.dtype == np.float32

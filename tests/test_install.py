@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
-from ghostnet.hub.cache import find_card, list_cards, model_folder
 from ghostnet.hub.card import read_card
+from ghostnet.hub.http import Limits
 from ghostnet.hub.install import install
-from ghostnet.hub.web import Limits
+from ghostnet.hub.registry import model_folder, shipped_card, shipped_uids
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
@@ -84,10 +84,10 @@ def entry_of(folder: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("uid", list_cards())
+@pytest.mark.parametrize("uid", shipped_uids())
 def test_every_card_keeps_the_clients_rules(uid: str) -> None:
-    header = header_by_the_clients_rules(find_card(uid))
-    assert header["labels"] == list(read_card(find_card(uid)).labels or ())
+    header = header_by_the_clients_rules(shipped_card(uid))
+    assert header["labels"] == list(read_card(shipped_card(uid)).labels or ())
 
 
 def test_whole_model_is_laid(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The notebooks run from a clean kernel, and what is kept of them is small and quiet."""
+"""The notebooks run in a clean kernel; their stored outputs are complete, small and quiet."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from execute_notebooks import FOLDER, execute
 from nbformat import NotebookNode
 
-from ghostnet.hub.cache import find_card
-from ghostnet.terminal import BUNDLED_MODEL
+from ghostnet.hub.registry import shipped_card
+from ghostnet.models.registry import BUNDLED_MODEL
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 1_500_000
@@ -24,7 +24,7 @@ def outputs(notebook: NotebookNode) -> list[NotebookNode]:
 
 @pytest.mark.slow
 @named(NOTEBOOKS)
-def test_a_notebook_runs_from_a_clean_kernel(path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_notebook_runs_in_a_clean_kernel(path: Path, request: pytest.FixtureRequest) -> None:
     if "shared/data" in path.read_text():
         request.getfixturevalue("shared")
     assert "stderr" not in {output.get("name") for output in outputs(execute(path))}
@@ -41,7 +41,7 @@ def test_a_notebook_is_kept_with_its_outputs(path: Path) -> None:
 
 
 def test_the_first_notebook_runs_the_card_s_own_usage_section() -> None:
-    usage = find_card(BUNDLED_MODEL).read_text().split("## Usage")[1]
+    usage = shipped_card(BUNDLED_MODEL).read_text().split("## Usage")[1]
     snippet = usage.split("```python\n")[1].split("```")[0].strip()
     notebook = nbformat.read(FOLDER / "inference.ipynb", as_version=4)
     assert f"{snippet};" in [cell.source for cell in notebook.cells]

@@ -1,4 +1,4 @@
-"""What the README shows works as it is shown."""
+"""The examples of the README work as they are shown."""
 
 import os
 import re
@@ -26,32 +26,61 @@ COMMANDS = [
 ]
 
 
-def test_python_snippets(capsys: pytest.CaptureFixture) -> None:
-    namespace: dict[str, object] = {}
-    for snippet in blocks("python"):
-        exec(compile(snippet, "README.md", "exec"), namespace)
-    assert (
-        "(1, 37) Complexity(parameters=3948905, multiply_adds=139917872)" in capsys.readouterr().out
-    )
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands(command: str) -> None:
+def run(command: str) -> str:
     binaries = Path(sys.executable).parent
-    subprocess.run(
+    return subprocess.run(
         command,
         shell=True,
         check=True,
         cwd=REPOSITORY,
         env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-    )
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
+def labels(table: str) -> list[list[str]]:
+    """The files and labels of a table that `ghostnet predict` printed, without the times."""
+    lines = [line for line in table.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.split("│")[1:3]] for line in lines]
+
+
+def test_python_snippets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    namespace: dict[str, object] = {}
+    promised = []
+    for snippet in blocks("python"):
+        exec(compile(snippet, "README.md", "exec"), namespace)
+        promised += re.findall(r"print\(.*\)  # (.*)", snippet)
+    assert promised == ["dandelion", "(1, 37)"]
+    assert capsys.readouterr().out.splitlines() == promised
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str) -> None:
+    run(command)
+
+
+@pytest.mark.parametrize("text", READMES, ids=["English", "Chinese"])
+def test_the_first_screen_shows_what_the_command_prints(text: str) -> None:
+    (shown,) = blocks("text", text)
+    assert len(labels(shown)) == 12
+    assert labels(shown) == labels(run("ghostnet predict assets/images"))
 
 
 def test_the_chinese_readme_shows_the_same_code() -> None:
     commands = [re.findall(r"^\$ [^#\n]*", "".join(blocks("console", t)), re.M) for t in READMES]
     assert commands[0] == commands[1]
     assert blocks("python", CHINESE) == blocks("python")
+
+
+def test_the_chinese_readme_has_the_same_links_and_sections() -> None:
+    for pattern in (r"\]\(([^)#]+)\)", r"^(#+) "):
+        english, chinese = (sorted(re.findall(pattern, text, re.M)) for text in READMES)
+        others = {"README.md", "README_CN.md", "https://www.mindspore.cn"}
+        assert [x for x in english if not x.startswith(tuple(others))] == [
+            x for x in chinese if not x.startswith(tuple(others))
+        ]
 
 
 @pytest.mark.parametrize("text", READMES, ids=["English", "Chinese"])

@@ -17,23 +17,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mindspore import ParameterTuple, Tensor, nn
 from PIL import Image
-from tiny_network import TINY
-from toy_pictures import draw
+from random_parameters import random_parameters
+from tiny_network import TINY, TINY_MODEL
+from toy_images import draw
 
-from ghostnet.checkpoint import read_checkpoint
+from ghostnet.checkpoints import load_parameters, read_checkpoint
+from ghostnet.data.image_folder import read_folder
+from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
+from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
-from ghostnet.hub.store import file_hash
-from ghostnet.network import ARCHITECTURES, GHOSTNET_1X, GhostNet
+from ghostnet.hub.loader import Model
+from ghostnet.inference.evaluation import tally
+from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches, Worker
 from ghostnet.training.config import TrainingConfig, as_yaml, check, read_config
-from ghostnet.training.evaluation import tally
-from ghostnet.training.folders import read_folder
 from ghostnet.training.log import read_log
 from ghostnet.training.loop import Examiner
-from ghostnet.training.report import Origin, write_model
+from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.source import FolderSource
 from ghostnet.training.step import (
     LossCell,
@@ -52,17 +55,17 @@ SMALL = {"architecture": "tiny", "image_size": 32, "batch_size": 4, "epochs": 3,
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
+    monkeypatch.setitem(MODELS, "tiny", TINY_MODEL)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("pictures") / "train")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("images") / "train")
 
 
 @pytest.fixture
-def config(pictures: Path) -> TrainingConfig:
-    return check({"data": pictures, **SMALL}, "test")
+def config(images: Path) -> TrainingConfig:
+    return check({"data": images, **SMALL}, "test")
 
 
 def words(config: TrainingConfig) -> list[object]:
@@ -92,27 +95,27 @@ def test_train_leaves_a_model_with_card_log_and_curve(
 def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
     ghostnet: Ghostnet, config: TrainingConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingError, match="no run to resume"):
+    with pytest.raises(TrainingError, match="expected a run to resume"):
         loop.train(config, tmp_path, command="", resume=True)
     (tmp_path / "state.ckpt").write_bytes(b"")
-    with pytest.raises(TrainingError, match="holds a run; go on with it"):
+    with pytest.raises(TrainingError, match="expected no run, found one; continue it"):
         loop.train(config, tmp_path, command="")
     ghostnet("train", "--out", tmp_path, "--resume", "--epochs", 9, status=2)
-    assert "no others" in ghostnet.err
+    assert "give no others" in ghostnet.err
 
 
 def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
     trainer = make_trainer(config)
     examiner = Examiner(trainer, open_task(config))
-    noise = Tensor(np.random.default_rng(0).normal(size=(32, 3, 32, 32)).astype(np.float32))
+    noise = np.random.default_rng(0).normal(size=(32, 3, 32, 32)).astype(np.float32)
     batches = trainer.batches.epoch(0)
     for _ in range(3):
         trainer.take(next(batches))
         examiner.evaluate()
         copy = GhostNet(TINY, 3).set_train(False)
-        trainer.copy_averages(copy)
-        found, expected = (x(noise).asnumpy() for x in (examiner.classifier.network, copy))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        load_parameters(copy, trainer.averages())
+        expected = copy(Tensor(noise)).asnumpy()
+        np.testing.assert_allclose(examiner.forward(noise), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_memory_does_not_grow_with_the_epochs(config: TrainingConfig) -> None:
@@ -133,7 +136,7 @@ def resident_mebibytes() -> float:
     return int(line.split()[1]) / 1024
 
 
-def test_pictures_can_be_measured_in_another_size(config: TrainingConfig, tmp_path: Path) -> None:
+def test_images_can_be_measured_in_another_size(config: TrainingConfig, tmp_path: Path) -> None:
     larger = replace(config, val_size=48, epochs=1)
     card = loop.train(larger, tmp_path / "run", command="")
     assert card is not None
@@ -145,16 +148,18 @@ def test_finetune_can_tune_all_weights(
 ) -> None:
     nothing = tally(("a", "b"), np.zeros(1, np.int64), np.zeros((1, 2), np.float32))
     origin = Origin("ghostnet test", "nothing", 0, "CPU")
-    start = write_model(GhostNet(TINY, 2), 32, nothing, origin, tmp_path / "start")
-    pictures = draw(tmp_path / "pictures")
-    (pictures / "rot" / "3.png").write_bytes(b"no picture")
+    parameters = random_parameters(TINY, 2)
+    model = Model("start", TINY, parameters, ("a", "b"), Preprocess(32))
+    start = write_model(model, nothing, origin, tmp_path / "start")
+    images = draw(tmp_path / "images")
+    (images / "rot" / "3.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    words = ("finetune", pictures, "--out", out, "--model", start, "--mode", "full")
+    words = ("finetune", images, "--out", out, "--model", start, "--mode", "full")
     answer = ghostnet.json(*words)
-    assert "3.png: not a picture" in caplog.text
+    assert "3.png: expected an image" in caplog.text
     before, after = (read_checkpoint(folder / "ghostnet.ckpt") for folder in (start.parent, out))
     assert not np.array_equal(before["conv_stem.weight"], after["conv_stem.weight"])
-    evaluation = ghostnet.json("eval", pictures, "--model", out / "card.md")
+    evaluation = ghostnet.json("eval", images, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
     assert read_config(out / "config.yaml", {}).backbone_rate < 1
     assert read_log(out, 10)[-1].epoch == 10
@@ -166,15 +171,15 @@ def test_finetune_can_tune_all_weights(
 
 
 @pytest.fixture(scope="module")
-def whole_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    start_process(pictures, out).wait()
+    start_process(images, out).wait()
     return out
 
 
-def start_process(pictures: Path, out: Path) -> "subprocess.Popen[bytes]":
-    return start_words(*words(check({"data": pictures, **SMALL}, "test")), "--out", out)
+def start_process(images: Path, out: Path) -> "subprocess.Popen[bytes]":
+    return start_words(*words(check({"data": images, **SMALL}, "test")), "--out", out)
 
 
 def start_words(*options: object) -> "subprocess.Popen[bytes]":
@@ -188,7 +193,7 @@ def environment() -> dict[str, str]:
 
 def assert_same_run(out: Path, other: Path) -> None:
     for name in ("state.ckpt", "ghostnet.ckpt", "config.yaml"):
-        assert file_hash(out / name) == file_hash(other / name), name
+        assert sha256_of(out / name) == sha256_of(other / name), name
     speedless = [[row.epoch, row.learning_rate, row.loss, row.top1] for row in read_log(out, 3)]
     assert speedless == [
         [row.epoch, row.learning_rate, row.loss, row.top1] for row in read_log(other, 3)
@@ -208,11 +213,11 @@ def kill_after_a_save(process: "subprocess.Popen[bytes]", state: Path, seconds: 
 
 
 def test_a_run_that_is_killed_twice_goes_on_bit_for_bit(
-    pictures: Path, whole_run: Path, ghostnet: Ghostnet, tmp_path: Path
+    images: Path, whole_run: Path, ghostnet: Ghostnet, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     state = out / "state.ckpt"
-    first = kill_after_a_save(start_process(pictures, out), state, 0)
+    first = kill_after_a_save(start_process(images, out), state, 0)
     second = kill_after_a_save(start_words("--out", out, "--resume"), state, 0.01)
     assert 0 < first < second < 12
     ghostnet("train", "--out", out, "--resume")
@@ -237,12 +242,12 @@ def test_a_run_goes_on_from_within_and_between_epochs(
     assert_same_run(out, whole_run)
 
 
-def test_a_run_does_not_go_on_with_other_pictures(
+def test_a_run_does_not_go_on_with_other_images(
     config: TrainingConfig, whole_run: Path, tmp_path: Path
 ) -> None:
     other = check({"data": draw(tmp_path / "other"), **SMALL}, "test")
     trainer = make_trainer(other)
-    with pytest.raises(TrainingError, match="not those of the start of the run"):
+    with pytest.raises(TrainingError, match="images that the run started with, found others"):
         trainer.restore(whole_run / "state.ckpt")
 
 
@@ -259,21 +264,19 @@ def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path:
 
 def make_trainer(config: TrainingConfig, worker: Worker = Worker()) -> Trainer:  # noqa: B008
     source = FolderSource(read_folder(config.data))
-    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.colour_jitter)
+    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     batches = Batches(source, augment, config.batch_size, config.seed, 1, worker)
     ms.set_seed(config.seed)
     return Trainer(GhostNet(TINY, 3), config, batches)
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_and_files(
-    pictures: Path, tmp_path: Path
-) -> None:
-    wild = check({"data": pictures, **SMALL, "learning_rate": 1e30}, "test")
+def test_a_loss_that_is_not_finite_stops_with_step_and_files(images: Path, tmp_path: Path) -> None:
+    wild = check({"data": images, **SMALL, "learning_rate": 1e30}, "test")
     with pytest.raises(
-        TrainingError, match=r"the loss is nan in step \d+; (.|\n)*\.png"
+        TrainingError, match=r"finite loss in step \d+, found nan; (.|\n)*\.png"
     ) as stopped:
         loop.train(wild, tmp_path / "run", command="")
-    assert str(stopped.value).count(str(pictures)) == 4
+    assert str(stopped.value).count(str(images)) == 4
     for values in read_checkpoint(tmp_path / "run" / "state.ckpt").values():
         assert np.isfinite(values).all()
 
@@ -362,9 +365,9 @@ def test_dropout_keeps_the_mean_and_can_be_repeated() -> None:
 # Several workers ----------------------------------------------------------------------------
 
 
-def test_two_workers_average_the_gradients_of_their_shards(pictures: Path, tmp_path: Path) -> None:
+def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_path: Path) -> None:
     one_step = {"batch_size": 8, "epochs": 1, "weight_decay": 0}
-    config = check({"data": pictures, **SMALL, **one_step, "val": str(pictures)}, "test")
+    config = check({"data": images, **SMALL, **one_step, "val": str(images)}, "test")
     (tmp_path / "config.yaml").write_text(as_yaml(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -16,7 +16,7 @@ from ghostnet.training.log import Row, read_log, write_log
     [
         ({"epochs": 0, "data": "."}, "epochs: .*greater than or equal to 1"),
         ({"epochs": "many", "data": "."}, "epochs: .*integer"),
-        ({"epoch": 3, "data": "."}, "no such setting: epoch"),
+        ({"epoch": 3, "data": "."}, "unknown settings: epoch"),
         ({"val": "1.5", "data": "."}, "a folder or a fraction between 0 and 1"),
         ({}, "data: .*required"),
     ],

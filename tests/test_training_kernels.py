@@ -13,7 +13,7 @@ from tiny_network import TINY
 
 from ghostnet import GhostNet, fuse, kernels
 from ghostnet.errors import KernelError
-from ghostnet.kernels.training import (
+from ghostnet.kernels.cpu.training import (
     FusedDepthwise,
     FusedGhostModule,
     FusedNorm,
@@ -21,7 +21,8 @@ from ghostnet.kernels.training import (
     FusedSqueezeExcite,
     FusedStem,
 )
-from ghostnet.layers import (
+from ghostnet.models import find_model
+from ghostnet.models.layers import (
     ConvUnit,
     GhostModule,
     HardSwish,
@@ -29,7 +30,6 @@ from ghostnet.layers import (
     convolution,
     depthwise,
 )
-from ghostnet.network import ARCHITECTURES
 
 pytestmark = pytest.mark.skipif(
     not kernels.available(), reason=f"no fused kernels: {kernels.unavailable_reason()}"
@@ -222,13 +222,13 @@ def test_gradients_are_finite_differences(name: str) -> None:
 
 def network(name: str) -> GhostNet:
     mindspore.set_seed(5)
-    return GhostNet(ARCHITECTURES[name], num_classes=5, drop_rate=0.0).set_train()
+    return GhostNet(find_model(name).architecture, num_classes=5, drop_rate=0.0).set_train()
 
 
-def batch(size: int = 64, images: int = 8) -> tuple[Tensor, Tensor]:
+def batch(size: int = 64, count: int = 8) -> tuple[Tensor, Tensor]:
     random = np.random.default_rng(11)
-    pictures = random.normal(size=(images, 3, size, size)).astype(np.float32)
-    return Tensor(pictures), Tensor(random.integers(0, 5, images).astype(np.int32))
+    images = random.normal(size=(count, 3, size, size)).astype(np.float32)
+    return Tensor(images), Tensor(random.integers(0, 5, count).astype(np.int32))
 
 
 def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
@@ -261,9 +261,9 @@ def test_mindspores_model_trains_the_fused_cell_as_the_plain_network() -> None:
         plain = GhostNet(TINY, num_classes=5, drop_rate=0.0)
         cell = fuse(plain, training=True) if training else plain
         optimizer = nn.Momentum(plain.trainable_params(), 0.01, 0.9)
-        pictures = NumpySlicesDataset(tuple(columns), shuffle=False).batch(4)
+        images = NumpySlicesDataset(tuple(columns), shuffle=False).batch(4)
         model = Model(cell, nn.CrossEntropyLoss(), optimizer)
-        model.train(2, pictures, dataset_sink_mode=False)
+        model.train(2, images, dataset_sink_mode=False)
         after[training] = values(plain)
     for name, expected in after[False].items():
         scale = max(np.abs(expected).max(), 1e-2)
@@ -282,13 +282,13 @@ def test_parameters_keep_names_order_and_identity() -> None:
 def test_evaluates_as_the_plain_network_with_moving_statistics() -> None:
     plain = network("ghostnet_050")
     fused = fuse(plain, training=True)
-    pictures, labels = batch(32, 4)
-    train_step(fused, plain.trainable_params())(pictures, labels)
+    images, labels = batch(32, 4)
+    train_step(fused, plain.trainable_params())(images, labels)
     fused.set_train(False)
-    logits = fused(pictures).asnumpy()
+    logits = fused(images).asnumpy()
     before = values(plain)
-    np.testing.assert_allclose(logits, plain(pictures).asnumpy(), rtol=1e-5, atol=1e-6)
-    inference = fuse(plain)(pictures).asnumpy()
+    np.testing.assert_allclose(logits, plain(images).asnumpy(), rtol=1e-5, atol=1e-6)
+    inference = fuse(plain)(images).asnumpy()
     np.testing.assert_allclose(logits, inference, rtol=1e-3, atol=1e-4)
     for name, value in values(plain).items():
         np.testing.assert_array_equal(value, before[name])
@@ -297,17 +297,17 @@ def test_evaluates_as_the_plain_network_with_moving_statistics() -> None:
 def test_trains_in_pynative_mode() -> None:
     plain = network("ghostnet_050")
     fused = fuse(plain, training=True)
-    pictures, labels = batch(32, 4)
+    images, labels = batch(32, 4)
     loss = nn.CrossEntropyLoss()
 
-    def forward(pictures: Tensor, labels: Tensor) -> Tensor:
-        return loss(fused(pictures), labels)
+    def forward(images: Tensor, labels: Tensor) -> Tensor:
+        return loss(fused(images), labels)
 
     gradients = {}
     for mode in (mindspore.GRAPH_MODE, mindspore.PYNATIVE_MODE):
         mindspore.set_context(mode=mode)
         found = mindspore.value_and_grad(forward, None, plain.trainable_params())
-        value, arrays = found(pictures, labels)
+        value, arrays = found(images, labels)
         gradients[mode] = [value.asnumpy(), *(array.asnumpy() for array in arrays)]
     for one, other in zip(*gradients.values(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -326,10 +326,10 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
-def test_wrong_pictures_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where MindSpore leaves its analysis of what failed
     fused = fuse(network("ghostnet_050"), training=True)
-    with pytest.raises(KernelError, match="pictures are"):
+    with pytest.raises(KernelError, match="images: expected"):
         fused(Tensor(np.zeros((3, 32, 32), np.float32)))
     with pytest.raises(KernelError, match="float32"):
         fused(Tensor(np.zeros((1, 3, 32, 32), np.float16)))
@@ -341,5 +341,5 @@ def test_features_are_for_inference() -> None:
 
 
 def test_unknown_activation_is_refused() -> None:
-    with pytest.raises(KernelError, match="cannot be fused"):
+    with pytest.raises(KernelError, match="to fuse a network, found"):
         FusedNorm(nn.BatchNorm2d(4), nn.Tanh())

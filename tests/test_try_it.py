@@ -15,14 +15,14 @@ from command_line import Ghostnet
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from ghostnet.terminal import BUNDLED_MODEL
-from ghostnet.transforms import Preprocess
+from ghostnet.data.transforms import Preprocess
+from ghostnet.models.registry import BUNDLED_MODEL
 
 pytestmark = pytest.mark.slow
 
-PICTURES = Path(__file__).resolve().parents[1] / "assets/images"
+IMAGES = Path(__file__).resolve().parents[1] / "assets/images"
 TOLERANCE = 1e-4
-"""Between two probabilities; the page promises it."""
+"""Largest difference of two probabilities; the page promises it."""
 
 WAIT_MS = 120_000
 MILLISECONDS = re.compile(r"The network took \d+ ms, decoding and resizing \d+ ms\.")
@@ -40,7 +40,7 @@ OPTIONS = (
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing about it."""
+    """Serves a folder without a log."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -77,14 +77,14 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def shown(page: Page) -> dict[str, float]:
-    """The labels that the page shows, likeliest first, with their probabilities."""
+    """Return the labels on the page, likeliest first, with their probabilities."""
     expect(page.locator("#try-it-answers li")).to_have_count(5, timeout=WAIT_MS)
     items = "items => items.map(item => [item.firstChild.textContent, +item.dataset.probability])"
     return dict(page.eval_on_selector_all("#try-it-answers li", items))
 
 
 def turned(image: Image.Image) -> Image.Image:
-    """The pixels upside down, and the EXIF orientation that turns them back."""
+    """Turn the pixels upside down, with the EXIF orientation that turns them back."""
     image = image.transpose(Image.Transpose.ROTATE_180)
     image.getexif()[0x0112] = 3
     return image
@@ -95,7 +95,7 @@ VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "tall.png": lambda image: image.crop((60, 0, 180, 240)).resize((401, 1203)),
     "palette.png": lambda image: image.convert("P", palette=Image.Palette.ADAPTIVE),
     "large.jpg": lambda image: image.resize((2000, 1501)),
-    "grey.jpg": lambda image: image.convert("L"),
+    "gray.jpg": lambda image: image.convert("L"),
     "turned.jpg": turned,
     "whole.webp": lambda image: image,
 }
@@ -104,8 +104,8 @@ VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
 def test_the_page_answers_what_the_command_answers(
     page: Page, ghostnet: Ghostnet, tmp_path: Path
 ) -> None:
-    files = sorted(PICTURES.glob("*.jpg"))
-    with Image.open(PICTURES / "sunflower.jpg") as sunflower:
+    files = sorted(IMAGES.glob("*.jpg"))
+    with Image.open(IMAGES / "sunflower.jpg") as sunflower:
         for name, change in VARIANTS.items():
             image = change(sunflower)
             image.save(tmp_path / name, exif=image.getexif())
@@ -123,13 +123,13 @@ def test_the_page_answers_what_the_command_answers(
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("noise.jpg", b"\xff\xd8\xff" + bytes(range(256)), "not a picture that your browser"),
-        ("words.png", b"not a picture", "not a picture that your browser"),
-        ("empty.png", b"", "not a picture that your browser"),
+        ("noise.jpg", b"\xff\xd8\xff" + bytes(range(256)), "cannot read this file as an image"),
+        ("words.png", b"not an image", "cannot read this file as an image"),
+        ("empty.png", b"", "cannot read this file as an image"),
         ("line.png", Image.new("L", (600, 10)), "600 × 10 pixels are too narrow"),
     ],
 )
-def test_a_broken_picture_gets_a_sentence_and_the_page_goes_on(
+def test_a_broken_image_gets_a_sentence_and_the_page_goes_on(
     page: Page, tmp_path: Path, name: str, content: bytes | Image.Image, sentence: str
 ) -> None:
     if isinstance(content, bytes):
@@ -143,14 +143,14 @@ def test_a_broken_picture_gets_a_sentence_and_the_page_goes_on(
     assert "dandelion" in shown(page)
 
 
-def test_a_dropped_picture_is_answered_and_nothing_comes_from_elsewhere(
+def test_a_dropped_image_is_answered_and_nothing_comes_from_elsewhere(
     page: Page, address: str
 ) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.reload()
     drop = """async () => {
-        const file = await (await fetch("../pictures/dandelion.jpg")).blob();
+        const file = await (await fetch("../photographs/dandelion.jpg")).blob();
         const transfer = new DataTransfer();
         transfer.items.add(new File([file], "dandelion.jpg", {type: "image/jpeg"}));
         const event = new DragEvent("drop", {dataTransfer: transfer, cancelable: true});
@@ -162,9 +162,9 @@ def test_a_dropped_picture_is_answered_and_nothing_comes_from_elsewhere(
     assert any(url.endswith("model.onnx") for url in requests)
 
 
-def test_the_camera_s_picture_is_answered(page: Page) -> None:
+def test_the_camera_s_image_is_answered(page: Page) -> None:
     page.get_by_text("Use the camera").click()
-    page.get_by_text("Take the picture").click()
+    page.get_by_text("Take a photograph").click()
     shown(page)
     expect(page.get_by_text("Use the camera")).to_be_visible()
 
@@ -179,9 +179,9 @@ def test_the_page_crops_to_the_very_pixels_that_pillow_gives(
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
     preprocess = Preprocess(image_size)
     crop = """async ({width, height, encoded, resize, crop}) => {
-        const { centreCrop } = await import("./crop.js");
+        const { centerCrop } = await import("./crop.js");
         const data = Uint8ClampedArray.from(atob(encoded), (byte) => byte.charCodeAt(0));
-        return [...centreCrop({width, height, data}, {resize, crop})];
+        return [...centerCrop({width, height, data}, {resize, crop})];
     }"""
     encoded = base64.b64encode(pixels.tobytes()).decode()
     sizes = {"resize": preprocess.resize_size, "crop": image_size}

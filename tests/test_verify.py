@@ -9,16 +9,18 @@ import pytest
 from command_line import Ghostnet
 from PIL import Image
 
-from ghostnet import DatasetError, GhostNet, ghostnet_1x, oxford_pets
-from ghostnet.checkpoint import Parameters, parameters_of, write_checkpoint
+from ghostnet import DatasetError, GhostNet, ghostnet_1x
+from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
+from ghostnet.data import oxford_pets
+from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
-from ghostnet.hub.cache import assets_folder, find_card
-from ghostnet.hub.store import file_hash
-from ghostnet.network import GHOSTNET_1X
-from ghostnet.terminal import BUNDLED_MODEL, DEFAULT_MODEL
-from ghostnet.training.evaluation import Evaluation
+from ghostnet.hub.registry import assets_folder, shipped_card
+from ghostnet.inference.evaluation import Evaluation
+from ghostnet.models import GHOSTNET_1X
+from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.verify import Accuracy, Check, Verdict, count, rounds_to, verify
 
+PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that nobody answers at: there is no network in these tests."""
 
@@ -32,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def flowers_card(tmp_path: Path) -> Path:
     """A copy of the bundled card and its checkpoint, to tamper with."""
-    card = find_card(BUNDLED_MODEL)
+    card = shipped_card(BUNDLED_MODEL)
     for suffix in (".md", ".ckpt"):
         shutil.copy(card.with_suffix(suffix), tmp_path)
     return tmp_path / card.name
@@ -48,9 +50,9 @@ def replaced(card: Path, old: str, new: str) -> Path:
 def card_with(parameters: Parameters, card: Path) -> Path:
     """The card with another checkpoint, and that one's hash."""
     checkpoint = card.with_suffix(".ckpt")
-    old = file_hash(checkpoint)
+    old = sha256_of(checkpoint)
     write_checkpoint(parameters, checkpoint)
-    return replaced(card, old, file_hash(checkpoint))
+    return replaced(card, old, sha256_of(checkpoint))
 
 
 def failed(checks: list[Check]) -> list[str]:
@@ -74,13 +76,13 @@ def test_every_claim_of_the_bundled_card_holds(shared: Path) -> None:
 
 
 def test_what_was_not_measured_did_not_pass() -> None:
-    checks = verify(DEFAULT_MODEL)
+    checks = verify(PETS)
     assert not failed(checks)
     for subject in (
         "SHA-256 of the checkpoint",
         "parameter names and shapes",
         "accuracy",
-        "right answers, as released",
+        "correct answers, as released",
         "ImageNet2012: GhostNet: Accuracy (Top1)",
         "Ghost-1x: Latency (ms)",
     ):
@@ -122,12 +124,12 @@ def test_a_tampered_accuracy_is_caught(flowers_card: Path, shared: Path) -> None
 
 
 def test_a_wrong_checkpoint_under_the_right_name_is_caught(tmp_path: Path) -> None:
-    asset = read_card(find_card(DEFAULT_MODEL)).checkpoint
+    asset = read_card(shipped_card(PETS)).checkpoint
     place = tmp_path / "cache/noah-cvlab/gpu/1.0" / asset.link.rpartition("/")[2]
     write_checkpoint(parameters_of(ghostnet_1x(37)), place)
-    checks = verify(DEFAULT_MODEL)
+    checks = verify(PETS)
     assert failed(checks) == ["SHA-256 of the checkpoint"]
-    assert checks[0].measured == file_hash(place)
+    assert checks[0].measured == sha256_of(place)
     assert verdict(checks, "accuracy") is Verdict.NOT_CHECKED
 
 
@@ -138,23 +140,23 @@ def test_a_wrong_channel_count_is_caught(flowers_card: Path) -> None:
     checks = verify(card_with(parameters_of(network), flowers_card))
     assert failed(checks) == ["parameter names and shapes"]
     (check,) = [check for check in checks if check.verdict is Verdict.FAILED]
-    assert "blocks.4.se.conv_reduce.weight is (36, 120, 1, 1), expected (32, 120, 1, 1)" in (
+    assert "blocks.4.se.conv_reduce.weight: expected (32, 120, 1, 1), found (36, 120, 1, 1)" in (
         check.reason
     )
 
 
 def test_a_missing_and_an_unreadable_checkpoint(flowers_card: Path) -> None:
     checkpoint = flowers_card.with_suffix(".ckpt")
-    old = file_hash(checkpoint)
+    old = sha256_of(checkpoint)
     checkpoint.write_bytes(b"nonsense")
-    assert failed(verify(replaced(flowers_card, old, file_hash(checkpoint)))) == ["checkpoint"]
+    assert failed(verify(replaced(flowers_card, old, sha256_of(checkpoint)))) == ["checkpoint"]
     checkpoint.unlink()
     checks = verify(flowers_card)
     assert verdict(checks, "SHA-256 of the checkpoint") is Verdict.NOT_CHECKED
 
 
 def test_a_hash_of_eight_digits_is_no_proof(flowers_card: Path) -> None:
-    whole = file_hash(flowers_card.with_suffix(".ckpt"))
+    whole = sha256_of(flowers_card.with_suffix(".ckpt"))
     checks = verify(replaced(flowers_card, whole, whole[:8]))
     assert verdict(checks, "SHA-256 of the checkpoint") is Verdict.NOT_CHECKED
     assert verdict(checks, "parameter names and shapes") is Verdict.NOT_CHECKED
@@ -162,7 +164,7 @@ def test_a_hash_of_eight_digits_is_no_proof(flowers_card: Path) -> None:
 
 # Oxford-IIIT Pet -----------------------------------------------------------------------------
 
-LABELS = read_card(find_card(DEFAULT_MODEL)).labels
+LABELS = read_card(shipped_card(PETS)).labels
 ABYSSINIAN, AMERICAN_BULLDOG, BENGAL = (
     LABELS.index(name) for name in ("Abyssinian", "american_bulldog", "Bengal")
 )
@@ -170,7 +172,7 @@ ABYSSINIAN, AMERICAN_BULLDOG, BENGAL = (
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
-    """The data set as it is distributed, but with 5 test pictures."""
+    """The data set as it is distributed, but with 5 test images."""
     folder = tmp_path / "pets"
     (folder / "images").mkdir(parents=True)
     (folder / "annotations").mkdir()
@@ -186,15 +188,15 @@ def pets(tmp_path: Path) -> Path:
 
 
 def pets_card(tmp_path: Path, card: Path, answer: int) -> Path:
-    """A card for a checkpoint that gives the same answer to every picture."""
+    """A card for a checkpoint that gives the same answer to every image."""
     parameters = parameters_of(ghostnet_1x(37))
     parameters["classifier.weight"] = np.zeros_like(parameters["classifier.weight"])
     parameters["classifier.bias"] = np.eye(37, dtype=np.float32)[answer]
-    text = find_card(DEFAULT_MODEL).read_text()
-    released = read_card(find_card(DEFAULT_MODEL)).checkpoint
+    text = shipped_card(PETS).read_text()
+    released = read_card(shipped_card(PETS)).checkpoint
     write_checkpoint(parameters, tmp_path / "pets.ckpt")
     text = text.replace(released.link, "pets.ckpt")
-    card.write_text(text.replace(released.sha256, file_hash(tmp_path / "pets.ckpt")))
+    card.write_text(text.replace(released.sha256, sha256_of(tmp_path / "pets.ckpt")))
     return card
 
 
@@ -213,7 +215,8 @@ def test_pets_are_counted_in_both_label_orders(
         c.subject: c for c in verify(pets_card(tmp_path, tmp_path / "p.md", answer), data=pets)
     }
     assert checks["label order"].measured.startswith(
-        f"class ids: {in_class_ids} right; byte order of the folder names: {in_byte_order} right: "
+        f"class ids: {in_class_ids} correct; "
+        f"byte order of the folder names: {in_byte_order} correct: "
     )
     assert checks["accuracy"].verdict is Verdict.NOT_CHECKED
     best = max(in_class_ids, in_byte_order)
@@ -222,7 +225,7 @@ def test_pets_are_counted_in_both_label_orders(
 
 
 def answers(correct: int, order: tuple[str, ...]) -> Evaluation:
-    """What evaluating 3,669 pictures gives if ``correct`` are right and labels are in ``order``."""
+    """What evaluating 3,669 images gives if ``correct`` are right and labels are in ``order``."""
     confusion = np.zeros((37, 37), np.int64)
     for truth, label in enumerate(LABELS):
         confusion[truth, order.index(label)] = correct // 37
@@ -231,10 +234,10 @@ def answers(correct: int, order: tuple[str, ...]) -> Evaluation:
     return Evaluation(LABELS, confusion, 0, ())
 
 
-@pytest.mark.parametrize("uid", [DEFAULT_MODEL, "noah-cvlab/gpu/1.0/ghostnet-600_v1.0_oxford_pets"])
+@pytest.mark.parametrize("uid", [PETS, "noah-cvlab/gpu/1.0/ghostnet-600_v1.0_oxford_pets"])
 @pytest.mark.parametrize("order", oxford_pets.label_orders(LABELS).items(), ids=lambda o: o[0])
 def test_released_counts_are_exact_in_either_order(uid: str, order: tuple) -> None:
-    card = read_card(find_card(uid))
+    card = read_card(shipped_card(uid))
     expected = {0.824: 3025, 0.869: 3189}[card.accuracy]
     for correct, outcome in ((expected, Verdict.PASSED), (expected - 1, Verdict.FAILED)):
         checks = list(Accuracy(card, answers(correct, order[1])).checks())
@@ -245,9 +248,9 @@ def test_released_counts_are_exact_in_either_order(uid: str, order: tuple) -> No
     )
 
 
-def test_a_picture_on_the_list_that_is_not_there(pets: Path) -> None:
+def test_an_image_on_the_list_that_is_not_there(pets: Path) -> None:
     (pets / "images/Bengal_0.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 pictures of test\.txt are missing"):
+    with pytest.raises(DatasetError, match=r"1 images of test\.txt are missing"):
         oxford_pets.read_test_set(pets)
 
 

@@ -79,9 +79,9 @@ def test_an_installed_wheel_predicts_from_another_directory(wheel: Path, tmp_pat
     subprocess.run([binaries / "pip", "install", "--quiet", wheel], check=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    picture = REPOSITORY / "assets/images/dandelion.jpg"
+    image = REPOSITORY / "assets/images/dandelion.jpg"
     done = subprocess.run(
-        [binaries / "ghostnet", "predict", picture, "--model", MODEL, "--json"],
+        [binaries / "ghostnet", "predict", image, "--model", MODEL, "--json"],
         cwd=elsewhere,
         env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         capture_output=True,

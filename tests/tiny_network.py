@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ghostnet.network import ARCHITECTURES, GHOSTNET_1X, Block
+from ghostnet.models import GHOSTNET_1X, MODELS, Block, ModelEntry
 
 TINY = replace(
     GHOSTNET_1X,
@@ -11,8 +11,10 @@ TINY = replace(
     head_channels=64,
 )
 
-if __name__ == "__main__":
-    from ghostnet import cli
+TINY_MODEL = ModelEntry("tiny", "tiny", TINY)
 
-    ARCHITECTURES["tiny"] = TINY
-    cli.main()
+if __name__ == "__main__":
+    from ghostnet.cli.main import main
+
+    MODELS["tiny"] = TINY_MODEL
+    main()

@@ -1,7 +1,9 @@
-"""Eight-bit integers for an ONNX model, by ONNX Runtime's static quantisation."""
+"""Quantization of an ONNX model to 8 bits, by ONNX Runtime's static quantization."""
 
+import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,49 +12,57 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ghostnet.backends import as_network, in_onnxruntime
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import ExportError
-from ghostnet.export import Format, check_target, serialised, write
-from ghostnet.export.metadata import INPUT, Metadata
-from ghostnet.extras import needs
+from ghostnet.export.exporter import check_target, serialized, write
+from ghostnet.export.formats import Format
+from ghostnet.export.metadata import INPUT
+from ghostnet.export.runtimes import in_onnxruntime
 from ghostnet.hub.loader import Model
-from ghostnet.predict import Classifier
-from ghostnet.training.evaluation import Evaluation, evaluate
-from ghostnet.training.folders import ImageFolder
-from ghostnet.transforms import Preprocess, decode
+from ghostnet.inference.classifier import Classifier
+from ghostnet.inference.evaluation import Evaluation, evaluate
+from ghostnet.packages import needs
 
 with needs("onnxruntime", extra="export"):
     from onnxruntime.quantization import (
         CalibrationDataReader,
+        CalibrationMethod,
         QuantFormat,
         QuantType,
         quantize_static,
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-CALIBRATION_PICTURES = 64
+CALIBRATION_IMAGES = 64
+"""Images that the ranges of the activations are measured on."""
+
+RANGE_PERCENTILE = 99.999
+"""Share of the activations that lie within their range; the rest saturates."""
 
 
 @dataclass(frozen=True)
 class CropOnly(Preprocess):
-    """Preprocessing for a graph that normalises: image to (image_size, image_size, 3) uint8."""
+    """Preprocessing for a graph that normalizes: image to (image_size, image_size, 3) uint8."""
 
     def blank(self, count: int) -> NDArray[Any]:
-        """As in `Preprocess`, with colours last and 8 bits each."""
+        """Make a batch of ``count`` zeros: (count, image_size, image_size, 3) uint8."""
         return np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
 
     def put(self, image: Image.Image, out: NDArray[Any]) -> None:
-        """As in `Preprocess`, without the normalisation."""
+        """Preprocess an image into its place in a batch, without normalization."""
         out[:] = np.asarray(self.crop(image))
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """What quantising a model cost and brought.
+class Quantization:
+    """The cost and the gain of quantizing a model.
 
     Attributes:
-        before, after: the answers of the float32 and of the int8 model on the same pictures.
-        float_bytes, int8_bytes: sizes of the two files.
+        before: Evaluation of the float32 model.
+        after: Evaluation of the int8 model on the same images.
+        float_bytes: Size of the float32 file, in bytes.
+        int8_bytes: Size of the int8 file, in bytes.
     """
 
     before: Evaluation
@@ -62,25 +72,26 @@ class Quantisation:
 
 
 class Calibration(CalibrationDataReader):
-    """Batches, one after the other, as ONNX Runtime asks for them."""
+    """Batches, one by one, as ONNX Runtime asks for them."""
 
     def __init__(self, batches: Iterable[NDArray[Any]]) -> None:
         self.batches: Iterator[NDArray[Any]] = iter(batches)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """The next batch under the name of the model's input, or None after the last."""
+        """Return the next batch by the name of the model's input, or None after the last."""
         batch = next(self.batches, None)
         return None if batch is None else {INPUT: batch}
 
 
-def quantise(model: bytes, batches: Iterable[NDArray[Any]]) -> bytes:
-    """The ONNX model with int8 weights, a scale a channel, and uint8 activations.
+def quantize(model: bytes, batches: Iterable[NDArray[Any]]) -> bytes:
+    """Quantize an ONNX model: 7-bit weights, a scale a channel, and uint8 activations.
 
     Args:
-        model: an ONNX model of this package.
-        batches: as the model takes them; the ranges of the activations are those seen on them.
+        model: Content of an ONNX file of this package.
+        batches: Batches as the model takes them, to measure the ranges of the activations on.
     """
-    with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
+    silence = redirect_stdout(io.StringIO())  # the calibration prints its progress
+    with silence, tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         source, prepared, target = (Path(folder) / name for name in ("f.onnx", "p.onnx", "q.onnx"))
         source.write_bytes(model)
         quant_pre_process(source, prepared, skip_optimization=True, skip_symbolic_shape=True)
@@ -90,6 +101,9 @@ def quantise(model: bytes, batches: Iterable[NDArray[Any]]) -> bytes:
             Calibration(batches),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=True,  # without VNNI, uint8 · int8 saturates when both use all 8 bits
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": RANGE_PERCENTILE},
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
@@ -106,41 +120,39 @@ def export_int8(
     with_preprocessing: bool = False,
     force: bool = False,
     progress: Callable[[int], None] = lambda count: None,
-) -> Quantisation:
-    """Write a model as int8 ONNX, and count what it cost.
+) -> Quantization:
+    """Export a model as int8 ONNX, and measure the accuracy that it costs.
 
     Args:
-        model: as `ghostnet.hub.open_model` gives it.
-        path: the file to write.
-        calibration: pictures for the ranges; `CALIBRATION_PICTURES` of them are used.
-        data: labelled pictures that both models answer.
-        batch: pictures in a batch, or None for any number.
-        with_preprocessing: as in `ghostnet.export.export`.
-        force: replace an existing file.
-        progress: called with 1 for each answer.
+        model: As `ghostnet.hub.open_model` returns it.
+        path: File to write.
+        calibration: Images for the ranges; `CALIBRATION_IMAGES` of them are used.
+        data: Labeled images that both models are evaluated on.
+        batch: Images in a batch, or None for any number.
+        with_preprocessing: As in `ghostnet.export.export`.
+        force: Replace an existing file.
+        progress: Called with 1 for each image that either model has answered.
 
     Raises:
-        ExportError: the file exists, is not called .onnx, or cannot be written.
-        DatasetError: a folder of ``data`` is no label of the model.
-        ImageError: a picture of ``calibration`` cannot be decoded.
+        ExportError: The file exists, does not end in .onnx, or cannot be written.
+        DatasetError: A folder of ``data`` is not a label of the model.
+        ImageError: An image of ``calibration`` cannot be decoded.
     """
     if path.suffix != ".onnx":
-        raise ExportError(f"{path}: int8 models are ONNX; expected a name that ends in .onnx")
+        raise ExportError(f"{path}: expected a name that ends in .onnx for an int8 model")
     check_target(path, force)
-    size = model.preprocess.image_size
     if with_preprocessing:
-        model = replace(model, preprocess=CropOnly(size))
-    metadata = Metadata(model.labels, size, with_preprocessing)
-    content = serialised(model.network, Format.ONNX, metadata, batch)
+        model = replace(model, preprocess=CropOnly(model.preprocess.image_size))
+    content = serialized(model, Format.ONNX, batch, with_preprocessing=with_preprocessing)
 
-    step = -(-len(calibration.files) // CALIBRATION_PICTURES)
-    pictures = (model.preprocess(decode(file)) for file, _ in calibration.files[::step])
-    quantised = quantise(content, (np.stack([picture] * (batch or 1)) for picture in pictures))
+    step = -(-len(calibration.files) // CALIBRATION_IMAGES)
+    images = (model.preprocess(decode(file)) for file, _ in calibration.files[::step])
+    quantized = quantize(content, (np.stack([image] * (batch or 1)) for image in images))
 
     def answers(content: bytes) -> Evaluation:
-        network = as_network(in_onnxruntime(content))
-        return evaluate(Classifier(model, batch_size=batch or 1, network=network), data, progress)
+        forward = in_onnxruntime(content)
+        return evaluate(Classifier(model, batch_size=batch or 1, forward=forward), data, progress)
 
-    before, after = answers(content), answers(quantised)
-    write(quantised, path)
-    return Quantisation(before, after, len(content), len(quantised))
+    before, after = answers(content), answers(quantized)
+    write(quantized, path)
+    return Quantization(before, after, len(content), len(quantized))

@@ -1,15 +1,19 @@
-"""What an exported file says about itself: its labels, and the input that it wants."""
+"""The metadata of an exported file: its labels and its preprocessing."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ghostnet.data.transforms import MEAN, STD, Preprocess
 from ghostnet.errors import ExportError
-from ghostnet.transforms import MEAN, STD, Preprocess
 
 PRODUCER = "ghostnet"
 INPUT = "pictures"
 OUTPUT = "logits"
+
+NEW_KEY = "normalized_in_graph"
+OLD_KEY = "normalised_in_graph"
+"""Spelling before version 1.1."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +21,10 @@ class Metadata:
     """The properties of an exported network.
 
     Attributes:
-        labels: one a class, or none at all where they are not known.
-        image_size: height and width of the pictures, in pixels.
-        with_preprocessing: whether the graph itself normalises, and so takes (batch, height,
-            width, 3) uint8 rather than (batch, 3, height, width) float32.
+        labels: Names of the classes; empty where they are not known.
+        image_size: Height and width of the images, in pixels.
+        with_preprocessing: Whether the graph normalizes, and so takes (batch, height, width, 3)
+            uint8 rather than (batch, 3, height, width) float32.
     """
 
     labels: tuple[str, ...]
@@ -29,21 +33,21 @@ class Metadata:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one picture as the graph takes it."""
+        """Shape of one image as the graph takes it."""
         size = self.image_size
         return (size, size, 3) if self.with_preprocessing else (3, size, size)
 
     def as_properties(self) -> dict[str, str]:
-        """The metadata as an exported file keeps it: JSON text under two names."""
+        """Return the metadata as an exported file keeps it: JSON text under two names."""
         preprocessing = {
-            "colours": "RGB",
+            "colors": "RGB",
             "resize": Preprocess(self.image_size).resize_size,
             "interpolation": "bicubic",
             "crop": self.image_size,
             "divide_by": 255,
             "mean": [round(float(value), 3) for value in MEAN],
             "std": [round(float(value), 3) for value in STD],
-            "normalised_in_graph": self.with_preprocessing,
+            NEW_KEY: self.with_preprocessing,
         }
         return {
             "labels": json.dumps(self.labels, ensure_ascii=False),
@@ -52,18 +56,23 @@ class Metadata:
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str], name: str) -> "Metadata":
-        """The metadata of the exported file ``name``.
+        """Read the metadata of an exported file.
+
+        Args:
+            properties: Properties of the file.
+            name: What errors call the file.
 
         Raises:
-            ExportError: the properties are not those that `as_properties` gives.
+            ExportError: The properties are not those that `as_properties` returns.
         """
         try:
             labels = json.loads(properties["labels"])
             preprocessing = json.loads(properties["preprocessing"])
+            key = OLD_KEY if OLD_KEY in preprocessing else NEW_KEY
             return cls(
                 tuple(str(label) for label in labels),
                 int(preprocessing["crop"]),
-                bool(preprocessing["normalised_in_graph"]),
+                bool(preprocessing[key]),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(

@@ -1,45 +1,71 @@
 """A GhostNet as MindIR, MindSpore's own graph format."""
 
+import copy
 import tempfile
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 
+from ghostnet.checkpoints.cells import parameters_of
+from ghostnet.data.transforms import MEAN, STD
 from ghostnet.export.metadata import Metadata
-from ghostnet.network import GhostNet
-from ghostnet.transforms import MEAN, STD
+from ghostnet.kernels.folding import fold
+from ghostnet.models.network import GhostNet
 
 
-class Normalised(nn.Cell):
-    """A network with its normalisation: (batch, height, width, 3) uint8 to logits."""
+class Normalized(nn.Cell):
+    """A network with its normalization: (batch, height, width, 3) uint8 to logits."""
 
-    def __init__(self, network: GhostNet) -> None:
+    def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.scale = Tensor((1 / (255 * STD)).reshape(1, 3, 1, 1))
         self.shift = Tensor((-MEAN / STD).reshape(1, 3, 1, 1))
 
-    def construct(self, pictures: Tensor) -> Tensor:
-        x = pictures.astype(ms.float32).transpose(0, 3, 1, 2)
+    def construct(self, images: Tensor) -> Tensor:
+        x = images.astype(ms.float32).transpose(0, 3, 1, 2)
         return self.network(x * self.scale + self.shift)
 
 
-def mindir_model(network: GhostNet, metadata: Metadata, batch: int | None) -> ModelProto:
-    """The MindIR model of a network that `ghostnet.export.fold.fold` made.
+def folded_network(network: GhostNet) -> GhostNet:
+    """Copy a network for inference, with every batch norm folded into its convolution."""
+    parameters = parameters_of(network)
+    result: GhostNet = copy.deepcopy(network)
+    result.set_train(False)
+    cells = dict(result.cells_and_names())
+    for layer in result.spec.layers():
+        if layer.norm is None:
+            continue
+        folded = fold(layer, parameters)
+        convolution = cells[layer.name]
+        convolution.weight.set_data(Tensor(folded.weight))
+        convolution.has_bias = True
+        convolution.bias = Parameter(Tensor(folded.bias), name=f"{layer.name}.bias")
+        owner, _, attribute = layer.norm.rpartition(".")
+        setattr(cells[owner], attribute, nn.Identity())
+    return result
 
-    Arguments as in `ghostnet.export.onnx_graph.onnx_model`; the metadata is in ``user_info``.
+
+def mindir_model(network: GhostNet, metadata: Metadata, batch: int | None) -> ModelProto:
+    """Build the MindIR model of a network; the metadata is in ``user_info``.
+
+    Args:
+        network: Not fused; it is not changed.
+        metadata: Kept in the model; decides the shape and dtype of its input.
+        batch: Images in a batch, or None for any number.
     """
-    cell = Normalised(network) if metadata.with_preprocessing else network
+    folded = folded_network(network)
+    cell = Normalized(folded) if metadata.with_preprocessing else folded
     dtype = ms.uint8 if metadata.with_preprocessing else ms.float32
-    pictures = Tensor(shape=(batch, *metadata.shape), dtype=dtype)
+    images = Tensor(shape=(batch, *metadata.shape), dtype=dtype)
     if batch is not None:
-        pictures = Tensor(np.zeros(pictures.shape), dtype)
+        images = Tensor(np.zeros(images.shape), dtype)
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         path = Path(folder) / "ghostnet.mindir"
-        ms.export(cell.set_train(False), pictures, file_name=str(path), file_format="MINDIR")
+        ms.export(cell.set_train(False), images, file_name=str(path), file_format="MINDIR")
         model = ModelProto.FromString(path.read_bytes())
     for name, text in metadata.as_properties().items():
         model.user_info[name] = text

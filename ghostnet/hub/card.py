@@ -23,7 +23,7 @@ from ghostnet.hub.front_matter import FrontMatter, Place, Value, read_front_matt
 
 MAX_BYTES = 1024 * 1024
 
-# Attribute → the name that a card gives it. Fields that are not here are not read.
+# Attribute → field of a card. Other fields are ignored.
 CARD_FIELDS = {
     "name": "model-name",
     "backbone": "backbone-name",
@@ -47,7 +47,7 @@ CARD_FIELDS = {
 }
 ASSET_FIELDS = {"format": "file-format", "link": "asset-link", "sha256": "asset-sha256"}
 
-# What authors write where they have nothing to say.
+# Values that stand for an absent one.
 ABSENT: tuple[Value, ...] = ("", "-", "N/A")
 
 # `vit-base: 83.78 / swin-base: 84.03`: an accuracy for each of several models.
@@ -58,7 +58,7 @@ RELATIVE_LINK = re.compile(r"\w[\w.@+=-]*(/\w[\w.@+=-]*)*")
 
 
 def _check_link(link: str) -> str:
-    """Takes the `<…>` off a link; refuses what is neither a URL nor a file beside the card."""
+    """Strip the `<…>` of a link; refuse what is neither a URL nor a file beside the card."""
     link = link.removeprefix("<").removesuffix(">").strip()
     if URL.fullmatch(link):
         urlsplit(link)
@@ -82,10 +82,10 @@ class Asset(BaseModel):
     """A file that a card offers.
 
     Attributes:
-        format: in lower case, without a dot: ``ckpt``, ``mindir``, ….
-        link: a URL, or the name of a file beside the card.
-        sha256: 8 to 64 hexadecimal digits, or None; only 64 let a file be loaded.
-        folder: of the card, where a relative link starts.
+        format: Format in lower case, without a dot: ``ckpt``, ``mindir``, ….
+        link: URL, or name of a file beside the card.
+        sha256: 8 to 64 hexadecimal digits, or None; a file is loaded only with all 64.
+        folder: Folder of the card, which a relative link starts from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -97,35 +97,35 @@ class Asset(BaseModel):
 
     @property
     def verifiable(self) -> bool:
-        """Whether the card gives a whole SHA-256 rather than a few digits or none."""
+        """Whether the card gives a whole SHA-256, rather than a few digits or none."""
         return self.sha256 is not None and len(self.sha256) == 64
 
     @property
     def local_file(self) -> Path | None:
-        """The file that a relative link means; None for a URL.
+        """The file that a relative link points to; None for a URL.
 
         Raises:
-            CardError: the link is relative, but the card did not come from a file.
+            CardError: The link is relative, but the card was not read from a file.
         """
         if URL.fullmatch(self.link):
             return None
         if self.folder is None:
             raise CardError(
-                f"asset-link: {self.link!r} is relative, but the card is not a file here: "
-                "expected a URL"
+                f"asset-link: expected a URL, since the card is not a local file, found "
+                f"{self.link!r}"
             )
         return self.folder / self.link
 
 
 class ModelCard(BaseModel):
-    """What a hub card says of its model.
+    """A hub card.
 
     Attributes:
         input_shape: (height, width, 3) in pixels, or one such shape for each input.
-        accuracy: as the card writes it: top-1 between 0 and 1, or in percent.
-        labels: one a class; no field of the hub's own, but of this package's cards.
-        claims: the tables of the Performance section.
-        source: the file or URL that the card was read from.
+        accuracy: Top-1 accuracy as written: between 0 and 1, or in percent.
+        labels: Names of the classes; a field of this package's cards, unknown to the hub.
+        claims: Tables of the Performance section.
+        source: File or URL that the card was read from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -154,10 +154,10 @@ class ModelCard(BaseModel):
 
     @property
     def checkpoint(self) -> Asset:
-        """The MindSpore checkpoint: the last asset of that format, which is the hub client's rule.
+        """The MindSpore checkpoint: the last asset of that format, as in the hub client.
 
         Raises:
-            CardError: the card offers none.
+            CardError: The card offers no checkpoint.
         """
         checkpoints = [asset for asset in self.assets if asset.format == "ckpt"]
         if not checkpoints:
@@ -167,10 +167,15 @@ class ModelCard(BaseModel):
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """Read the card in a file of at most 1 MiB.
+    """Read a card from a file of at most 1 MiB.
 
     Raises:
-        CardError: it is not a card; the message names file, line and field.
+        CardError: The file is not a card; the message names the file, the line and the field.
+
+    Example:
+        >>> card = read_card("assets/noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets.md")
+        >>> card.name, card.accuracy
+        ('GhostNet', 0.8245)
     """
     path = Path(path)
     try:
@@ -193,12 +198,12 @@ def parse_card(text: str, source: str, folder: Path | None = None) -> ModelCard:
     """Read a card from its text.
 
     Args:
-        text: of the whole card, front matter and body.
-        source: what to call it in errors.
-        folder: where its relative links start; None for a card that is not a file.
+        text: The whole card, front matter and body.
+        source: What errors call the card.
+        folder: Folder that relative links start from; None for a card that is not a file.
 
     Raises:
-        CardError: as in `read_card`.
+        CardError: As `read_card`.
     """
     front = read_front_matter(text, source)
     fields = _attributes(front.values, CARD_FIELDS)
@@ -213,7 +218,7 @@ def parse_card(text: str, source: str, folder: Path | None = None) -> ModelCard:
 
 
 def _attributes(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Any]:
-    """The values that `names` knows and that say something, under our names for them."""
+    """Return the values of known fields, but for absent ones, by attribute."""
     return {
         attribute: values[name]
         for attribute, name in names.items()
@@ -222,14 +227,14 @@ def _attributes(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[s
 
 
 def _asset_fields(asset: Value, folder: Path | None) -> Any:
-    """The fields of one asset; what is not a mapping is left for the validation to name."""
+    """Return the fields of one asset; validation reports what is not a mapping."""
     if not isinstance(asset, dict):
         return asset
     return _attributes(asset, ASSET_FIELDS) | {"folder": folder}
 
 
 def _explain(error: ValidationError, front: FrontMatter, source: str) -> str:
-    """One line a field: file, line, field, what is wrong with it and what was found."""
+    """Describe each problem in one line: file, line, field, problem and value found."""
     problems: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         place = _place(detail["loc"], front)
@@ -241,7 +246,7 @@ def _explain(error: ValidationError, front: FrontMatter, source: str) -> str:
 
 
 def _place(location: tuple[int | str, ...], front: FrontMatter) -> Place:
-    """Where in the front matter the thing stands, or should stand, that pydantic points at."""
+    """Translate pydantic's location of a problem to a place in the front matter."""
     place: Place = ()
     for part in location:
         names = ASSET_FIELDS if place else CARD_FIELDS

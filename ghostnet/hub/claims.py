@@ -11,12 +11,18 @@ CODE_FENCE = re.compile(r"[ \t]*(```|~~~)")
 SEPARATOR = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+")
 CELL_BORDER = re.compile(r"(?<!\\)\|")
 
-# What the hub's cards call the column, or the row, that names the models.
+# Headings of the column, or the row, that names the models.
 MODEL_HEADINGS = frozenset({"model", "model name", "model version"})
 
 
 class ClaimTable(BaseModel):
-    """One table, every cell as written; `title` is the heading that it stands under."""
+    """A table of a card, every cell as written.
+
+    Attributes:
+        title: Heading above the table.
+        header: Cells of its first row.
+        rows: Cells of the other rows.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,9 +31,9 @@ class ClaimTable(BaseModel):
     rows: tuple[tuple[str, ...], ...]
 
     def by_model(self) -> dict[str, dict[str, str]]:
-        """The cells as model → quantity → text, whether the models are rows or columns.
+        """Return the cells as model → quantity → text, whether models are rows or columns.
 
-        Empty where the table names no models, or one model twice.
+        The result is empty where the table names no models, or one model twice.
         """
         if self.header[0].lower() in MODEL_HEADINGS:
             names = [row[0] for row in self.rows]
@@ -43,7 +49,7 @@ class ClaimTable(BaseModel):
         return dict(zip(names, cells, strict=True)) if len(set(names)) == len(names) else {}
 
     def figure(self, model: str, quantity: str) -> float | None:
-        """The number claimed for `quantity` of `model`; None where the table gives no number."""
+        """Return the number claimed for a quantity of a model; None where there is none."""
         try:
             return float(self.by_model()[model][quantity])
         except (KeyError, ValueError):
@@ -51,7 +57,7 @@ class ClaimTable(BaseModel):
 
 
 def read_claims(body: str) -> tuple[ClaimTable, ...]:
-    """The tables under every heading that speaks of performance, in the order of the card."""
+    """Read the tables under every heading that mentions performance, in the card's order."""
     claims: list[ClaimTable] = []
     for (title, is_table), block in groupby(_performance_lines(body), key=_kind):
         lines = [line for _, line in block]
@@ -67,7 +73,7 @@ def _kind(titled_line: tuple[str, str]) -> tuple[str, bool]:
 
 
 def _performance_lines(body: str) -> Iterator[tuple[str, str]]:
-    """(nearest heading, line) of each line below a performance heading; code counts as blank."""
+    """Yield (nearest heading, line) below each performance heading; code counts as blank."""
     title, level, in_code = "", 0, False
     for line in body.split("\n"):
         in_code ^= bool(CODE_FENCE.match(line))
@@ -81,6 +87,6 @@ def _performance_lines(body: str) -> Iterator[tuple[str, str]]:
 
 
 def _cells(line: str) -> tuple[str, ...]:
-    """The cells of `| a | b |`, stripped."""
+    """Split `| a | b |` into stripped cells."""
     inner = line.removeprefix("|").removesuffix("|")
     return tuple(cell.strip() for cell in CELL_BORDER.split(inner))

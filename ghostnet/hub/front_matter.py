@@ -16,15 +16,15 @@ MAX_DEPTH = 8
 
 FENCE = re.compile(r"---[ \t]*")
 
-# Measures are free text ("-", "vit-base: 83.78 / swin-base: 84.03") that YAML would trip over.
+# Measures are free text ("-", "vit-base: 83.78 / swin-base: 84.03") that is not valid YAML.
 MEASURE = re.compile(r"^(accuracy|evaluation):[ \t]+(-|[\w.][^\n]*: [^\n]*)$", re.MULTILINE)
 
-# One asset with two links and no hash means two assets of one format.
+# An asset with two links and no hash stands for two assets of the same format.
 SECOND_LINK = re.compile(
     r"^(- file-format: (\w+)\s+asset-link: \S+\s*\n)[ \t]+asset-link: (\S+)$", re.MULTILINE
 )
 
-# The hub's Chinese cards are the same cards with these names before a full-width colon.
+# Chinese cards use these names, followed by a full-width colon.
 CHINESE_NAMES = {
     "模型名称": "model-name",
     "骨干网络": "backbone-name",
@@ -56,24 +56,34 @@ CHINESE_FIELD = re.compile(rf"^([ \t-]*)({'|'.join(CHINESE_NAMES)})：[ \t]*", r
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """What stands between the fences, where in the file each value stands, and the rest."""
+    """The front matter of a card.
+
+    Attributes:
+        values: Fields between the fences.
+        lines: Line of each value in the file, counted from 1.
+        body: Text behind the second fence.
+    """
 
     values: dict[str, Value]
     lines: dict[Place, int]
     body: str
 
     def line(self, place: Place) -> int:
-        """The line, counted from 1, of the value at `place` or of what should have held it."""
+        """Return the line, counted from 1, of the value at `place`, or of its parent."""
         while place not in self.lines:
             place = place[:-1]
         return self.lines[place]
 
 
 def read_front_matter(text: str, source: str) -> FrontMatter:
-    """Splits a card into front matter and body.
+    """Split a card into front matter and body.
+
+    Args:
+        text: The whole card.
+        source: What errors call the card.
 
     Raises:
-        CardError: there is no front matter, or a line of it is wrong; names `source` and line.
+        CardError: There is no front matter, or a line of it is malformed.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     fences = [number for number, line in enumerate(lines) if FENCE.fullmatch(line)][:2]
@@ -88,7 +98,7 @@ def read_front_matter(text: str, source: str) -> FrontMatter:
 
 
 def _as_yaml(text: str) -> str:
-    """Mends the habits of real cards that are not YAML; no line moves."""
+    """Rewrite what real cards contain and YAML does not allow; no line moves."""
     text = CHINESE_FIELD.sub(lambda match: f"{match[1]}{CHINESE_NAMES[match[2]]}: ", text)
     text = SECOND_LINK.sub(r"\1- {file-format: \2, asset-link: '\3'}", text)
     return MEASURE.sub(lambda match: f"{match[1]}: {_quoted(match[2])}", text)
@@ -99,7 +109,7 @@ def _quoted(text: str) -> str:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """Composes nodes without aliases and without deep nesting, so that small input stays small."""
+    """Refuses aliases and deep nesting, by which a small input could grow large."""
 
     depth = 0
 
@@ -117,7 +127,7 @@ class _BoundedLoader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns YAML text into plain values, noting the file line of each."""
+    """Reads YAML text into plain values and notes the line of each."""
 
     def __init__(self, source: str, first_line: int) -> None:
         self.source = source
@@ -164,7 +174,7 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(line, "front matter: expected a field name, found a collection")
             if key.value in values:
-                raise self._error(line, f"{key.value}: this field stands here for the second time")
+                raise self._error(line, f"{key.value}: expected this field once, found it twice")
             values[key.value] = self._plain(value, (*place, key.value))
             self.lines[(*place, key.value)] = self.first_line + line
         return values
@@ -174,7 +184,7 @@ class _Reader:
 
 
 def _field_at(text: str, line: int) -> str:
-    """The field that a line of front matter belongs to, as far as its words say."""
+    """Guess the field that a line of front matter belongs to."""
     for candidate in reversed(text.split("\n")[: line + 1]):
         if match := re.match(r"[ \t]*(?:- +)?([\w-]+)[ \t]*[:：]", candidate):
             return match[1]

@@ -1,77 +1,111 @@
-"""From a name to a network with verified weights: card, then checkpoint, then network.
+"""From a name to a model with verified weights: card, checkpoint, parameters, network.
 
-The signatures of `load` and `load_weights` are those of ``mindspore_hub``. Unlike that client,
-nothing here runs code that did not ship with this package.
+The signatures of `load` and `load_weights` are those of ``mindspore_hub``. Unlike that client, this
+one runs no code but its own. MindSpore is imported only where a network is asked for.
 """
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mindspore as ms
-from mindspore import nn
-
-from ghostnet.checkpoint import (
+from ghostnet.checkpoints import (
     Parameters,
+    count_classes,
+    fit_parameters,
     identify,
-    load_parameters,
-    num_classes,
     parse_checkpoint,
     read_checkpoint,
 )
-from ghostnet.errors import CardError
+from ghostnet.data.transforms import Preprocess
+from ghostnet.errors import CardError, ModelError
 from ghostnet.hub.card import ModelCard
-from ghostnet.hub.find import fetch_checkpoint, find
-from ghostnet.hub.store import read_verified
-from ghostnet.network import ARCHITECTURES, GhostNet, create_network
-from ghostnet.transforms import Preprocess
+from ghostnet.hub.download import Watch, fetch_checkpoint, unwatched
+from ghostnet.hub.registry import find_card
+from ghostnet.hub.verified_file import read_verified
+from ghostnet.models import Architecture, find_model
+from ghostnet.models.registry import is_model
+from ghostnet.runtime import start_mindspore
+
+if TYPE_CHECKING:
+    import mindspore as ms
+    from mindspore import nn
+
+    from ghostnet.models.network import GhostNet
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what is needed to use it.
+    """A network as data, and what is needed to use it.
 
     Attributes:
-        name: what it was opened by.
-        network: in inference state.
-        labels: one a class; ``class 0``, ``class 1``, … where nothing tells.
-        preprocess: from an image to the network's input.
+        name: UID, path or URL that it was opened by.
+        architecture: Its table.
+        parameters: Arrays by released name, float32.
+        labels: Names of the classes; ``class 0``, ``class 1``, … where they are not known.
+        preprocess: Maps an image to the network's input.
     """
 
     name: str
-    network: GhostNet
+    architecture: Architecture
+    parameters: Parameters
     labels: tuple[str, ...]
     preprocess: Preprocess
 
+    @property
+    def num_classes(self) -> int:
+        """Length of the logits."""
+        return len(self.parameters["classifier.bias"])
 
-def open_model(name: str | Path, *, cache_dir: str | Path | None = None) -> Model:
-    """The model behind a UID, a card (file or URL) or a bare checkpoint file.
+    @cached_property
+    def network(self) -> "GhostNet":
+        """The MindSpore network, in inference state; built when it is first asked for."""
+        start_mindspore()
+        from ghostnet.checkpoints.cells import load_parameters
+        from ghostnet.models.network import GhostNet
+
+        network = GhostNet(self.architecture, self.num_classes)
+        load_parameters(network, self.parameters, name=self.name)
+        network.set_train(False)
+        return network
+
+
+def open_model(
+    name: str | Path, *, cache_dir: str | Path | None = None, watch: Watch = unwatched
+) -> Model:
+    """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
+
+    Args:
+        name: UID, card or checkpoint (``.ckpt``).
+        cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        watch: Shows the progress of a download.
 
     Raises:
-        CardError, FetchError, IntegrityError, CheckpointError: as in `load`.
+        CardError, FetchError, IntegrityError, CheckpointError: As `load`.
+
+    Example:
+        >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
+        >>> model.labels
+        ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
-    if str(name).endswith(".ckpt"):
+    name = str(name)
+    if name.endswith(".ckpt"):
+        card = None
         parameters = read_checkpoint(Path(name))
-        architecture = identify(parameters, str(name))
-        network = GhostNet(architecture, num_classes(parameters, architecture, str(name)))
-        load_parameters(network, parameters, name=str(name))
-        labels = None
-        image_size = network.architecture.image_size
+        architecture = identify(parameters, name)
     else:
-        card = find(name)
-        network = load(name, cache_dir=cache_dir)
-        labels = card.labels
-        image_size = _image_size(card) or network.architecture.image_size
-        if labels and len(labels) != network.num_classes:
-            raise CardError(
-                f"{card.source}: labels: expected one for each of the checkpoint's "
-                f"{network.num_classes} classes, found {len(labels)}"
-            )
-    if labels is None:
-        labels = tuple(f"class {index}" for index in range(network.num_classes))
-    network.set_train(False)
-    return Model(str(name), network, labels, Preprocess(image_size))
+        card = find_card(name)
+        architecture = card_architecture(card)
+        parameters = card_parameters(name, card, cache_dir=cache_dir, watch=watch)
+    classes = count_classes(parameters, architecture, name)
+    return Model(
+        name,
+        architecture,
+        fit_parameters(parameters, architecture, classes, name),
+        _labels(card, classes),
+        Preprocess(_image_size(card) or architecture.image_size),
+    )
 
 
 def load(
@@ -83,47 +117,46 @@ def load(
     fused: bool = False,
     cache_dir: str | Path | None = None,
     **kwargs: Any,
-) -> nn.Cell:
-    """The network of a hub card, with the weights that the card names, verified.
+) -> "nn.Cell":
+    """Load the network of a hub card, with the verified weights that the card names.
 
     Args:
-        name: a UID (``noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets``), or the path or URL of a
-            card.
-        *args: for `ghostnet.network.GhostNet`.
-        **kwargs: the same, above all ``num_classes``; another number than the checkpoint's keeps
-            the backbone and starts the classifier anew.
-        source: accepted as in ``mindspore_hub``; cards come with this package.
-        pretrained: False leaves the weights at their random start, and fetches nothing.
-        force_reload: fetch the checkpoint even if the cache has it.
-        fused: return `ghostnet.fuse` of the network, for inference on CPU.
-        cache_dir: root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        name: UID (``noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets``), path or URL of a card.
+        *args: Arguments of `ghostnet.models.GhostNet` from ``num_classes`` on.
+        source: Accepted as in ``mindspore_hub``; cards come with this package.
+        pretrained: False leaves the weights at their random initialization and downloads nothing.
+        force_reload: Download the checkpoint even if the cache has it.
+        fused: Return `ghostnet.fuse` of the network, for inference.
+        cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        **kwargs: Arguments of `ghostnet.models.GhostNet`, above all ``num_classes``; another number
+            than the checkpoint's keeps the backbone and initializes the classifier afresh.
 
     Raises:
-        CardError: no such card, a bad one, or not a GhostNet's.
-        FetchError: the checkpoint is neither in the cache nor to be had.
-        IntegrityError: its bytes do not have the card's SHA-256.
-        CheckpointError: its parameters are not the network's.
+        CardError: There is no such card, it is malformed, or it is not a GhostNet's.
+        FetchError: The checkpoint is not in the cache and cannot be downloaded.
+        IntegrityError: The checkpoint does not have the card's SHA-256.
+        CheckpointError: The parameters are not the network's.
+
+    Example:
+        >>> import ghostnet.hub as mshub
+        >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", num_classes=5)
     """
-    card = find(name)
-    model_name = _architecture_name(card)
+    start_mindspore()
+    from ghostnet.models.network import create_network
+
+    card = find_card(name)
+    architecture = card_architecture(card)
     if not pretrained:
         if card.labels and not args:
             kwargs.setdefault("num_classes", len(card.labels))
-        network = create_network(model_name, *args, **kwargs)
+        network = create_network(card.name, *args, **kwargs)
     else:
         parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
-        classes = num_classes(parameters, ARCHITECTURES[model_name], str(name))
+        classes = count_classes(parameters, architecture, str(name))
         if not args:
             kwargs.setdefault("num_classes", classes)
-        network = create_network(model_name, *args, **kwargs)
-        keep_head = network.num_classes == classes
-        load_parameters(network, parameters, keep_head=keep_head, name=str(name))
-        if not keep_head:
-            warnings.warn(
-                f"{name} was trained for {classes} classes: the classifier for "
-                f"{network.num_classes} starts anew and has to be trained",
-                stacklevel=2,
-            )
+        network = create_network(card.name, *args, **kwargs)
+        _load_pretrained(network, parameters, classes, str(name))
     if not fused:
         return network
     from ghostnet.kernels import fuse_if_possible
@@ -137,10 +170,69 @@ def load_weights(
     source: str = "gitee",
     force_reload: bool = False,
     cache_dir: str | Path | None = None,
-) -> dict[str, ms.Parameter]:
-    """The verified parameters that a card names; arguments and errors as in `load`."""
-    parameters = card_parameters(name, find(name), force_reload=force_reload, cache_dir=cache_dir)
+) -> "dict[str, ms.Parameter]":
+    """Load the verified parameters that a card names; arguments and errors as in `load`."""
+    start_mindspore()
+    import mindspore as ms
+
+    parameters = card_parameters(
+        name, find_card(name), force_reload=force_reload, cache_dir=cache_dir
+    )
     return {key: ms.Parameter(ms.Tensor(value), name=key) for key, value in parameters.items()}
+
+
+def create_model(
+    name: str, num_classes: int | None = None, pretrained: bool | str = False, **kwargs: Any
+) -> "GhostNet":
+    """Create a registered network.
+
+    Args:
+        name: Any registered name, such as ``ghostnet_1x``; see `ghostnet.list_models`.
+        num_classes: Length of the logits; by default that of the weights, or 1000.
+        pretrained: True loads the registered weights; a UID, or the path or URL of a card, loads
+            the weights that it names.
+        **kwargs: Further arguments of `ghostnet.models.GhostNet`.
+
+    Raises:
+        ModelError: The name is not registered, the weights are another model's, or there are none.
+        CardError, FetchError, IntegrityError, CheckpointError: As `load`.
+
+    Example:
+        >>> import ghostnet
+        >>> network = ghostnet.create_model("ghostnet_1x", num_classes=37)
+    """
+    start_mindspore()
+    from ghostnet.models.network import GhostNet
+
+    entry = find_model(name)
+    if num_classes is not None:
+        kwargs["num_classes"] = num_classes
+    if not pretrained:
+        return GhostNet(entry.architecture, **kwargs)
+    weights = entry.pretrained if pretrained is True else pretrained
+    if weights is None:
+        raise ModelError(
+            f"{entry.name}: expected registered weights, found none; pass pretrained=False, or the "
+            "UID or card of a model"
+        )
+    if card_architecture(find_card(weights)) != entry.architecture:
+        raise ModelError(f"{weights}: expected weights of {entry.name}, found another model's")
+    network: GhostNet = load(weights, **kwargs)
+    return network
+
+
+def card_architecture(card: ModelCard) -> Architecture:
+    """Return the architecture of a card's model.
+
+    Raises:
+        CardError: The card's model is not registered.
+    """
+    if not is_model(card.name):
+        raise CardError(
+            f"{card.source}: model-name: expected a model that this package builds, found "
+            f"{card.name!r}; see ghostnet.list_models()"
+        )
+    return find_model(card.name).architecture
 
 
 def card_parameters(
@@ -149,24 +241,42 @@ def card_parameters(
     *,
     force_reload: bool = False,
     cache_dir: str | Path | None = None,
+    watch: Watch = unwatched,
 ) -> Parameters:
-    """The parameters in a card's checkpoint, from the very bytes whose hash was checked."""
-    path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir)
+    """Read the parameters of a card's checkpoint, from the very bytes whose hash was checked."""
+    path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)
     return parse_checkpoint(read_verified(path, str(card.checkpoint.sha256)), str(path))
 
 
-def _architecture_name(card: ModelCard) -> str:
-    if card.name.lower() not in ARCHITECTURES:
-        raise CardError(
-            f"{card.source}: model-name {card.name!r} is none of the networks that this package "
-            f"builds: {', '.join(ARCHITECTURES)}"
+def _load_pretrained(network: "GhostNet", parameters: Parameters, classes: int, name: str) -> None:
+    """Load the parameters of a checkpoint of ``classes`` classes."""
+    from ghostnet.checkpoints.cells import load_parameters
+
+    keep_head = network.num_classes == classes
+    load_parameters(network, parameters, keep_head=keep_head, name=name)
+    if not keep_head:
+        warnings.warn(
+            f"{name} was trained for {classes} classes: the classifier for {network.num_classes} "
+            "is initialized afresh and has to be trained",
+            stacklevel=3,
         )
-    return card.name.lower()
 
 
-def _image_size(card: ModelCard) -> int | None:
-    """The side of the square picture in the card's input-shape, (side, side, 3)."""
-    match card.input_shape:
+def _labels(card: ModelCard | None, classes: int) -> tuple[str, ...]:
+    """Return the labels on a card, or placeholders where there are none."""
+    if card is None or card.labels is None:
+        return tuple(f"class {index}" for index in range(classes))
+    if len(card.labels) != classes:
+        raise CardError(
+            f"{card.source}: labels: expected one for each of the checkpoint's {classes} classes, "
+            f"found {len(card.labels)}"
+        )
+    return card.labels
+
+
+def _image_size(card: ModelCard | None) -> int | None:
+    """Return the side of the square image in a card's input-shape, (side, side, 3)."""
+    match card.input_shape if card else None:
         case (int(height), int(width), 3) if height == width:
             return height
     return None

@@ -1,21 +1,28 @@
-"""GhostNet as one fused graph-mode operator: C++ for CPUs, CUDA for GPUs.
+"""GhostNet as one fused operator: C++ for CPUs, CUDA for GPUs.
 
-See docs/kernels.md and docs/gpu.md.
+`Session` runs a network from arrays to arrays without MindSpore; `fuse` makes a MindSpore cell. See
+docs/kernels.md and docs/gpu.md.
 """
 
-from ghostnet.kernels.devices import available, unavailable_reason
-from ghostnet.kernels.fallback import fuse_if_possible
-from ghostnet.kernels.fuse import FusedGhostNet, fuse
-from ghostnet.kernels.library import (
+from typing import TYPE_CHECKING
+
+from ghostnet.kernels.cpu.library import (
     instruction_set,
     instruction_sets,
     set_instruction_set,
     set_threads,
     threads,
 )
+from ghostnet.kernels.devices import available, unavailable_reason
+from ghostnet.kernels.session import Session
+from ghostnet.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ghostnet.kernels.fused_network import FusedGhostNet, fuse, fuse_if_possible
 
 __all__ = [
     "FusedGhostNet",
+    "Session",
     "available",
     "fuse",
     "fuse_if_possible",
@@ -26,3 +33,7 @@ __all__ = [
     "threads",
     "unavailable_reason",
 ]
+
+__getattr__ = lazy_names(
+    __name__, {"ghostnet.kernels.fused_network": ("FusedGhostNet", "fuse", "fuse_if_possible")}
+)

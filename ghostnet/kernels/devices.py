@@ -2,58 +2,75 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mindspore import Tensor, nn
-
+from ghostnet import runtime
 from ghostnet.errors import KernelError
-from ghostnet.kernels import cuda_build, cuda_library, library
-from ghostnet.kernels.cuda_pack import pack_for_cuda
-from ghostnet.kernels.forward import CpuForward, CudaForward, run_on_cpu
-from ghostnet.kernels.pack import pack
-from ghostnet.network import GhostNet
-from ghostnet.runtime import current_device
+from ghostnet.kernels import cpu, cuda
+from ghostnet.kernels.session import Session
+from ghostnet.models import Architecture
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 
 class Device(NamedTuple):
-    """One kind of device."""
+    """One kind of device.
+
+    Attributes:
+        load: Loads the kernels; raises `KernelError` where they cannot be used.
+        pack: Packs an architecture and its parameters into arrays; ``features=True`` leaves the
+            classifier out.
+        operator: Makes the MindSpore operator for an architecture and a number of outputs.
+        session: Makes what answers a call from Python without a graph, or None without a way.
+        trains: Whether networks can be fused for training.
+    """
 
     load: Callable[[], Any]
-    """Raises `KernelError` where the kernels cannot be used."""
-    pack: Callable[[GhostNet, bool], Sequence[Any]]
-    """The weights as arrays, with or without the classifier."""
-    forward: Callable[[GhostNet, int], nn.Cell]
-    """The operator for a network and a number of outputs."""
-    run: Callable[[Tensor, Sequence[Tensor], int], Tensor] | None
-    """From pictures, weights and the number of outputs without a graph, if there is a way."""
+    pack: Callable[..., Sequence[Any]]
+    operator: "Callable[[Architecture, int], nn.Cell]"
+    session: type[Session] | None
     trains: bool
 
 
+def cpu_operator(architecture: Architecture, outputs: int) -> Any:
+    """Make the operator of the CPU kernels."""
+    from ghostnet.kernels.cpu.forward import ForwardOperator
+
+    return ForwardOperator(outputs)
+
+
 def cuda_device(library_path: Callable[[], Path]) -> Device:
-    """A device whose operators are those of a compiled csrc/cuda/operator.cu."""
+    """Describe a device whose operators are in a compiled csrc/cuda/operator.cu."""
+
+    def operator(architecture: Architecture, outputs: int) -> Any:
+        from ghostnet.kernels.cuda.forward import Forward
+
+        return Forward(library_path(), architecture, outputs)
+
     return Device(
-        lambda: cuda_library.load(library_path()),
-        pack_for_cuda,
-        lambda network, outputs: CudaForward(library_path(), network, outputs),
-        run=None,
+        lambda: cuda.library.load(library_path()),
+        cuda.packing.pack,
+        operator,
+        session=None,
         trains=False,
     )
 
 
 DEVICES = {
-    "CPU": Device(library.load, pack, CpuForward, run_on_cpu, trains=True),
-    "GPU": cuda_device(cuda_build.library_path),
+    "CPU": Device(cpu.library.load, cpu.packing.pack, cpu_operator, Session, trains=True),
+    "GPU": cuda_device(cuda.build.library_path),
 }
-"""By MindSpore's names."""
+"""The devices, by MindSpore's names."""
 
 
 def unavailable_reason(training: bool = False) -> str | None:
-    """Why `fuse` would fail here, in one line, or None where it would not.
+    """Say why `ghostnet.fuse` would fail on this machine, in one line; None where it would not.
 
     Args:
-        training: of a network that is fused for training.
+        training: Whether the network is to be fused for training.
     """
-    name = current_device()
+    name = runtime.current_device()
     known = [device for device, parts in DEVICES.items() if parts.trains or not training]
     if name not in known:
         purpose = "for training " if training else ""
@@ -66,5 +83,5 @@ def unavailable_reason(training: bool = False) -> str | None:
 
 
 def available() -> bool:
-    """Whether a network can be fused here."""
+    """Whether a network can be fused on this machine."""
     return unavailable_reason() is None

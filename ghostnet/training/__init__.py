@@ -1,1 +1,1 @@
-"""Data sets, fine-tuning and evaluation."""
+"""Fine-tuning and training of networks."""

@@ -1,7 +1,7 @@
-"""Augmentation: random crops, mirror images and colours, as a pure function of image and generator.
+"""Augmentation: random crops, mirror images and colors, as a pure function of image and generator.
 
-Nothing is drawn from a global state, so whoever seeds the generator by epoch and index can stop
-anywhere and go on with the very same pictures.
+Nothing is drawn from a global state: a run that seeds the generator by epoch and index can stop
+anywhere and resume with the very same images.
 """
 
 import math
@@ -11,54 +11,60 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from ghostnet.transforms import normalise
+from ghostnet.data.transforms import normalize
 
 ASPECT = (3 / 4, 4 / 3)
-"""Least and largest width over height of a random crop."""
+"""Least and largest aspect ratio (width over height) of a random crop."""
 
 ATTEMPTS = 10
-"""Crops that are drawn before the whole picture is taken."""
+"""Crops that are drawn before the whole image is taken."""
 
 ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
 @dataclass(frozen=True)
 class Augment:
-    """RGB image and generator to (3, image_size, image_size) float32, normalised.
+    """Map an RGB image and a generator to (3, image_size, image_size) float32, normalized.
 
     Attributes:
-        image_size: side of the result, in pixels.
-        smallest_crop: least share of the picture's area that a crop keeps, in (0, 1].
-        flip: probability of the mirror image.
-        colour_jitter: largest change of brightness, contrast and saturation; 0.4 draws factors
+        image_size: Side of the result, in pixels.
+        smallest_crop: Least share of the image's area that a crop keeps, in (0, 1].
+        flip: Probability of the mirror image.
+        color_jitter: Largest change of brightness, contrast and saturation; 0.4 draws factors
             between 0.6 and 1.4.
     """
 
     image_size: int = 224
     smallest_crop: float = 0.35
     flip: float = 0.5
-    colour_jitter: float = 0.0
+    color_jitter: float = 0.0
 
     def __call__(self, image: Image.Image, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Augment an image."""
         box = random_box(image.size, self.smallest_crop, generator)
         size = (self.image_size, self.image_size)
         image = image.resize(size, Image.Resampling.BICUBIC, box=box)
         if generator.random() < self.flip:
             image = ImageOps.mirror(image)
-        if self.colour_jitter:
-            factors = generator.uniform(-self.colour_jitter, self.colour_jitter, len(ENHANCERS))
+        if self.color_jitter:
+            factors = generator.uniform(-self.color_jitter, self.color_jitter, len(ENHANCERS))
             for enhancer, factor in zip(ENHANCERS, 1 + factors, strict=True):
                 image = enhancer(image).enhance(factor)
-        return normalise(image)
+        return normalize(image)
 
 
 def random_box(
     size: tuple[int, int], smallest: float, generator: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a random crop of a picture of ``size``, in pixels.
+    """Draw the left, top, right and bottom of a random crop, in pixels.
 
-    Its area is ``smallest`` to 1 of the picture's, its aspect ratio log-uniform in `ASPECT`; where
-    none of `ATTEMPTS` such boxes fits, it is the whole picture.
+    Its area is ``smallest`` to 1 of the image's, its aspect ratio log-uniform in `ASPECT`. Where
+    none of `ATTEMPTS` such boxes fits, it is the whole image.
+
+    Args:
+        size: Width and height of the image, in pixels.
+        smallest: Least share of the image's area.
+        generator: Source of randomness.
     """
     width, height = size
     narrowest, widest = map(math.log, ASPECT)

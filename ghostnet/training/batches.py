@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.training.augment import Augment
 from ghostnet.training.source import COLUMNS, Order, Source
-from ghostnet.transforms import decode
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Worker:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one worker learns from in one step.
+    """The images of one worker in one step.
 
     Attributes:
         images: (batch_size, 3, image_size, image_size) float32.
         labels: (batch_size,) int32.
-        indices: of the pictures in their source, (batch_size,) int64.
+        indices: (batch_size,) int64, places of the images in their source.
     """
 
     images: NDArray[np.float32]
@@ -40,12 +40,12 @@ class Batches:
     """The batches of one worker.
 
     Attributes:
-        source: where the pictures are.
-        augment: what each goes through, with a generator of its own for each epoch.
-        batch_size: pictures in one step of one worker.
-        seed: of order and augmentation.
-        threads: that read and augment.
-        worker: whose batches these are.
+        source: The training images.
+        augment: Their augmentation; each image has a generator of its own in each epoch.
+        batch_size: Images in one step of one worker.
+        seed: Seed of order and augmentation.
+        threads: Threads that read and augment.
+        worker: The worker.
     """
 
     source: Source
@@ -57,40 +57,40 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Whole batches in an epoch; the pictures that are left over change from epoch to epoch.
+        """Number of whole batches in an epoch; each epoch leaves out other images.
 
         Raises:
-            DatasetError: there are not enough pictures for one.
+            DatasetError: There are not enough images for one batch.
         """
         steps = len(self.source) // (self.batch_size * self.worker.count)
         if steps == 0:
             raise DatasetError(
-                f"{len(self.source)} pictures to learn from are less than one batch of "
-                f"{self.batch_size} for each of {self.worker.count} workers; lower batch_size"
+                f"expected training images for a batch of {self.batch_size} for each of "
+                f"{self.worker.count} workers, found {len(self.source)}; lower batch_size"
             )
         return steps
 
     def order(self, epoch: int) -> Order:
-        """(steps, batch_size) indices of the worker's pictures in an epoch."""
+        """Return the (steps, batch_size) indices of the worker's images in an epoch."""
         shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
         used = shuffled[: self.steps * self.batch_size * self.worker.count]
         return used.reshape(self.steps, self.batch_size, self.worker.count)[..., self.worker.rank]
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from ``first_step`` on.
+        """Yield the batches of an epoch from ``first_step`` on.
 
         Raises:
-            DatasetError: a picture is broken.
+            DatasetError: An image is broken.
         """
 
-        def learnt_from(image: NDArray[np.uint8], index: NDArray[np.int64]) -> object:
+        def augmented(image: NDArray[np.uint8], index: NDArray[np.int64]) -> object:
             generator = np.random.default_rng([self.seed, epoch, int(index)])
             return self.augment(decode(image.tobytes()), generator), index
 
         order = self.order(epoch)[first_step:].ravel()
         pipeline = (
             self.source.dataset(order)
-            .map(learnt_from, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=self.threads)
+            .map(augmented, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=self.threads)
             .batch(self.batch_size)
         )
         try:
@@ -100,7 +100,7 @@ class Batches:
             raise DatasetError(self._broken(order) or str(error)) from error
 
     def _broken(self, order: Order) -> str | None:
-        """The first broken picture at these indices, with the reason."""
+        """Return the first broken image at these indices, with the reason."""
         rows = self.source.dataset(order).create_dict_iterator(num_epochs=1, output_numpy=True)
         for row in rows:
             try:

@@ -1,7 +1,7 @@
-"""Every setting of a training run: one typed record, read from and written to YAML.
+"""The settings of a training run: one typed record, read from and written to YAML.
 
-The settings are a plain dataclass, so that the command can list them without importing Pydantic;
-Pydantic checks them. Each field's annotation ends in its description.
+The settings are a plain dataclass, so that the command can list them without importing Pydantic,
+which validates them. Each field's annotation ends in its description.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,11 +14,14 @@ from annotated_types import Ge, Gt, Interval, Lt
 from ghostnet.errors import TrainingError
 
 CONFIG = "config.yaml"
-"""The file in the folder of a run that holds its settings."""
+"""File of the settings in the folder of a run."""
+
+RENAMED = {"colour_jitter": "color_jitter"}
+"""Settings that saved configurations may have under an older name."""
 
 
 class Layout(str, Enum):
-    """How the pictures to learn from are stored."""
+    """How the training images are stored."""
 
     FOLDER = "folder"
     PETS = "pets"
@@ -26,7 +29,7 @@ class Layout(str, Enum):
 
 
 class Precision(str, Enum):
-    """Of the arithmetic; ``auto`` mixes where the device gains from it: on GPU and Ascend."""
+    """Precision of the arithmetic; ``auto`` mixes on GPU and Ascend, which gain from it."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -34,7 +37,11 @@ class Precision(str, Enum):
 
 
 def held_out(text: str) -> Path | float:
-    """A fraction between 0 and 1, or else a folder; `ValueError` for other numbers."""
+    """Parse a fraction between 0 and 1, or else a folder.
+
+    Raises:
+        ValueError: The text is another number.
+    """
     try:
         fraction = float(text)
     except ValueError:
@@ -46,65 +53,78 @@ def held_out(text: str) -> Path | float:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a run; the defaults are the published recipe's where it has one."""
+    """The settings of a run; defaults follow the published recipe where it states a value."""
 
-    data: Annotated[Path, "Pictures to learn from."]
+    data: Annotated[Path, "Training images."]
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
-    val: Annotated[str, "Pictures to measure with: a folder, or a fraction of DATA."] = "0.1"
-    architecture: Annotated[str, "Network to train from the start, unless MODEL is given."] = (
+    val: Annotated[str, "Held-out images: a folder, or a fraction of DATA."] = "0.1"
+    architecture: Annotated[str, "Network to train from scratch, unless MODEL is given."] = (
         "ghostnet"
     )
     model: Annotated[str | None, "Model to start from: UID, card or checkpoint."] = None
-    image_size: Annotated[int, Ge(32), "Side of the pictures, in pixels."] = 224
-    val_size: Annotated[int | None, Ge(32), "Side of VAL's pictures; IMAGE_SIZE if none."] = None
-    epochs: Annotated[int, Ge(1), "Passes over the pictures."] = 100
-    batch_size: Annotated[int, Ge(1), "Pictures in one step of one worker."] = 64
-    learning_rate: Annotated[float, Gt(0), "At its highest."] = 0.05
+    image_size: Annotated[int, Ge(32), "Side of the training images, in pixels."] = 224
+    val_size: Annotated[int | None, Ge(32), "Side of the held-out images. Default: IMAGE_SIZE."] = (
+        None
+    )
+    epochs: Annotated[int, Ge(1), "Passes over the training images."] = 100
+    batch_size: Annotated[int, Ge(1), "Images in one step of one worker."] = 64
+    learning_rate: Annotated[float, Gt(0), "Highest learning rate."] = 0.05
     backbone_rate: Annotated[
         float, Interval(ge=0, le=1), "Share of the learning rate for all but the classifier."
     ] = 1.0
     warmup_epochs: Annotated[float, Ge(0), "Epochs in which the learning rate rises."] = 4.0
-    momentum: Annotated[float, Ge(0), Lt(1), "Of the gradients."] = 0.9
-    nesterov: Annotated[bool, "Look ahead along the momentum."] = False
-    weight_decay: Annotated[float, Ge(0), "On weights, not on norms and biases."] = 4e-5
-    label_smoothing: Annotated[float, Ge(0), Lt(1), "Share of the truth spread evenly."] = 0.1
-    ema_decay: Annotated[float, Ge(0), Lt(1), "Of the weights' moving average; 0: none."] = 0.999
-    drop_rate: Annotated[float, Ge(0), Lt(1), "Share of the head's features to drop."] = 0.2
-    smallest_crop: Annotated[float, Gt(0), "Least share of a picture in a random crop."] = 0.25
+    momentum: Annotated[float, Ge(0), Lt(1), "Momentum of the gradients."] = 0.9
+    nesterov: Annotated[bool, "Use Nesterov's momentum."] = False
+    weight_decay: Annotated[float, Ge(0), "Decay of weights; norms and biases have none."] = 4e-5
+    label_smoothing: Annotated[
+        float, Ge(0), Lt(1), "Share of the target spread over all classes."
+    ] = 0.1
+    ema_decay: Annotated[
+        float, Ge(0), Lt(1), "Decay of the weights' moving average; 0 keeps none."
+    ] = 0.999
+    drop_rate: Annotated[
+        float, Ge(0), Lt(1), "Share of the head's features that dropout clears."
+    ] = 0.2
+    smallest_crop: Annotated[float, Gt(0), "Least share of the image in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
-    colour_jitter: Annotated[float, Interval(ge=0, le=1), "Change of colours."] = 0.4
-    skip_broken: Annotated[bool, "Look through the pictures first; skip broken ones."] = False
+    color_jitter: Annotated[float, Interval(ge=0, le=1), "Largest change of colors."] = 0.4
+    skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
     fuse: Annotated[bool, "Use the fused kernels, on CPU."] = True
-    precision: Annotated[Precision, "Of the arithmetic."] = Precision.AUTO
-    seed: Annotated[int, Ge(0), "Of everything that is random."] = 0
+    precision: Annotated[Precision, "Precision of the arithmetic."] = Precision.AUTO
+    seed: Annotated[int, Ge(0), "Seed of everything that is random."] = 0
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200
-    workers: Annotated[int, Ge(1), "Threads that read and augment pictures."] = 2
+    workers: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
 
     def __post_init__(self) -> None:
         held_out(self.val)
 
     @property
     def held_out(self) -> Path | float:
-        """What ``val`` means."""
+        """The held-out part: a folder, or a fraction of the training images."""
         return held_out(self.val)
 
     @property
     def measured_size(self) -> int:
-        """Side of the held-out pictures, in pixels."""
+        """Side of the held-out images, in pixels."""
         return self.val_size or self.image_size
 
 
 def check(settings: dict[str, Any], source: str) -> TrainingConfig:
-    """The settings as a config.
+    """Validate settings.
+
+    Args:
+        settings: Values by name; older names are accepted.
+        source: What errors call their origin.
 
     Raises:
-        TrainingError: a setting that is unknown, missing or out of its range.
+        TrainingError: A setting is unknown, missing or out of range.
     """
     from pydantic import TypeAdapter, ValidationError
 
+    settings = {RENAMED.get(name, name): value for name, value in settings.items()}
     unknown = settings.keys() - TrainingConfig.__annotations__.keys()
     if unknown:
-        raise TrainingError(f"{source}: no such setting: {', '.join(sorted(map(str, unknown)))}")
+        raise TrainingError(f"{source}: unknown settings: {', '.join(sorted(map(str, unknown)))}")
     try:
         return TypeAdapter(TrainingConfig).validate_python(settings)
     except ValidationError as error:
@@ -116,7 +136,15 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
 
 
 def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:
-    """The settings in a YAML file, those of ``overrides`` in their place; errors as `check`."""
+    """Read settings from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Settings that replace those of the file.
+
+    Raises:
+        TrainingError: The file cannot be read, or as `check`.
+    """
     import yaml
 
     try:
@@ -129,7 +157,7 @@ def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:
 
 
 def as_yaml(config: TrainingConfig) -> str:
-    """The settings as `read_config` reads them."""
+    """Return the settings as YAML, as `read_config` reads them."""
     import yaml
 
     plain = {

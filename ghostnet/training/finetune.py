@@ -1,66 +1,68 @@
-"""Fine-tuning: what to learn and measure with, and a new classifier on a trained network."""
+"""Fine-tuning: the training and held-out images, and a new classifier on a trained network."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor
 
+from ghostnet.checkpoints import CLASSIFIER
+from ghostnet.data.image_folder import ImageFolder, hold_out, read_folder
 from ghostnet.errors import DatasetError
 from ghostnet.hub.loader import Model
+from ghostnet.inference.evaluation import Evaluation, tally
 from ghostnet.training.config import TrainingConfig
-from ghostnet.training.evaluation import Evaluation, tally
 from ghostnet.training.feature_cache import Features
 from ghostnet.training.features import View, extract
-from ghostnet.training.folders import ImageFolder, hold_out, read_folder
-from ghostnet.training.head import Samples, choose, fit
-from ghostnet.training.report import check_labels
+from ghostnet.training.logistic_regression import Samples, choose_penalty, fit
+from ghostnet.training.model_card import check_labels
 
 MAX_BROKEN = 0.1
-"""Share of the pictures that may be broken before the work stops."""
+"""Share of the images that may be broken; beyond it the work stops."""
 
 FULL_BATCH = 32
-"""Pictures in a step of fine-tuning all weights."""
+"""Images in a step when all weights are fine-tuned."""
 
 TRAINED_SHARE = 6 / 7
-"""Side of the pictures that all weights learn from, of that in use: 192 for 224."""
+"""Side of the training images over the side in use, when all weights are fine-tuned."""
 
-CHOICE = 0.2
-"""Share of the pictures to learn from that the regularisation is chosen with."""
+CHOICE_SHARE = 0.2
+"""Share of the training images that the L2 penalty is chosen on."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of fine-tuning, beside the network itself, which has its new classifier.
+    """The result of fine-tuning.
 
     Attributes:
-        evaluation: on the held-out pictures; its ``skipped`` are the broken ones of all.
-        train_images: pictures that were learnt from.
-        regularisation: the L2 penalty that was chosen.
+        model: The model with its new classifier.
+        evaluation: On the held-out images; ``skipped`` lists the broken images of both parts.
+        train_images: Number of training images.
+        penalty: L2 penalty that was chosen.
     """
 
+    model: Model
     evaluation: Evaluation
     train_images: int
-    regularisation: float
+    penalty: float
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON types."""
-        counts = {"train_images": self.train_images, "regularisation": self.regularisation}
+        """Return the figures as JSON types."""
+        counts = {"train_images": self.train_images, "regularization": self.penalty}
         return counts | self.evaluation.as_dict()
 
 
 def read_task(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageFolder]:
-    """The pictures to learn from and those to measure with, checked before any work is done.
+    """List the training and the held-out images, checked before any work is done.
 
     Args:
-        folder: a sub-folder of pictures for each class.
-        held_out: another such folder, or the fraction of ``folder`` to hold out, in (0, 1).
+        folder: Folder with a sub-folder of images for each class.
+        held_out: Another such folder, or the fraction of ``folder`` to hold out, in (0, 1).
 
     Raises:
-        DatasetError: fewer than two classes, one without pictures, too few of them to hold any
-            out, a class in ``held_out`` that ``folder`` lacks, or a name that fits no card.
+        DatasetError: There are fewer than two classes, a class without images, too few images to
+            hold any out, a class that only ``held_out`` has, or a name that a card cannot hold.
     """
     train = read_folder(folder)
     check_task(train, folder)
@@ -68,30 +70,38 @@ def read_task(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageF
 
 
 def check_task(train: ImageFolder, folder: Path) -> None:
-    """Raise `DatasetError` for fewer than two classes, or a name that fits no card."""
+    """Check that there are at least two classes, and that a card can hold their names.
+
+    Raises:
+        DatasetError: It is not so.
+    """
     check_labels(train.classes)
     if len(train.classes) < 2:
         raise DatasetError(
-            f"{folder}: only one class, {train.classes[0]}; expected at least two sub-folders"
+            f"{folder}: expected at least two sub-folders, found only {train.classes[0]}"
         )
 
 
 def split_task(
     train: ImageFolder, folder: Path, held_out: Path | float
 ) -> tuple[ImageFolder, ImageFolder]:
-    """The pictures to learn from and those to measure with, of the same classes.
+    """Return the training and the held-out images, with the same classes.
+
+    Args:
+        train: Images of ``folder``.
+        folder: What errors call them.
+        held_out: Another folder, or the fraction of ``train`` to hold out, in (0, 1).
 
     Raises:
-        DatasetError: a class in ``held_out`` that ``train`` lacks, or too few pictures to hold
-            any out.
+        DatasetError: Only ``held_out`` has a class, or there are too few images to hold any out.
     """
     if isinstance(held_out, Path):
         measured = read_folder(held_out)
         unknown = [name for name in measured.classes if name not in train.classes]
         if unknown:
             raise DatasetError(
-                f"{held_out}: classes that {folder} lacks: {', '.join(unknown)}; "
-                f"expected some of {', '.join(train.classes)}"
+                f"{held_out}: expected classes of {folder} ({', '.join(train.classes)}), found "
+                f"{', '.join(unknown)}"
             )
         place = [train.classes.index(name) for name in measured.classes]
         files = tuple((file, place[index]) for file, index in measured.files)
@@ -99,8 +109,8 @@ def split_task(
     train, measured = hold_out(train, held_out)
     if not measured.files:
         raise DatasetError(
-            f"{folder}: one picture a class leaves none to measure with; add some, or name a "
-            "folder of others with --val"
+            f"{folder}: expected a class with at least two images to hold one out, found none; add "
+            "images, or name a folder of others with --val"
         )
     return train, measured
 
@@ -114,19 +124,19 @@ def finetune_head(
     cache_dir: str | Path | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Tuned:
-    """Fit a new classifier on the model's features; ``model.network`` gets it.
+    """Fit a new classifier on the features of a model.
 
     Args:
-        model: as `ghostnet.hub.open_model` gives it; its backbone stays as it is.
-        train: pictures to learn from, as `read_task` gives them.
-        held_out: pictures to measure with, likewise.
-        views: ways to look at each picture to learn from: 1 as in evaluation, above that also as
-            random crops and mirror images.
-        cache_dir: where features are kept.
-        progress: called with the number of views that are done; a held-out picture has one.
+        model: As `ghostnet.hub.open_model` returns it; it is not changed.
+        train: Training images, as `read_task` returns them.
+        held_out: Held-out images, likewise.
+        views: Views of each training image: the first as in evaluation, the others random crops
+            and mirror images.
+        cache_dir: Root of the cache, where features are kept.
+        progress: Called with the number of views that are done; a held-out image has one.
 
     Raises:
-        DatasetError: too many broken pictures, or nothing but broken ones in a class.
+        DatasetError: There are too many broken images, or nothing else in a class.
     """
     wanted = [View(file, number) for file, _ in train.files for number in range(views)]
     wanted += [View(file) for file, _ in held_out.files]
@@ -135,36 +145,29 @@ def finetune_head(
     train, held_out = without(train, broken), without(held_out, broken)
     check_filled(train, held_out)
     classes = len(train.classes)
-    rest, choice = hold_out(train, CHOICE)
-    # With one picture a class nothing is left to choose with but what was learnt from.
+    rest, choice = hold_out(train, CHOICE_SHARE)
+    # With one image a class there is nothing to choose on but the training images themselves.
     judged = samples(choice if choice.files else train, features, 1)
-    regularisation = choose(samples(rest, features, views), judged, classes)
-    head = fit(samples(train, features, views), classes, regularisation)
-    model.network.reset_classifier(classes)
-    model.network.classifier.weight.set_data(Tensor(head.weights))
-    model.network.classifier.bias.set_data(Tensor(head.bias))
+    penalty = choose_penalty(samples(rest, features, views), judged, classes)
+    head = fit(samples(train, features, views), classes, penalty)
     measured = samples(held_out, features, 1)
-    evaluation = tally(
-        train.classes,
-        measured.classes,
-        head.logits(measured.features),
-        tuple((str(file), reason) for file, reason in broken.items()),
-    )
-    return Tuned(evaluation, len(train.files), regularisation)
+    skipped = tuple((str(file), reason) for file, reason in broken.items())
+    evaluation = tally(train.classes, measured.classes, head.logits(measured.features), skipped)
+    parameters = model.parameters | dict(zip(CLASSIFIER, (head.weight, head.bias), strict=True))
+    tuned = replace(model, parameters=parameters, labels=train.classes)
+    return Tuned(tuned, evaluation, len(train.files), penalty)
 
 
-def full_config(
-    folder: Path, val: str, model: str, image_size: int, pictures: int
-) -> TrainingConfig:
-    """The settings of `ghostnet.training.loop.train` that fine-tune all weights.
+def full_config(folder: Path, val: str, model: str, image_size: int, images: int) -> TrainingConfig:
+    """Return the settings of `ghostnet.training.loop.train` that fine-tune all weights.
 
     Args:
-        folder: as for `read_task`.
-        val: what `read_task` calls ``held_out``, in words.
+        folder: As for `read_task`.
+        val: Folder or fraction to hold out, as text.
         model: UID, card or checkpoint to start from.
-        image_size: side of the pictures that the model is meant for, in pixels; it learns from
-            smaller ones, in whose random crops objects look as large.
-        pictures: how many there are to learn from.
+        image_size: Side of the images that the model is meant for, in pixels; it trains on smaller
+            ones, since objects look larger in random crops (Touvron et al., NeurIPS 2019).
+        images: Number of training images.
     """
     return TrainingConfig(
         data=folder,
@@ -173,7 +176,7 @@ def full_config(
         image_size=max(32, 32 * round(TRAINED_SHARE * image_size / 32)),
         val_size=image_size,
         epochs=10,
-        batch_size=max(1, min(FULL_BATCH, pictures // 2)),
+        batch_size=max(1, min(FULL_BATCH, images // 2)),
         learning_rate=0.05,
         backbone_rate=0.2,
         warmup_epochs=1,
@@ -184,35 +187,43 @@ def full_config(
 
 
 def samples(folder: ImageFolder, features: Mapping[View, Features], views: int) -> Samples:
-    """The features of a folder's pictures, ``views`` rows for each of them in turn."""
+    """Stack the features of a folder's images, ``views`` rows for each of them in turn."""
     rows = [features[View(file, number)] for file, _ in folder.files for number in range(views)]
     classes = np.array([index for _, index in folder.files], np.int64)
     return Samples(np.stack(rows), classes.repeat(views))
 
 
 def check_broken(broken: Mapping[Path, str], total: int) -> None:
-    """Raise `DatasetError` where more than `MAX_BROKEN` of the pictures are broken."""
+    """Check that at most `MAX_BROKEN` of the images are broken.
+
+    Raises:
+        DatasetError: More are.
+    """
     if len(broken) > MAX_BROKEN * total:
         listed = "\n  ".join([*broken.values()][:10])
         raise DatasetError(
-            f"{len(broken)} of {total} pictures are broken, more than the {MAX_BROKEN:.0%} that "
-            f"are skipped; repair or remove them:\n  {listed}"
+            f"expected at most {MAX_BROKEN:.0%} broken images, found {len(broken)} of {total}; "
+            f"repair or remove them:\n  {listed}"
         )
 
 
 def without(folder: ImageFolder, broken: Mapping[Path, str]) -> ImageFolder:
-    """The folder without its broken pictures."""
+    """Return a folder without its broken images."""
     files = tuple((file, index) for file, index in folder.files if file not in broken)
     return ImageFolder(folder.classes, files)
 
 
 def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
-    """Raise `DatasetError` where broken pictures leave nothing of a class, or to measure with."""
+    """Check that broken images leave something of each class, and something to measure with.
+
+    Raises:
+        DatasetError: They do not.
+    """
     filled = {index for _, index in train.files}
     emptied = [name for index, name in enumerate(train.classes) if index not in filled]
     if emptied:
         raise DatasetError(
-            f"nothing but broken pictures in {', '.join(emptied)}; add some that can be read"
+            f"expected images that can be read in {', '.join(emptied)}, found none; add some"
         )
     if not held_out.files:
-        raise DatasetError("nothing but broken pictures to measure with; add some others")
+        raise DatasetError("expected held-out images that can be read, found none; add some")

@@ -1,13 +1,15 @@
-"""The log of a training run: a row an epoch, as CSV and as a curve."""
+"""The log of a training run: a row for each epoch, as CSV and as a curve."""
 
 import csv
 import io
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ghostnet.errors import TrainingError
+from ghostnet.errors import PackageError, TrainingError
+from ghostnet.files import raising, write_whole
+from ghostnet.packages import needs
 
 LOG = "log.csv"
 CURVE = "curve.png"
@@ -18,11 +20,11 @@ class Row:
     """One epoch.
 
     Attributes:
-        epoch: counted from 1.
-        learning_rate: of the classifier, in the epoch's last step.
-        loss: mean of the steps' losses, on augmented pictures.
-        top1: share of right answers on the held-out pictures, between 0 and 1.
-        images_per_second: learnt from, by all workers, measuring not included.
+        epoch: Number of the epoch, counted from 1.
+        learning_rate: Learning rate of the classifier in the last step of the epoch.
+        loss: Mean loss over the steps of the epoch, on augmented images.
+        top1: Share of correct answers on the held-out images, between 0 and 1.
+        images_per_second: Training speed of all workers, without evaluation.
     """
 
     epoch: int
@@ -32,28 +34,27 @@ class Row:
     images_per_second: float
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
 def write_log(rows: Sequence[Row], folder: Path) -> None:
-    """Write the CSV and draw the curve."""
+    """Write the CSV and, where matplotlib is installed, draw the curve.
+
+    Raises:
+        TrainingError: The folder cannot be written.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    write_whole(folder / LOG, text.getvalue().encode())
-    write_whole(folder / CURVE, _draw(rows))
+    with raising(TrainingError, f"{folder}: cannot be written"):
+        write_whole(folder / LOG, text.getvalue().encode())
+        with suppress(PackageError):
+            write_whole(folder / CURVE, _draw(rows))
 
 
 def read_log(folder: Path, epochs: int) -> list[Row]:
-    """The first ``epochs`` rows of the CSV.
+    """Read the first ``epochs`` rows of the CSV.
 
     Raises:
-        TrainingError: they are not there.
+        TrainingError: The CSV does not have them.
     """
     path = folder / LOG
     if epochs == 0:
@@ -63,15 +64,16 @@ def read_log(folder: Path, epochs: int) -> list[Row]:
             entries = list(csv.DictReader(file))[:epochs]
         rows = [Row(int(entry.pop("epoch")), *map(float, entry.values())) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TrainingError(f"{path}: cannot be read as the log of a run ({error})") from error
+        raise TrainingError(f"{path}: expected the log of a run ({error})") from error
     if [row.epoch for row in rows] != list(range(1, epochs + 1)):
         raise TrainingError(f"{path}: expected rows for {epochs} epochs, found {len(rows)}")
     return rows
 
 
 def _draw(rows: Sequence[Row]) -> bytes:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    with needs("matplotlib", extra="plot"):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     losses = figure.subplots()
@@ -81,9 +83,9 @@ def _draw(rows: Sequence[Row]) -> bytes:
     shares.plot(epochs, [100 * row.top1 for row in rows], "o-", markersize=3, color="tab:orange")
     losses.set_xlabel("epoch")
     losses.set_ylabel("training loss", color="tab:blue")
-    shares.set_ylabel("top-1 on held-out pictures (%)", color="tab:orange")
+    shares.set_ylabel("top-1 on held-out images (%)", color="tab:orange")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     losses.grid(alpha=0.3)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    plot = io.BytesIO()
+    figure.savefig(plot, format="png", dpi=120)
+    return plot.getvalue()

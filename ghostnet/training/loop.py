@@ -1,28 +1,29 @@
-"""`ghostnet train`: from a config to a folder with model, card, log, curve and state."""
+"""The training loop: from settings to a folder with model, card, log, curve and state."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
+from ghostnet.files import raising, write_whole
 from ghostnet.hub.loader import Model
-from ghostnet.network import GhostNet
-from ghostnet.predict import Classifier
+from ghostnet.inference.classifier import Classifier
+from ghostnet.inference.evaluation import Evaluation, evaluate
+from ghostnet.inference.forward import open_forward
 from ghostnet.runtime import current_device
 from ghostnet.training import workers
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches
 from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
-from ghostnet.training.evaluation import Evaluation, evaluate
-from ghostnet.training.log import Row, read_log, write_log, write_whole
-from ghostnet.training.report import CARD, Origin, make_folder, write_model
+from ghostnet.training.log import Row, read_log, write_log
+from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
 from ghostnet.training.step import learning_rates
 from ghostnet.training.task import Task, open_task, start
 from ghostnet.training.trainer import Trainer
-from ghostnet.transforms import Preprocess
 
 STATE = "state.ckpt"
 EVALUATION_BATCH = 32
@@ -30,7 +31,14 @@ EVALUATION_BATCH = 32
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: steps done and in all, the last loss, and the speed of all workers."""
+    """The progress of a run.
+
+    Attributes:
+        step: Number of steps done.
+        steps: Number of steps in all.
+        loss: Loss of the last step.
+        images_per_second: Training speed of all workers.
+    """
 
     step: int
     steps: int
@@ -47,29 +55,31 @@ def train(
     cache_dir: str | Path | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Path | None:
-    """Train a network; returns the card of its best epoch.
+    """Train a network.
 
-    Under ``msrun`` each worker calls this; the first one measures and writes, the others get None.
+    Under ``msrun`` each worker calls this; the first one evaluates and writes.
 
     Args:
-        config: the settings of the run.
-        out: gets ``config.yaml``, ``log.csv``, ``curve.png``, ``state.ckpt`` (all that resuming
-            needs) and, for the best epoch so far, ``ghostnet.ckpt`` with its ``card.md``.
-        command: the command line, for the card.
-        resume: go on from ``state.ckpt``, bit for bit.
-        cache_dir: where the model to start from is kept, if not in the usual cache.
-        progress: called after each step.
+        config: Settings of the run.
+        out: Folder for ``config.yaml``, ``log.csv``, ``curve.png``, ``state.ckpt`` (everything that
+            resuming needs) and, for the best epoch so far, ``ghostnet.ckpt`` with its ``card.md``.
+        command: Command line, for the card.
+        resume: Continue from ``state.ckpt``, bit for bit.
+        cache_dir: Root of the cache, for the model to start from.
+        progress: Called after each step.
+
+    Returns:
+        The card of the best epoch; None for all workers but the first.
 
     Raises:
-        DatasetError: pictures that cannot be learnt from, or a broken one on the way.
-        TrainingError: a folder that holds another run, or none to resume; a loss that is not
-            finite.
+        DatasetError: The images cannot be used, or one of them turns out to be broken.
+        TrainingError: The folder holds another run, or none to resume; or a loss is not finite.
     """
     worker = workers.join()
     state = out / STATE
     check_folder(state, resume)
     task = open_task(config)
-    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.colour_jitter)
+    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     source, threads = task.source, config.workers
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
     trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
@@ -80,7 +90,8 @@ def train(
         rows = read_log(out, trainer.position.step // batches.steps)
     if worker.rank == 0:
         make_folder(out)
-        write_whole(out / CONFIG, as_yaml(config).encode())
+        with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
+            write_whole(out / CONFIG, as_yaml(config).encode())
     name = config.model or config.architecture
     origin = Origin(command, name, len(source), current_device())
     for epoch in range(trainer.position.step // batches.steps, config.epochs):
@@ -91,7 +102,7 @@ def train(
             write_log(rows, out)
             if evaluation.correct > trainer.position.best:
                 trainer.position.best = evaluation.correct
-                write_model(examiner.network, config.measured_size, evaluation, origin, out)
+                write_model(examiner.model, evaluation, origin, out)
         trainer.position.losses.clear()
         if worker.rank == 0:
             trainer.save(state)
@@ -99,19 +110,24 @@ def train(
 
 
 def check_folder(state: Path, resume: bool) -> None:
-    """Raise `TrainingError` where there is no run to resume, or one that would be overwritten."""
+    """Check that there is a run to resume, or none that would be overwritten.
+
+    Raises:
+        TrainingError: It is not so.
+    """
     if resume and not state.exists():
-        raise TrainingError(f"{state.parent}: holds no run to resume")
+        raise TrainingError(f"{state.parent}: expected a run to resume, found no {state.name}")
     if state.exists() and not resume:
         raise TrainingError(
-            f"{state.parent}: holds a run; go on with it (--resume) or name another folder"
+            f"{state.parent}: expected no run, found one; continue it (--resume) or name another "
+            "folder"
         )
 
 
 def run_epoch(
     trainer: Trainer, epoch: int, state: Path, progress: Callable[[Progress], None]
 ) -> float:
-    """Take the steps that the epoch still lacks; returns the pictures a second of all workers."""
+    """Take the steps that the epoch still lacks; returns the images per second of all workers."""
     batches, position = trainer.batches, trainer.position
     first = len(position.losses)
     images = batches.batch_size * batches.worker.count
@@ -129,35 +145,39 @@ def run_epoch(
 
 
 class Examiner:
-    """Measures the averaged network on the held-out pictures, with one graph for the whole run.
+    """Evaluates the averaged network on the held-out images.
 
     Attributes:
-        network: with the averages of the last evaluation.
+        model: The network with the averages of the last evaluation.
     """
 
     def __init__(self, trainer: Trainer, task: Task) -> None:
         self.trainer = trainer
         self.held_out = task.held_out
-        self.network = GhostNet(trainer.network.architecture, len(task.labels))
-        self.network.set_train(False)
-        preprocess = Preprocess(trainer.config.measured_size)
-        model = Model("network in training", self.network, task.labels, preprocess)
-        self.classifier = Classifier(model, batch_size=EVALUATION_BATCH)
+        self.model = Model(
+            "network in training",
+            trainer.network.architecture,
+            trainer.averages(),
+            task.labels,
+            Preprocess(trainer.config.measured_size),
+        )
+        self.forward = open_forward(self.model)
 
     def evaluate(self) -> Evaluation:
-        """How often the network is right as it now is."""
-        self.trainer.copy_averages(self.network)
-        self.classifier.refresh()
-        return evaluate(self.classifier, self.held_out)
+        """Evaluate the network as it is now."""
+        self.model = replace(self.model, parameters=self.trainer.averages())
+        self.forward.refresh(self.model.parameters)
+        classifier = Classifier(self.model, batch_size=EVALUATION_BATCH, forward=self.forward)
+        return evaluate(classifier, self.held_out)
 
 
 def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:
-    """What the log says of an epoch."""
+    """Return the log's row of an epoch."""
     rates = learning_rates(trainer.config, trainer.batches.steps)
     return Row(
         epoch=epoch + 1,
         learning_rate=float(rates[trainer.position.step - 1]),
         loss=float(np.mean(trainer.position.losses)),
-        top1=evaluation.correct / evaluation.images,
+        top1=evaluation.top1,
         images_per_second=round(speed, 1),
     )

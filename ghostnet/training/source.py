@@ -1,4 +1,4 @@
-"""Pictures to learn from, as MindSpore data sets that can be read in any order."""
+"""Training images as MindSpore data sets, read in any order."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,11 @@ import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.image_folder import ImageFolder
 from ghostnet.errors import DatasetError
-from ghostnet.training.folders import ImageFolder
 
 COLUMNS = ["image", "label", "index"]
-"""The bytes of a picture's file, the index of its class, and its own in the source."""
+"""The bytes of an image file, the index of its class, and the place of the image in the source."""
 
 Order = NDArray[np.int64]
 
@@ -25,30 +25,31 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], np.int32, np.int64]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         file, label = self.files[index]
-        return np.fromfile(file, np.uint8), np.int32(label), np.int64(index)
+        # Arrays, since MindSpore 2.10 copies scalars in a way that NumPy 2 refuses.
+        return np.fromfile(file, np.uint8), np.array(label, np.int32), np.array(index, np.int64)
 
     def name(self, index: int) -> str:
-        """What to call a picture in a message."""
+        """Return what messages call an image."""
         return str(self.files[index][0])
 
     def dataset(self, order: Order) -> Any:
-        """The pictures at the indices of ``order``, as `COLUMNS`."""
+        """Return the images at the indices of ``order``, as `COLUMNS`."""
         return ds.GeneratorDataset(self, COLUMNS, sampler=order.tolist())
 
 
 class MindRecordSource:
-    """A MindRecord file whose rows have a picture's bytes, ``data``, and its ``label``.
+    """A MindRecord file whose rows hold the bytes of an image, ``data``, and its ``label``.
 
     Raises:
-        DatasetError: no such file, or none with these columns.
+        DatasetError: There is no such file, or it has other columns.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise DatasetError(f"{path}: no such MindRecord file")
+            raise DatasetError(f"{path}: expected a MindRecord file, found none")
         try:
             self.length = int(self._rows().get_dataset_size())
         except (RuntimeError, ValueError) as error:
@@ -60,11 +61,11 @@ class MindRecordSource:
         return self.length
 
     def name(self, index: int) -> str:
-        """What to call a picture in a message."""
+        """Return what messages call an image."""
         return f"{self.path}, row {index}"
 
     def dataset(self, order: Order) -> Any:
-        """The pictures at the indices of ``order``, as `COLUMNS`."""
+        """Return the images at the indices of ``order``, as `COLUMNS`."""
         rows = self._rows(sampler=ds.SubsetSampler(order.tolist()))
         rows = rows.rename(["data", "label"], COLUMNS[:2])
         indices = ds.NumpySlicesDataset(order, COLUMNS[2:], shuffle=False)

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from numpy.typing import NDArray
 
-from ghostnet.network import GhostNet
+from ghostnet.models.network import GhostNet
 from ghostnet.training.config import TrainingConfig
 
 LOSS_SCALE = 1024.0
@@ -16,9 +16,9 @@ LOSS_SCALE = 1024.0
 
 
 class MaskDropout(nn.Cell):
-    """Dropout whose mask is given, so that a step can be repeated bit for bit.
+    """Dropout with a mask that is set from outside, so that a step can be repeated bit for bit.
 
-    (batch, features) to the same, multiplied by the mask in training.
+    Multiplies (batch, features) by the mask in training.
     """
 
     def __init__(self, batch_size: int, features: int, rate: float) -> None:
@@ -39,9 +39,9 @@ class MaskDropout(nn.Cell):
 
 
 class LossCell(nn.Cell):
-    """Pictures and labels to the mean cross-entropy with smoothed labels.
+    """Map images and labels to the mean cross-entropy with smoothed labels.
 
-    Spelt out, because the value of MindSpore's own differed in the last digits between processes.
+    Our own, because the last digits of MindSpore's differed between processes.
     """
 
     def __init__(self, network: nn.Cell, num_classes: int, label_smoothing: float) -> None:
@@ -58,10 +58,10 @@ class LossCell(nn.Cell):
 
 
 class MovingAverage(nn.Cell):
-    """Exponential moving averages of parameters, batch-norm statistics among them.
+    """Exponential moving averages of parameters, including batch-norm statistics.
 
     Attributes:
-        averages: one for each parameter, named ``ema.<name>``.
+        averages: One for each parameter, named ``ema.<name>``.
     """
 
     def __init__(self, parameters: ParameterTuple) -> None:
@@ -82,12 +82,12 @@ def _update_average(decay: Tensor, average: Tensor, parameter: Tensor) -> Tensor
 
 
 def ema_decay(step: int, decay: float) -> float:
-    """Smaller in the first steps, so that the random start is soon forgotten."""
+    """Return the decay of a step: smaller at first, so that the initialization soon fades."""
     return min(decay, (1 + step) / (10 + step))
 
 
 def learning_rates(config: TrainingConfig, steps_per_epoch: int) -> NDArray[np.float32]:
-    """The rate of every step of a run: linear warm-up, then half a cosine down to nearly zero."""
+    """Return the rate of every step: linear warm-up, then half a cosine down to nearly zero."""
     total = config.epochs * steps_per_epoch
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
     steps = np.arange(total)
@@ -99,7 +99,7 @@ def learning_rates(config: TrainingConfig, steps_per_epoch: int) -> NDArray[np.f
 def make_optimizer(
     network: GhostNet, config: TrainingConfig, steps_per_epoch: int, loss_scale: float
 ) -> nn.Momentum:
-    """Momentum; weight decay not on norms and biases, a lower rate for all but the classifier."""
+    """Build the optimizer: weight decay on weights only, ``backbone_rate`` below the classifier."""
     rates = learning_rates(config, steps_per_epoch)
     groups: dict[tuple[bool, bool], list[Parameter]] = {}
     for parameter in network.trainable_params():

@@ -1,4 +1,4 @@
-"""What a config asks for: pictures to learn from and to measure with, and a network to start."""
+"""The task of a training run: its images, and the network that it starts from."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -7,22 +7,28 @@ from pathlib import Path
 
 import mindspore as ms
 
-from ghostnet.errors import DatasetError, ImageError, TrainingError
+from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.oxford_pets import OxfordIIITPet
+from ghostnet.data.transforms import decode
+from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
 from ghostnet.hub.loader import open_model
-from ghostnet.network import ARCHITECTURES, GhostNet
+from ghostnet.models.network import GhostNet
+from ghostnet.models.registry import find_model
 from ghostnet.training.config import Layout, TrainingConfig
 from ghostnet.training.finetune import check_broken, check_filled, check_task, split_task, without
-from ghostnet.training.folders import ImageFolder, read_folder
-from ghostnet.training.pets import OxfordIIITPet
 from ghostnet.training.source import FolderSource, MindRecordSource, Source
-from ghostnet.transforms import decode
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures to learn from and to measure with; the latter name the classes, in order."""
+    """The images of a run.
+
+    Attributes:
+        source: Training images.
+        held_out: Held-out images, whose classes are those of the run, in order.
+    """
 
     source: Source
     held_out: ImageFolder
@@ -34,35 +40,35 @@ class Task:
 
 
 def open_task(config: TrainingConfig) -> Task:
-    """The pictures of a config, checked as far as their names go.
+    """List the images of a run.
 
     Raises:
-        DatasetError: there are none, or not enough; see `ghostnet.training.finetune.check_task`.
+        DatasetError: There are none or not enough; see `ghostnet.training.finetune.check_task`.
     """
     match config.layout:
         case Layout.MINDRECORD:
             if not isinstance(config.held_out, Path):
                 raise DatasetError(
-                    "a MindRecord file has no names for its classes: val should be a folder with "
-                    "a sub-folder for each of them"
+                    "val: expected a folder with a sub-folder for each class, since a MindRecord "
+                    "file does not name its classes; found a fraction"
                 )
             return Task(MindRecordSource(config.data), read_folder(config.held_out))
         case Layout.PETS:
-            pictures: ImageFolder = OxfordIIITPet(config.data)
+            images: ImageFolder = OxfordIIITPet(config.data)
         case Layout.FOLDER:
-            pictures = read_folder(config.data)
-    check_task(pictures, config.data)
-    train, held_out = split_task(pictures, config.data, config.held_out)
+            images = read_folder(config.data)
+    check_task(images, config.data)
+    train, held_out = split_task(images, config.data, config.held_out)
     if config.skip_broken:
         train, held_out = readable(train, held_out)
     return Task(FolderSource(train), held_out)
 
 
 def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:
-    """Both folders without their broken pictures, which are logged.
+    """Return both folders without their broken images, which are logged.
 
     Raises:
-        DatasetError: too many are broken, or all of a class.
+        DatasetError: Too many images are broken, or all of a class.
     """
     files = [file for file, _ in (*train.files, *held_out.files)]
     with ThreadPoolExecutor() as executor:
@@ -77,7 +83,7 @@ def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, Im
 
 
 def _reason(file: Path) -> str | None:
-    """Why a picture is broken, or None where it is not."""
+    """Say why an image is broken; None where it is not."""
     try:
         decode(file)
     except ImageError as error:
@@ -88,19 +94,18 @@ def _reason(file: Path) -> str | None:
 def start(
     config: TrainingConfig, num_classes: int, cache_dir: str | Path | None = None
 ) -> GhostNet:
-    """The network before its first step: with random weights, or with a model's backbone.
+    """Build the network before its first step: initialized, or with the backbone of a model.
 
     Raises:
-        TrainingError: no such architecture.
-        CardError, FetchError, IntegrityError, CheckpointError: as `ghostnet.hub.open_model`.
+        TrainingError: The architecture is not registered.
+        CardError, FetchError, IntegrityError, CheckpointError: As `ghostnet.hub.open_model`.
     """
     ms.set_seed(config.seed)
     if config.model is None:
-        if config.architecture not in ARCHITECTURES:
-            raise TrainingError(
-                f"architecture {config.architecture!r} is none of {', '.join(ARCHITECTURES)}"
-            )
-        return GhostNet(ARCHITECTURES[config.architecture], num_classes)
+        try:
+            return GhostNet(find_model(config.architecture).architecture, num_classes)
+        except ModelError as error:
+            raise TrainingError(f"architecture: {error}") from error
     network = open_model(config.model, cache_dir=cache_dir).network
     if network.num_classes != num_classes:
         network.reset_classifier(num_classes)

@@ -1,4 +1,4 @@
-"""A network in training: its cells, and all of its state in one file."""
+"""A network in training: its cells, and its whole state in one file."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn
 from numpy.typing import NDArray
 
-from ghostnet.checkpoint import Parameters, load_parameters, read_checkpoint, write_checkpoint
+from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
 from ghostnet.kernels import fuse, unavailable_reason
-from ghostnet.network import GhostNet
+from ghostnet.models.network import GhostNet
 from ghostnet.runtime import current_device
 from ghostnet.training.batches import Batch, Batches
 from ghostnet.training.config import Precision, TrainingConfig
@@ -28,12 +28,12 @@ from ghostnet.training.step import (
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """The position of a run.
 
     Attributes:
-        step: steps done since the start of the run.
-        losses: of the steps of the current epoch.
-        best: right answers on the held-out pictures in the best epoch; -1 before the first.
+        step: Number of steps done since the start of the run.
+        losses: Losses of the steps of the current epoch.
+        best: Correct answers on the held-out images in the best epoch; -1 before the first.
     """
 
     step: int = 0
@@ -45,9 +45,9 @@ class Trainer:
     """Takes steps, and keeps everything that the next step depends on.
 
     Args:
-        network: what is trained, in place.
-        config: the settings of the run.
-        batches: this worker's.
+        network: Trained in place.
+        config: Settings of the run.
+        batches: Batches of this worker.
     """
 
     def __init__(self, network: GhostNet, config: TrainingConfig, batches: Batches) -> None:
@@ -73,10 +73,10 @@ class Trainer:
         self.cell.set_train()
 
     def take(self, batch: Batch) -> None:
-        """Learn from one batch.
+        """Train on one batch.
 
         Raises:
-            TrainingError: the loss is not finite; no parameter should be kept after that.
+            TrainingError: The loss is not finite, so no parameter should be kept.
         """
         step = self.position.step
         self.dropout.draw(np.random.default_rng([self.config.seed, step, self.batches.worker.rank]))
@@ -84,20 +84,20 @@ class Trainer:
         if not np.isfinite(loss):
             names = "\n  ".join(self.batches.source.name(int(index)) for index in batch.indices)
             raise TrainingError(
-                f"the loss is {loss} in step {step + 1}; a lower learning_rate may help, or a look "
-                f"at the batch's pictures:\n  {names}"
+                f"expected a finite loss in step {step + 1}, found {loss}; lower learning_rate, or "
+                f"look at the images of the batch:\n  {names}"
             )
         self.average(Tensor(ema_decay(step, self.config.ema_decay), ms.float32))
         self.position.step += 1
         self.position.losses.append(loss)
 
-    def copy_averages(self, network: GhostNet) -> None:
-        """Give another network of these layers the moving averages for weights."""
+    def averages(self) -> Parameters:
+        """Copy the moving averages into arrays, by the names of the parameters."""
         pairs = zip(self.parameters, self.average.averages, strict=True)
-        load_parameters(network, {own.name: average.asnumpy() for own, average in pairs})
+        return {own.name: average.asnumpy().copy() for own, average in pairs}
 
     def save(self, path: Path) -> None:
-        """Write the whole state, whole or not at all."""
+        """Write the whole state atomically."""
         state: Parameters = {name: kept.asnumpy() for name, kept in self._kept().items()}
         state["position.step"] = np.array([self.position.step], np.int64)
         if self.position.losses:  # a checkpoint holds no empty arrays
@@ -107,11 +107,11 @@ class Trainer:
         write_checkpoint(state, path)
 
     def restore(self, path: Path) -> None:
-        """Go back to a saved state.
+        """Return to a saved state.
 
         Raises:
-            CheckpointError: the file cannot be read.
-            TrainingError: it is the state of another network, or of other pictures.
+            CheckpointError: The file cannot be read.
+            TrainingError: It is the state of another network, or of other images.
         """
         state = read_checkpoint(path)
         kept = self._kept()
@@ -121,11 +121,13 @@ class Trainer:
             if name not in state or state[name].shape != parameter.shape
         ]
         if wrong:
-            raise TrainingError(f"{path}: not a state of this run; no {wrong[0]} of its shape")
+            raise TrainingError(
+                f"{path}: expected the state of this run, found no {wrong[0]} of its shape"
+            )
         if not np.array_equal(state["position.pictures"], self._fingerprint()):
             raise TrainingError(
-                f"{path}: the pictures to learn from are not those of the start of the run; "
-                "restore them, or start anew in another folder"
+                f"{path}: expected the training images that the run started with, found others; "
+                "restore them, or start again in another folder"
             )
         for name, parameter in kept.items():
             parameter.set_data(Tensor(state[name].copy()))
@@ -136,7 +138,7 @@ class Trainer:
         )
 
     def _kept(self) -> dict[str, Parameter]:
-        """The parameters that change from step to step."""
+        """Return the parameters that change from step to step."""
         kept = (
             *self.parameters,
             *self.average.averages,
@@ -146,7 +148,7 @@ class Trainer:
         return {parameter.name: parameter for parameter in kept}
 
     def _fingerprint(self) -> NDArray[np.int64]:
-        """Of the pictures' names, and so of the order in which they are met."""
+        """Hash the names of the images, and so the order in which they come."""
         source = self.batches.source
         names = "\n".join(source.name(index) for index in range(len(source)))
         return np.frombuffer(

@@ -1,4 +1,4 @@
-"""Data parallel training: the processes that ``msrun`` started, joined."""
+"""Data-parallel training by the processes that ``msrun`` started."""
 
 import os
 
@@ -8,9 +8,9 @@ from ghostnet.training.batches import Worker
 
 
 def join() -> Worker:
-    """This process among those that ``msrun`` started; without it, the only one.
+    """Join the workers that ``msrun`` started; without it, this process is the only one.
 
-    Gradients are then averaged over the workers in each step. Call before any network is built.
+    Each step then averages gradients over the workers. Call before any network is built.
     """
     if "MS_WORKER_NUM" not in os.environ:
         return Worker()

@@ -78,7 +78,7 @@ def with_atheris(name: str, seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="card, uid, checkpoint, safetensors or picture")
+    parser.add_argument("name", help="card, uid, checkpoint, safetensors or image")
     parser.add_argument("--seconds", type=float, default=600)
     arguments = parser.parse_args()
     try:

@@ -17,12 +17,12 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 from PIL import Image
 from safetensors.numpy import save
 
-from ghostnet import cli
-from ghostnet.checkpoint import convert, identify, num_classes, parse_checkpoint, read_foreign
+from ghostnet.checkpoints import convert, count_classes, identify, parse_checkpoint, read_foreign
+from ghostnet.cli import main as cli
+from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import CheckpointError, ImageError
-from ghostnet.hub.cache import assets_folder, is_uid, list_cards, model_folder
-from ghostnet.network import ARCHITECTURES
-from ghostnet.transforms import Preprocess, decode
+from ghostnet.hub.registry import assets_folder, is_uid, model_folder, shipped_uids
+from ghostnet.models import find_model
 
 TEMPORARY = tempfile.TemporaryDirectory(prefix="ghostnet-fuzz-")
 FOLDER = Path(TEMPORARY.name)
@@ -70,7 +70,7 @@ def check_checkpoint(data: bytes) -> None:
     with suppress(CheckpointError):
         parameters = parse_checkpoint(data)
         assert sum(array.nbytes for array in parameters.values()) <= len(data)
-        assert num_classes(parameters, identify(parameters)) <= len(data)
+        assert count_classes(parameters, identify(parameters)) <= len(data)
 
 
 def check_safetensors(data: bytes) -> None:
@@ -80,17 +80,17 @@ def check_safetensors(data: bytes) -> None:
         convert(read_foreign(path))
 
 
-def check_picture(data: bytes) -> None:
+def check_image(data: bytes) -> None:
     with suppress(ImageError):
-        picture = Preprocess(64)(decode(data))
-        assert picture.shape == (3, 64, 64)
-        assert np.isfinite(picture).all()
+        image = Preprocess(64)(decode(data))
+        assert image.shape == (3, 64, 64)
+        assert np.isfinite(image).all()
 
 
 def block_weights() -> dict[str, np.ndarray]:
     """The parameters that tell an architecture, and the classifier, as small as can be."""
     weights = {"classifier.weight": np.ones((2, 1280)), "classifier.bias": np.ones(2)}
-    for index, block in enumerate(ARCHITECTURES["ghostnet_050"].blocks):
+    for index, block in enumerate(find_model("ghostnet_050").architecture.blocks):
         name = f"blocks.{index}."
         weights[name + "ghost1.primary_conv.conv.weight"] = np.ones(block.expansion_channels // 2)
         weights[name + "ghost2.primary_conv.conv.weight"] = np.ones(block.out_channels // 2)
@@ -115,8 +115,8 @@ def safetensors() -> bytes:
     return save({name.replace(".conv.weight", ".0.weight"): weights[name] for name in weights})
 
 
-def pictures() -> tuple[bytes, ...]:
-    """A small picture in each format, and a photograph's thumbnail with EXIF data."""
+def images() -> tuple[bytes, ...]:
+    """A small image in each format, and a photograph's thumbnail with EXIF data."""
     image = Image.open(assets_folder() / "images/dahlia.jpg")
     image.thumbnail((40, 40))
     exif = Image.Exif()
@@ -132,19 +132,19 @@ def pictures() -> tuple[bytes, ...]:
         ("WEBP", image, {"lossless": True}),
     ]
     encoded = []
-    for kind, picture, options in variants:
+    for kind, image, options in variants:
         buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
+        image.save(buffer, kind, **options)
         encoded.append(buffer.getvalue())
     return tuple(encoded)
 
 
 TARGETS = {
     "card": Target(
-        tuple((assets_folder() / f"{uid}.md").read_bytes() for uid in list_cards()), check_card
+        tuple((assets_folder() / f"{uid}.md").read_bytes() for uid in shipped_uids()), check_card
     ),
-    "uid": Target(tuple(uid.encode() for uid in list_cards()), check_uid),
+    "uid": Target(tuple(uid.encode() for uid in shipped_uids()), check_uid),
     "checkpoint": Target((checkpoint(),), check_checkpoint),
     "safetensors": Target((safetensors(),), check_safetensors),
-    "picture": Target(pictures(), check_picture),
+    "image": Target(images(), check_image),
 }

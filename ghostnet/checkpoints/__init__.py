@@ -1,0 +1,43 @@
+"""Checkpoints in and out: MindSpore's files, conversion, and parameters of networks.
+
+Parameters travel as a dict of NumPy arrays under the names of the released checkpoints. Only
+`load_parameters` and `parameters_of`, which work on MindSpore cells, import MindSpore.
+"""
+
+from typing import TYPE_CHECKING
+
+from ghostnet.checkpoints.convert import Conversion, convert, read_foreign
+from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
+from ghostnet.checkpoints.parameters import (
+    CLASSIFIER,
+    Parameters,
+    check_parameters,
+    count_classes,
+    fit_parameters,
+    identify,
+)
+from ghostnet.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ghostnet.checkpoints.cells import load_parameters, parameters_of
+
+__all__ = [
+    "CLASSIFIER",
+    "Conversion",
+    "Parameters",
+    "check_parameters",
+    "convert",
+    "count_classes",
+    "fit_parameters",
+    "identify",
+    "load_parameters",
+    "parameters_of",
+    "parse_checkpoint",
+    "read_checkpoint",
+    "read_foreign",
+    "write_checkpoint",
+]
+
+__getattr__ = lazy_names(
+    __name__, {"ghostnet.checkpoints.cells": ("load_parameters", "parameters_of")}
+)

@@ -1,0 +1,42 @@
+"""Parameters in and out of MindSpore networks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.checkpoints.parameters import CLASSIFIER, Parameters, check_parameters
+from ghostnet.models.network import GhostNet
+
+
+def parameters_of(network: GhostNet) -> Parameters:
+    """Copy the parameters of a network into arrays."""
+    return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+
+
+def load_parameters(
+    network: GhostNet,
+    parameters: Mapping[str, NDArray[Any]],
+    *,
+    keep_head: bool = True,
+    name: str = "checkpoint",
+) -> None:
+    """Load parameters into a network, all of them or none.
+
+    Args:
+        network: Changed in place.
+        parameters: Arrays by name, as `ghostnet.checkpoints.read_checkpoint` returns them.
+        keep_head: Load the classifier too; False leaves the network's own as it is.
+        name: What errors call the checkpoint.
+
+    Raises:
+        CheckpointError: Parameters are missing, unknown or have other shapes; all are listed.
+    """
+    skipped = () if keep_head else CLASSIFIER
+    wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}
+    found = {key: array for key, array in parameters.items() if key not in skipped}
+    check_parameters(found, {key: tuple(value.shape) for key, value in wanted.items()}, name)
+    for key, parameter in wanted.items():
+        parameter.set_data(ms.Tensor(np.array(found[key], dtype=np.float32)))

@@ -1,0 +1,1 @@
+"""The ``ghostnet`` command: parses, calls the library, prints."""

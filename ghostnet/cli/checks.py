@@ -1,0 +1,152 @@
+"""The verbs that check and measure: `verify`, `benchmark` and `doctor`."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ghostnet.cli.models import configure
+from ghostnet.cli.options import (
+    DEFAULT_MODEL,
+    BatchOption,
+    CacheOption,
+    JsonOption,
+    ModelOption,
+    UidArgument,
+    VerboseOption,
+)
+from ghostnet.cli.output import counting, print_json, print_table
+
+if TYPE_CHECKING:
+    from ghostnet.verify import Check
+
+
+def verify(
+    uid: UidArgument,
+    data: Annotated[
+        Path | None, typer.Option(help="Images of the card's data set, for the accuracy.")
+    ] = None,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Check every claim of a card: claim, measured, verdict; exit status 1 if one fails."""
+    configure(verbose=verbose)
+    from ghostnet import verify as verification
+
+    with counting("images", None) as advance:
+        checks = verification.verify(uid, data=data, cache_dir=cache_dir, progress=advance)
+    failed = any(check.verdict is verification.Verdict.FAILED for check in checks)
+    if as_json:
+        print_json({"uid": uid, "failed": failed, "checks": [vars(check) for check in checks]})
+    else:
+        for check in checks:
+            print(_line(check))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(check: "Check") -> str:
+    """Describe a check in one line: verdict, subject, claim, measured figure, reason."""
+    parts = {
+        "claim": check.claim,
+        "measured": check.measured,
+        "because": " ".join(check.reason.split()),
+    }
+    details = ", ".join(f"{name} {text}" for name, text in parts.items() if text)
+    return f"{check.verdict.value:<11}  {check.subject}: {details}"
+
+
+def benchmark(
+    model: ModelOption = DEFAULT_MODEL,
+    batch: BatchOption = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: one for each processor.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="Engines to compare with, separated by commas.")
+    ] = "mindspore",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each engine.")] = 10,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a model on this machine's CPU, in this package and in other engines by turns.
+
+    Engines: mindspore-fused, mindspore-fused-graph, mindspore, mindcv, torch, torch-compile,
+    onnxruntime, openvino.
+    """
+    from ghostnet.benchmark import benchmark as measure
+
+    others = [engine.strip() for engine in against.split(",") if engine.strip()]
+    engines = tuple(dict.fromkeys(["ghostnet", *others]))
+    with counting("benchmark", rounds * len(engines)) as advance:
+        results = measure(
+            model,
+            engines,
+            batch=batch,
+            threads=threads,
+            rounds=rounds,
+            cache_dir=cache_dir,
+            progress=advance,
+        )
+    if as_json:
+        print_json([vars(result) for result in results])
+    else:
+        header = ("engine", "ms a call", "quartiles", "images/s", "peak MiB")
+        rows = [
+            (r.engine, r.error)
+            if r.error
+            else (
+                r.engine,
+                f"{r.milliseconds:.2f}",
+                f"{r.low:.2f} – {r.high:.2f}",
+                f"{r.images_per_second:.1f}",
+                f"{r.peak_mib:.0f}",
+            )
+            for r in results
+        ]
+        title = f"{model}, batch {batch}, threads {results[0].threads}"
+        print_table(title, header, rows)
+    if any(result.error for result in results):
+        raise typer.Exit(1)
+
+
+def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """Examine this machine: what works, and how to fix the rest; status 1 if the package fails."""
+    configure(verbose=verbose)
+    from ghostnet import doctor as examination
+
+    findings = examination.examine()
+    failed = any(not f.fine and f.part == examination.PACKAGE for f in findings)
+    if as_json:
+        print_json({"failed": failed, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        header = ("part", "subject", "", "found", "how to fix it")
+        rows = [(f.part, f.subject, "fine" if f.fine else "–", f.found, f.help) for f in findings]
+        print_table("this machine", header, rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of what it runs on, by name."""
+    import ghostnet
+    from ghostnet import kernels
+    from ghostnet.errors import KernelError
+
+    try:
+        instruction_set = kernels.instruction_set()
+    except KernelError:
+        instruction_set = "not compiled"
+    try:
+        mindspore = version("mindspore")
+    except PackageNotFoundError:
+        mindspore = "not installed"
+    return {
+        "ghostnet": ghostnet.__version__,
+        "mindspore": mindspore,
+        "kernels": instruction_set,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,136 @@
+"""The verbs that turn models into other files: `export` and `convert`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ghostnet.cli.models import configure, open_model
+from ghostnet.cli.options import (
+    DEFAULT_MODEL,
+    CacheOption,
+    JsonOption,
+    ModelOption,
+    VerboseOption,
+)
+from ghostnet.cli.output import counting, print_json, print_table
+from ghostnet.export.formats import Format
+
+if TYPE_CHECKING:
+    from ghostnet.hub.loader import Model
+
+DYNAMIC = "dynamic"
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write, .onnx or .mindir")],
+    model: ModelOption = DEFAULT_MODEL,
+    format: Annotated[Format | None, typer.Option(help="Default: the suffix of OUT.")] = None,
+    batch: Annotated[str, typer.Option(help="Images in a batch, or dynamic.")] = DYNAMIC,
+    image_size: Annotated[
+        int | None, typer.Option(min=32, help="Pixels a side. Default: the model's own.")
+    ] = None,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(help="Take cropped uint8 images, (batch, height, width, 3)."),
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize; ONNX only.")] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --int8: folder with a sub-folder of images a class, for the ranges."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="For --int8: folder to measure top-1 on. Default: that of --calibrate."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Export a model as ONNX or MindIR for other runtimes."""
+    length = _batch(batch)
+    if int8 != (calibrate is not None):
+        raise typer.BadParameter("--int8 and --calibrate DIR go together")
+    configure(verbose=verbose)
+    from ghostnet import export as exporting
+    from ghostnet.data.transforms import Preprocess
+
+    exporting.check_target(out, force)
+    opened = open_model(model, cache_dir)
+    if image_size:
+        opened = replace(opened, preprocess=Preprocess(image_size))
+    choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}
+    answer: dict[str, Any] = {}
+    if calibrate:
+        answer = _export_int8(opened, out, calibrate, data or calibrate, batch=length, **choices)
+    else:
+        exporting.export(opened, out, batch=length, format=format, **choices)
+    answer = {"file": str(out), "bytes": out.stat().st_size, **answer}
+    if as_json:
+        print_json(answer)
+    else:
+        shown = {k: f"{v:.2%}" if isinstance(v, float) else v for k, v in answer.items()}
+        print_table("exported", None, [(k.replace("_", " "), v) for k, v in shown.items()])
+
+
+def _batch(text: str) -> int | None:
+    """Parse a number of images, or None for ``dynamic``."""
+    if text == DYNAMIC:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise typer.BadParameter(f"expected a number above 0 or {DYNAMIC}, found {text!r}")
+    return int(text)
+
+
+def _export_int8(
+    model: "Model", out: Path, calibrate: Path, data: Path, **choices: Any
+) -> dict[str, Any]:
+    """Write the int8 model; returns the figures to print."""
+    from ghostnet.data.image_folder import read_folder
+    from ghostnet.export.int8 import export_int8
+
+    images = read_folder(data)
+    with counting("float32 and int8", 2 * len(images.files)) as advance:
+        result = export_int8(
+            model, out, read_folder(calibrate), images, progress=advance, **choices
+        )
+    return {
+        "float32_bytes": result.float_bytes,
+        "images": result.before.images,
+        "float32_top1": result.before.top1,
+        "int8_top1": result.after.top1,
+    }
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help=".safetensors, .pth or MindCV's .ckpt")],
+    target: Annotated[Path, typer.Argument(help="Checkpoint to write, .ckpt")],
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Convert a GhostNet of timm, huawei-noah or MindCV to a checkpoint of this package."""
+    if target.suffix != ".ckpt":
+        raise typer.BadParameter(f"{target} should end in .ckpt", param_hint="TARGET")
+    configure(verbose=verbose)
+    from ghostnet import checkpoints
+    from ghostnet.files import sha256_of
+
+    conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source))
+    checkpoints.write_checkpoint(conversion.parameters, target)
+    answer = {
+        "file": str(target),
+        "sha256": sha256_of(target),
+        "parameters": len(conversion.parameters),
+        "num_classes": len(conversion.parameters["classifier.bias"]),
+        "refused": list(conversion.refused),
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        refused = conversion.refused
+        shown = f"{len(refused)} (such as {refused[0]})" if refused else "none"
+        print_table("converted", None, [*answer.items()][:-1] + [("refused", shown)])

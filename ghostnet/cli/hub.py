@@ -1,0 +1,76 @@
+"""The verbs on hub cards and their checkpoints: `hub list`, `show`, `fetch` and `install`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ghostnet.cli.options import CacheOption, JsonOption, UidArgument
+from ghostnet.cli.output import print_json, print_table, watch_download
+
+app = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_cards(as_json: JsonOption = False) -> None:
+    """List the cards that come with the package."""
+    from ghostnet.hub.registry import find_card, shipped_uids
+
+    cards = {uid: find_card(uid) for uid in shipped_uids()}
+    if as_json:
+        print_json([{"uid": uid, **card.model_dump(mode="json")} for uid, card in cards.items()])
+        return
+    rows = [(uid, card.name, card.dataset, card.accuracy) for uid, card in cards.items()]
+    print_table("hub cards", ("UID", "model", "data set", "accuracy"), rows)
+
+
+@app.command()
+def show(uid: UidArgument, as_json: JsonOption = False) -> None:
+    """Show a card."""
+    from ghostnet.hub.registry import find_card
+
+    card = find_card(uid)
+    if as_json:
+        print_json(card.model_dump(mode="json"))
+        return
+    fields = card.model_dump(mode="json", exclude={"assets", "claims", "labels"})
+    rows = [(field.replace("_", " "), value) for field, value in fields.items() if value]
+    rows += [(f"asset ({a.format})", f"{a.link}\n{a.sha256 or 'no hash'}") for a in card.assets]
+    if card.labels:
+        rows.append(("labels", ", ".join(card.labels)))
+    print_table(uid, None, rows)
+
+
+@app.command()
+def fetch(
+    uid: UidArgument,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Place this file instead of downloading.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Download even if the cache has it.")] = False,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the checkpoint of a card into the cache, verified."""
+    from ghostnet.hub.download import fetch_checkpoint
+    from ghostnet.hub.registry import find_card
+
+    path = fetch_checkpoint(
+        uid, find_card(uid), source=source, force=force, cache_dir=cache_dir, watch=watch_download
+    )
+    if as_json:
+        print_json({"uid": uid, "file": str(path)})
+    else:
+        print(path)
+
+
+@app.command()
+def install(uid: UidArgument, cache_dir: CacheOption = None, as_json: JsonOption = False) -> None:
+    """Install card, entry file and checkpoint where the mindspore_hub client looks for them."""
+    from ghostnet.hub.install import install as install_model
+
+    installed = install_model(uid, cache_dir, watch=watch_download)
+    if as_json:
+        print_json({"uid": uid, "folder": str(installed)})
+    else:
+        print(f"mindspore_hub finds {uid} in {installed}")

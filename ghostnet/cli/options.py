@@ -1,0 +1,30 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.runtime import Device, Execution
+
+DEFAULT_MODEL = BUNDLED_MODEL
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint (.ckpt).")
+]
+UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+BatchOption = Annotated[
+    int, typer.Option(min=1, help="Images that run through the network at once.")
+]
+FuseOption = Annotated[bool, typer.Option("--fuse/--no-fuse", help="Use the fused kernels.")]
+DeviceOption = Annotated[Device, typer.Option(case_sensitive=False, help="Device to run on.")]
+ExecutionOption = Annotated[
+    Execution,
+    typer.Option(case_sensitive=False, help="How MindSpore runs a network that is not fused."),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show MindSpore's log.")]

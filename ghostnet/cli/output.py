@@ -1,0 +1,67 @@
+"""What verbs print: tables, JSON documents, and progress bars on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def print_json(document: Any) -> None:
+    """Print the one JSON document of a verb."""
+    print(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:
+    """Print a table; without a header it has two columns."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, show_header=header is not None)
+    for index, name in enumerate(header or ("", "")):
+        table.add_column(name, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def progress_bar(*columns: Any) -> "Progress":
+    """Make a progress bar on stderr, which shows nothing unless that is a terminal.
+
+    Args:
+        *columns: Columns beside the description and the bar; by default counts and time left.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    return Progress(
+        "{task.description}",
+        BarColumn(),
+        *(columns or (MofNCompleteColumn(), TimeRemainingColumn())),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+@contextmanager
+def counting(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; the block gets a function that advances it."""
+    with progress_bar() as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def watch_download(name: str, length: int | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass on the chunks of a download and show its progress."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with progress_bar(DownloadColumn(), TransferSpeedColumn()) as progress:
+        task = progress.add_task(name, total=length)
+        for chunk in chunks:
+            yield chunk
+            progress.advance(task, len(chunk))

@@ -1,0 +1,1 @@
+"""Images and data sets: preprocessing, folders of classes, Oxford-IIIT Pet."""

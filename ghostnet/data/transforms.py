@@ -1,0 +1,166 @@
+"""Preprocessing: from an image file to the normalized array that the networks take.
+
+Decode (EXIF orientation, any mode to RGB), resize the short side (bicubic), crop the center,
+normalize: the evaluation protocol of the released checkpoints and of timm's GhostNet.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ghostnet.errors import ImageError
+from ghostnet.files import open_regular
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""Mean and standard deviation of ImageNet's red, green and blue on [0, 1]."""
+
+SCALE = (1 / (255 * STD)).reshape(3, 1, 1)
+OFFSET = (-MEAN / STD).reshape(3, 1, 1)
+"""Normalization of a channel value of 0 to 255: ``value * SCALE + OFFSET``."""
+
+MAX_PIXELS = 100_000_000
+MAX_ASPECT = 50
+"""Larger or narrower images are refused: decoding or resizing them could exhaust memory."""
+
+# Pillow warns of large images, which are refused here, and of odd metadata, which are ignored.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are decoded, by Pillow's names; Pillow knows more, some by way of programs."""
+
+
+def decode(source: Path | bytes) -> Image.Image:
+    """Decode an image file, or its bytes, to an upright RGB image.
+
+    Raises:
+        ImageError: The file is not an image, is truncated, or is too large to decode safely.
+    """
+    name = "these bytes" if isinstance(source, bytes) else str(source)
+    try:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+        with opened as file, Image.open(file, formats=FORMATS) as image:
+            _check_size(image, name)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: too large to decode safely ({error})") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: expected an image ({', '.join(FORMATS)})") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: expected an image, found no such file") from error
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        raise ImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: expected at most {MAX_PIXELS:,} pixels, found {width}×{height}; make a "
+            "smaller copy"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"{name}: expected sides within {MAX_ASPECT} times one another, found "
+            f"{width}×{height} pixels; crop the image first"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # convert() would clip 16 bits instead of scaling them
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def normalize(image: Image.Image, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Normalize an RGB image by `MEAN` and `STD`.
+
+    Args:
+        image: RGB image.
+        out: (3, height, width) float32 to write to; by default a new array.
+
+    Returns:
+        (3, height, width) float32.
+    """
+    pixels = np.asarray(image).transpose(2, 0, 1)
+    out = np.multiply(pixels, SCALE, out=out, dtype=np.float32, order="C")
+    out += OFFSET
+    return out
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Map an RGB image to (3, image_size, image_size) float32, normalized by `MEAN` and `STD`.
+
+    The short side is resized to 8/7 of ``image_size`` (256 for 224, 274 for 240) before the
+    center is cropped.
+
+    Attributes:
+        image_size: Height and width of the result, in pixels.
+
+    Example:
+        >>> from ghostnet.transforms import Preprocess, decode
+        >>> Preprocess(224)(decode(Path("cat.jpg"))).shape
+        (3, 224, 224)
+    """
+
+    image_size: int = 224
+
+    @property
+    def resize_size(self) -> int:
+        """Length of the short side before the crop, in pixels."""
+        return round(self.image_size * 8 / 7)
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """Resize the short side (bicubic) and crop the center square.
+
+        Rows are resized first, then columns, with 8 bits in between, as Pillow does by itself
+        before 13.0; newer versions start with the columns of tall images. Cropping between the two
+        passes changes no pixel and saves a quarter of the time.
+        """
+        scale = self.resize_size / min(image.size)
+        width, height = (
+            self.resize_size if side == min(image.size) else int(side * scale)
+            for side in image.size
+        )
+        left = round((width - self.image_size) / 2)
+        top = round((height - self.image_size) / 2)
+        wide = image.resize((width, image.height), Image.Resampling.BICUBIC)
+        strip = wide.crop((left, 0, left + self.image_size, image.height))
+        resized = strip.resize((self.image_size, height), Image.Resampling.BICUBIC)
+        return resized.crop((0, top, self.image_size, top + self.image_size))
+
+    def __call__(self, image: Image.Image) -> NDArray[Any]:
+        """Preprocess an image."""
+        batch = self.blank(1)
+        self.put(image, batch[0])
+        return batch.squeeze(0)
+
+    def blank(self, count: int) -> NDArray[Any]:
+        """Make a batch of ``count`` zeros, to be filled by `put`."""
+        return np.zeros((count, 3, self.image_size, self.image_size), np.float32)
+
+    def put(self, image: Image.Image, out: NDArray[Any]) -> None:
+        """Preprocess an image into its place in a batch."""
+        normalize(self.crop(image), out=out)
+
+    def dataset_operation(self, encoded: NDArray[np.uint8]) -> NDArray[Any]:
+        """Preprocess the bytes of a file, for the ``map`` of ``mindspore.dataset``.
+
+        Args:
+            encoded: Content of an image file, as a uint8 vector.
+
+        Example:
+            >>> ImageFolderDataset(folder).map(Preprocess().dataset_operation, "image")
+        """
+        return self(decode(encoded.tobytes()))

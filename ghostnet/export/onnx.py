@@ -1,0 +1,157 @@
+"""A GhostNet as an ONNX model, written node by node.
+
+Our own, because MindSpore's exporter fixes the batch size, keeps the batch norms and has no hard
+swish.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.data.transforms import MEAN, STD
+from ghostnet.export.metadata import INPUT, OUTPUT, PRODUCER, Metadata
+from ghostnet.kernels.folding import fold
+from ghostnet.models import Architecture, LayerSpec, network_spec
+from ghostnet.models.architectures import Activation
+from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, SqueezeExciteSpec
+from ghostnet.packages import needs
+
+with needs("onnx", extra="export"):
+    from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+"""Versions of ONNX 1.12 (2022): old enough for deployed runtimes, new enough for HardSigmoid."""
+
+
+class Graph:
+    """Nodes and constants; a tensor has the name of the node that makes it.
+
+    Args:
+        parameters: Arrays of the network, by released name.
+    """
+
+    def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        self.parameters = parameters
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+
+    def add(self, operator: str, name: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node; returns the name of its output, which is its own."""
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """Append a constant; returns its name."""
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def weights(self, layer: LayerSpec) -> tuple[str, str]:
+        """Append the folded weight and bias of a layer; returns their names."""
+        folded = fold(layer, self.parameters)
+        return (
+            self.constant(f"{layer.name}.weight", folded.weight),
+            self.constant(f"{layer.name}.bias", folded.bias),
+        )
+
+    def activation(self, activation: Activation | None, x: str, name: str) -> str:
+        """Append an activation, if there is one."""
+        if activation == "relu":
+            return self.add("Relu", name, x)
+        if activation == "hard_swish":
+            return self.add("Mul", name, x, self.hard_sigmoid(x, f"{name}.gate"))
+        return x
+
+    def hard_sigmoid(self, x: str, name: str) -> str:
+        """Append ``relu6(x + 3) / 6``."""
+        return self.add("HardSigmoid", name, x, alpha=1 / 6, beta=0.5)
+
+    def convolution(self, layer: LayerSpec, x: str) -> str:
+        """Append a convolution with its activation."""
+        x = self.add(
+            "Conv",
+            layer.name,
+            x,
+            *self.weights(layer),
+            kernel_shape=[layer.kernel_size] * 2,
+            strides=[layer.stride] * 2,
+            pads=[layer.kernel_size // 2] * 4,
+            group=layer.in_channels if layer.kind == "depthwise" else 1,
+        )
+        return self.activation(layer.activation, x, f"{layer.name}.act")
+
+    def ghost_module(self, module: GhostModuleSpec, x: str, name: str) -> str:
+        """Append a Ghost module."""
+        primary = self.convolution(module.primary, x)
+        cheap = self.convolution(module.cheap, primary)
+        return self.add("Concat", name, primary, cheap, axis=1)
+
+    def squeeze_excite(self, spec: SqueezeExciteSpec, x: str, name: str) -> str:
+        """Append squeeze-excite."""
+        gate = self.add("GlobalAveragePool", f"{name}.squeeze", x)
+        gate = self.convolution(spec.expand, self.convolution(spec.reduce, gate))
+        return self.add("Mul", name, x, self.hard_sigmoid(gate, f"{name}.gate"))
+
+    def bottleneck(self, spec: BottleneckSpec, x: str) -> str:
+        """Append a Ghost bottleneck."""
+        y = self.ghost_module(spec.ghost1, x, f"{spec.name}.ghost1")
+        if spec.downsample:
+            y = self.convolution(spec.downsample, y)
+        if spec.squeeze_excite:
+            y = self.squeeze_excite(spec.squeeze_excite, y, f"{spec.name}.se")
+        y = self.ghost_module(spec.ghost2, y, f"{spec.name}.ghost2")
+        if spec.shortcut:
+            x = self.convolution(spec.shortcut.depthwise, x)
+            x = self.convolution(spec.shortcut.pointwise, x)
+        return self.add("Add", spec.name, x, y)
+
+    def normalization(self, x: str) -> str:
+        """Append the way from (batch, height, width, 3) uint8 to (batch, 3, …) float32."""
+        x = self.add("Cast", "as_float", x, to=TensorProto.FLOAT)
+        x = self.add("Transpose", "channels_first", x, perm=[0, 3, 1, 2])
+        scale = self.constant("normalize.scale", (1 / (255 * STD)).reshape(1, 3, 1, 1))
+        shift = self.constant("normalize.shift", (-MEAN / STD).reshape(1, 3, 1, 1))
+        x = self.add("Mul", "scaled", x, scale)
+        return self.add("Add", "normalized", x, shift)
+
+
+def onnx_model(
+    architecture: Architecture,
+    parameters: Mapping[str, NDArray[Any]],
+    metadata: Metadata,
+    batch: int | None,
+) -> ModelProto:
+    """Build the ONNX model of a network.
+
+    Args:
+        architecture: Its table.
+        parameters: Arrays by released name.
+        metadata: Kept in the model; decides the shape and dtype of its input.
+        batch: Images in a batch, or None for any number.
+    """
+    classes = len(parameters["classifier.bias"])
+    spec = network_spec(architecture, classes)
+    graph = Graph(parameters)
+    x = graph.normalization(INPUT) if metadata.with_preprocessing else INPUT
+    x = graph.convolution(spec.stem, x)
+    for bottleneck in spec.bottlenecks:
+        x = graph.bottleneck(bottleneck, x)
+    x = graph.add("GlobalAveragePool", "pool", graph.convolution(spec.last, x))
+    x = graph.add("Flatten", "features", graph.convolution(spec.head, x))
+    graph.add("Gemm", OUTPUT, x, *graph.weights(spec.classifier), transB=1)
+
+    kind = TensorProto.UINT8 if metadata.with_preprocessing else TensorProto.FLOAT
+    length = "batch" if batch is None else batch
+    image = helper.make_tensor_value_info(INPUT, kind, [length, *metadata.shape])
+    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [length, classes])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "GhostNet", [image], [logits], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+    )
+    helper.set_model_props(model, metadata.as_properties())
+    checker.check_model(model, full_check=True)
+    return model

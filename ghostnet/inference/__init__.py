@@ -1,0 +1,1 @@
+"""Images to labels: the forward pass, the classifier and its evaluation."""

@@ -1,0 +1,166 @@
+"""Accuracy of a classifier on a folder of labeled images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.errors import DatasetError, ImageError
+from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.packages import needs
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation.
+
+    Attributes:
+        labels: Labels of the model.
+        confusion: (classes, classes) counts, the true class first.
+        in_top5: Number of images whose class is among the five likeliest.
+        skipped: Images that could not be decoded, with the reason.
+    """
+
+    labels: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    in_top5: int
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def images(self) -> int:
+        """Number of images that were classified."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Number of images whose likeliest class is the true one."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def top1(self) -> float:
+        """Share of correct answers, between 0 and 1."""
+        return self.correct / self.images
+
+    @property
+    def top5(self) -> float:
+        """Share of images whose class is among the five likeliest, between 0 and 1."""
+        return self.in_top5 / self.images
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """Share of correct answers for each class that has images, between 0 and 1."""
+        return {
+            label: float(row[index] / row.sum())
+            for index, (label, row) in enumerate(zip(self.labels, self.confusion, strict=True))
+            if row.sum()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the evaluation as JSON types; shares lie between 0 and 1."""
+        return {
+            "images": self.images,
+            "correct": self.correct,
+            "top1": self.top1,
+            "top5": self.top5,
+            "per_class": self.per_class,
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+            "skipped": [{"file": file, "error": error} for file, error in self.skipped],
+        }
+
+
+def evaluate(
+    classifier: Classifier,
+    folder: ImageFolder,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """Classify every image of a folder.
+
+    Args:
+        classifier: Its labels are the names of the folder's classes, in any order.
+        folder: As `ghostnet.data.image_folder.read_folder` returns it.
+        progress: Called with 1 for each image.
+
+    Raises:
+        DatasetError: A class is not a label of the model, or no image can be read.
+    """
+    truths = _label_indices(folder, classifier.model.labels)
+    truth_of = {str(file): truths[index] for file, index in folder.files}
+    known, logits, skipped = [], [], []
+    sources = (ImageSource(str(file), file) for file, _ in folder.files)
+    for image, result in classifier.logits(sources):
+        progress(1)
+        if isinstance(result, ImageError):
+            skipped.append((image.name, str(result)))
+        else:
+            known.append(truth_of[image.name])
+            logits.append(result.values)
+    if not logits:
+        raise DatasetError(
+            f"expected at least one image that can be read; the first: {skipped[0][1]}"
+        )
+    labels = classifier.model.labels
+    return tally(labels, np.array(known), np.stack(logits), tuple(skipped))
+
+
+def tally(
+    labels: tuple[str, ...],
+    truths: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    skipped: tuple[tuple[str, str], ...] = (),
+) -> Evaluation:
+    """Count the answers of (n, classes) logits for n images of known classes.
+
+    Args:
+        labels: Labels of the model.
+        truths: (n,) indices of the true classes.
+        logits: (n, classes).
+        skipped: Images that could not be decoded, with the reason.
+    """
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(confusion, (truths, best[:, 0]), 1)
+    in_top5 = int((best == truths[:, None]).sum())
+    return Evaluation(labels, confusion, in_top5, skipped)
+
+
+def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
+    """Return the model's index for each class of the folder."""
+    unknown = [name for name in folder.classes if name not in labels]
+    if unknown:
+        raise DatasetError(
+            f"expected folders named like the labels of the model ({', '.join(labels)}), found "
+            f"{', '.join(unknown)}"
+        )
+    return [labels.index(name) for name in folder.classes]
+
+
+def plot_confusion(evaluation: Evaluation, file: IO[bytes]) -> None:
+    """Draw the confusion matrix as a PNG.
+
+    Raises:
+        PackageError: matplotlib is not installed.
+    """
+    with needs("matplotlib", extra="plot"):
+        from matplotlib.figure import Figure
+
+    size = max(5.0, 0.35 * len(evaluation.labels))
+    figure = Figure(figsize=(size + 1.5, size), layout="constrained")
+    axes = figure.subplots()
+    totals = evaluation.confusion.sum(axis=1, keepdims=True)
+    shares = evaluation.confusion / np.maximum(totals, 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(evaluation.labels))
+    axes.set_xticks(places, evaluation.labels, rotation=90)
+    axes.set_yticks(places, evaluation.labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    for truth, guess in np.argwhere(evaluation.confusion):
+        count = evaluation.confusion[truth, guess]
+        color = "white" if shares[truth, guess] > 0.5 else "black"
+        axes.text(guess, truth, str(count), ha="center", va="center", color=color, fontsize=8)
+    axes.set_title(f"{evaluation.correct} of {evaluation.images} correct ({evaluation.top1:.1%})")
+    figure.colorbar(image, label="share of the true class")
+    figure.savefig(file, format="png", dpi=120)

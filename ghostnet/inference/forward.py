@@ -1,0 +1,71 @@
+"""What computes the forward pass of a model: the fused CPU kernels, or MindSpore."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet import kernels, runtime
+from ghostnet.hub.loader import Model
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+Forward: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""Maps a batch of preprocessed images to (batch, outputs)."""
+
+
+def open_forward(
+    model: Model, *, fused: bool = True, features: bool = False
+) -> "kernels.Session | MindSporeForward":
+    """Choose what computes the forward pass of a model.
+
+    Args:
+        model: As `ghostnet.hub.open_model` returns it.
+        fused: Use the fused kernels where they are available.
+        features: Return the features that the classifier reads, rather than the logits.
+    """
+    on_cpu = runtime.current_device() == "CPU"
+    if fused and on_cpu and kernels.available():
+        return kernels.Session(model.architecture, model.parameters, features=features)
+    return MindSporeForward(model, fused=fused, features=features)
+
+
+class MindSporeForward:
+    """The forward pass of a model in MindSpore, fused where the device has kernels.
+
+    Args:
+        model: As `ghostnet.hub.open_model` returns it.
+        fused: Use the fused kernels where they are available.
+        features: Return the features that the classifier reads, rather than the logits.
+    """
+
+    def __init__(self, model: Model, *, fused: bool, features: bool) -> None:
+        runtime.start_mindspore()
+        from ghostnet.kernels.fused_network import fuse, fuse_if_possible
+        from ghostnet.models.network import HeadFeatures
+
+        self.model = model
+        self.cell: nn.Cell
+        if fused and kernels.available():
+            self.cell = fuse(model.network, features=features)
+        else:
+            network = fuse_if_possible(model.network) if fused else model.network
+            self.cell = HeadFeatures(network) if features else network
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Run a batch."""
+        import mindspore as ms
+
+        outputs: NDArray[np.float32] = self.cell(ms.Tensor.from_numpy(images)).asnumpy()
+        return outputs
+
+    def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the parameters by others of the same shapes; the model's network gets them."""
+        from ghostnet.checkpoints.cells import load_parameters
+        from ghostnet.kernels.fused_network import FusedGhostNet
+
+        load_parameters(self.model.network, parameters)
+        if isinstance(self.cell, FusedGhostNet):
+            self.cell.refresh(self.model.network)

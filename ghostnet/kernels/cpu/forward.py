@@ -1,0 +1,64 @@
+"""The CPU kernels as an operator of MindSpore's graphs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mindspore
+from mindspore import Tensor, ops
+from mindspore.common.dtype import TensorType
+
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu import library
+from ghostnet.kernels.session import check_shape
+
+Shape = Sequence[int]
+
+
+def check_dtype(images: Any, *known: Any) -> None:
+    """Check the dtype of images.
+
+    Raises:
+        KernelError: It is none of ``known``.
+    """
+    if images not in [TensorType(dtype) for dtype in known]:
+        names = " or ".join(str(dtype).lower() for dtype in known)
+        raise KernelError(f"images: expected {names}, found {images}; convert them (astype)")
+
+
+def refuse_gradient() -> None:
+    """Raise `KernelError`, since a network fused for inference has no gradient."""
+    raise KernelError("a fused network has no gradient; see fuse(network, training=True)")
+
+
+refuse_compiling_gradient = ops.constexpr(refuse_gradient)
+
+
+class ForwardOperator(ops.Custom):
+    """Maps images, plan and weights to (batch, outputs) float32.
+
+    Args:
+        outputs: Length of the logits or features.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        def out_shape(images: Shape, *_: Shape) -> list[int]:
+            check_shape(images)
+            return [images[0], outputs]
+
+        def out_dtype(images: Any, *_: Any) -> Any:
+            check_dtype(images, mindspore.float32)
+            return images
+
+        def no_gradient(
+            images: Tensor, plan: Tensor, weights: Tensor, out: Tensor, gradient: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            refuse_compiling_gradient()
+            return images, plan, weights
+
+        super().__init__(
+            f"{library.PATH}:GhostNetForward", out_shape, out_dtype, "aot", no_gradient
+        )
+        self.outputs = outputs
+
+    def __deepcopy__(self, memo: object) -> "ForwardOperator":
+        return ForwardOperator(self.outputs)

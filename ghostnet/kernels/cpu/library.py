@@ -1,0 +1,172 @@
+"""The compiled CPU kernels: loading them, calling them, and their settings."""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.errors import KernelError
+from ghostnet.kernels.folding import Array
+
+PATH = Path(__file__).parents[1] / "libghostnet_cpu.so"
+
+SYMBOLS = (
+    "GhostNetForward",
+    "GhostNetBatchNorm",
+    "GhostNetBatchNormGradient",
+    "GhostNetDepthwise",
+    "GhostNetDepthwiseGradient",
+    "GhostNetGhost",
+    "GhostNetGhostGradient",
+    "GhostNetGhostResidual",
+    "GhostNetPointwise",
+    "GhostNetPointwiseInputGradient",
+    "GhostNetPointwiseWeightGradient",
+    "GhostNetSqueezeExcite",
+    "GhostNetSqueezeExciteGradient",
+    "GhostNetUnfold",
+    "GhostNetUnfoldGradient",
+    "ghostnet_dense_size",
+    "ghostnet_forward",
+    "ghostnet_instruction_set",
+    "ghostnet_instruction_sets",
+    "ghostnet_pack_dense",
+    "ghostnet_pack_pointwise",
+    "ghostnet_pack_short_dense",
+    "ghostnet_pointwise_size",
+    "ghostnet_set_instruction_set",
+    "ghostnet_set_threads",
+    "ghostnet_short_dense_size",
+    "ghostnet_threads",
+)
+"""Symbols that this version of the package calls in the library."""
+
+KINDS = ("pointwise", "dense", "short_dense")
+"""How the kernels read the weights of a layer; the last keeps each to within 2⁻¹⁷."""
+
+_FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
+_ADDRESS: Any = ctypes.c_void_p
+_SIZES: list[Any] = [ctypes.c_int] * 3
+_VECTORS: list[Any] = [_ADDRESS, ctypes.c_int64] * 2
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """Load the compiled kernels.
+
+    Raises:
+        KernelError: They were not compiled, or not for this platform or version.
+    """
+    if not PATH.exists():
+        raise KernelError(
+            f"expected the compiled kernels, found no {PATH}; install the package with a C++ "
+            "compiler and without GHOSTNET_NO_KERNELS"
+        )
+    try:
+        library = ctypes.CDLL(str(PATH))
+    except OSError as error:
+        raise KernelError(f"{PATH}: the compiled kernels cannot be loaded: {error}") from error
+    missing = [symbol for symbol in SYMBOLS if not hasattr(library, symbol)]
+    if missing:
+        raise KernelError(
+            f"{PATH}: expected the kernels of this version, found no {missing[0]} in them; install "
+            "the package again, or in a checkout: cmake -S . -B build && cmake --build build"
+        )
+    for kind in KINDS:
+        getattr(library, f"ghostnet_{kind}_size").restype = ctypes.c_int64
+        pack = getattr(library, f"ghostnet_pack_{kind}")
+        pack.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
+        pack.restype = None
+    library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS, _ADDRESS]
+    library.ghostnet_instruction_set.restype = ctypes.c_char_p
+    library.ghostnet_instruction_sets.restype = ctypes.c_char_p
+    library.ghostnet_set_threads(default_threads())
+    return library
+
+
+def default_threads() -> int:
+    """Return the processors of this process, or ``OMP_NUM_THREADS`` where that is lower."""
+    processors = len(os.sched_getaffinity(0))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(processors, int(wanted)) if wanted.isdecimal() and int(wanted) else processors
+
+
+def set_threads(count: int) -> None:
+    """Set the threads that work on one call.
+
+    Args:
+        count: At least 1. By default, the processors of this process or ``OMP_NUM_THREADS``.
+
+    Raises:
+        KernelError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise KernelError(f"threads: expected at least 1, found {count}")
+    load().ghostnet_set_threads(count)
+
+
+def threads() -> int:
+    """Return the number of threads that work on one call."""
+    return int(load().ghostnet_threads())
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """List the instruction sets that this processor and the kernels have, best first."""
+    return tuple(load().ghostnet_instruction_sets().decode().split())
+
+
+def instruction_set() -> str:
+    """Return the instruction set in use: the best there is, unless another was set."""
+    return str(load().ghostnet_instruction_set().decode())
+
+
+def set_instruction_set(name: str) -> None:
+    """Use one of `instruction_sets`, for tests and measurements.
+
+    Raises:
+        KernelError: This processor or the kernels do not have it.
+    """
+    if load().ghostnet_set_instruction_set(name.encode()):
+        raise KernelError(
+            f"instruction set: expected one of {', '.join(instruction_sets())}, found {name!r}"
+        )
+
+
+def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int) -> Array:
+    """Run a packed network.
+
+    Args:
+        images: (batch, 3, height, width) float32, contiguous.
+        plan: Plan of a `ghostnet.kernels.cpu.packing.PackedNetwork`.
+        weights: Weights of the same.
+        outputs: Length of the logits or features.
+
+    Returns:
+        (batch, outputs) float32.
+
+    Raises:
+        KernelError: Plan and weights are not those of one network.
+    """
+    batch, _, height, width = images.shape
+    logits = np.empty((batch, outputs), np.float32)
+    vectors = _address(plan), plan.size, _address(weights), weights.size
+    if load().ghostnet_forward(_address(images), batch, height, width, *vectors, _address(logits)):
+        raise KernelError("expected the plan and the weights of one network, found others")
+    return logits
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Return where an array lies; `ndarray.ctypes` takes ten times as long."""
+    return int(array.__array_interface__["data"][0])
+
+
+def packed(kind: str, weights: Array) -> Array:
+    """Pack (out, in) weights as the kernels read them, in one of `KINDS`."""
+    library = load()
+    vector = np.empty(getattr(library, f"ghostnet_{kind}_size")(*weights.shape), np.float32)
+    getattr(library, f"ghostnet_pack_{kind}")(np.ascontiguousarray(weights), *weights.shape, vector)
+    return vector

@@ -1,0 +1,194 @@
+"""A network as the CPU kernels read it: a plan of sizes, and one vector of packed weights.
+
+The order of the plan and of the weights is that of `read_model` in csrc/cpu.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu.library import packed
+from ghostnet.kernels.folding import Array, FoldedLayer, fold
+from ghostnet.models import Architecture, network_spec
+from ghostnet.models.architectures import Activation
+from ghostnet.models.specs import (
+    BottleneckSpec,
+    GhostModuleSpec,
+    LayerSpec,
+    ShortcutSpec,
+    SqueezeExciteSpec,
+)
+
+ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2}
+"""Numbers of the activations in the plan."""
+
+CACHE_LINE = 64
+"""Alignment of the packed weights, in bytes."""
+
+Parameters = Mapping[str, NDArray[Any]]
+
+
+class PlanHeader(NamedTuple):
+    """First fields of a plan."""
+
+    stem_channels: int
+    activation: int
+    blocks: int
+    last_channels: int
+    head_channels: int
+    classes: int  # 0 where the features of the head are wanted
+
+
+class PlanBlock(NamedTuple):
+    """Fields of one block in a plan."""
+
+    expansion_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    se_channels: int
+
+
+class PackedNetwork(NamedTuple):
+    """What the operator takes beside the images.
+
+    Attributes:
+        plan: A `PlanHeader` and a `PlanBlock` for each block, int32.
+        weights: Packed weights and biases of all layers, float32.
+    """
+
+    plan: NDArray[np.int32]
+    weights: Array
+
+
+def pack(
+    architecture: Architecture, parameters: Parameters, *, features: bool = False
+) -> PackedNetwork:
+    """Fold and pack a network.
+
+    Args:
+        architecture: Its table.
+        parameters: Arrays by released name.
+        features: Leave the classifier out, so that the head's features are the output.
+
+    Raises:
+        KernelError: The network has a layer that the kernels do not know.
+    """
+    check_architecture(architecture)
+    classes = len(parameters["classifier.bias"])
+    spec = network_spec(architecture, classes)
+    header = PlanHeader(
+        architecture.stem_channels,
+        ACTIVATIONS[architecture.activation],
+        len(architecture.blocks),
+        architecture.last_channels,
+        architecture.head_channels,
+        0 if features else classes,
+    )
+    plan: list[int] = [*header]
+    for row in architecture.blocks:
+        plan += PlanBlock(
+            row.expansion_channels, row.out_channels, row.kernel_size, row.stride, row.se_channels
+        )
+    packer = Packer(parameters)
+    parts = packer.pointwise(spec.stem)
+    for bottleneck in spec.bottlenecks:
+        parts += packer.bottleneck(bottleneck)
+    parts += packer.pointwise(spec.last) + packer.short_dense(spec.head)
+    if not features:
+        parts += packer.short_dense(spec.classifier)
+    return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
+
+
+def check_architecture(architecture: Architecture) -> None:
+    """Check that the kernels know every layer of an architecture.
+
+    Raises:
+        KernelError: They do not.
+    """
+    if architecture.activation not in ACTIVATIONS:
+        raise KernelError(
+            f"activation: expected one of {', '.join(ACTIVATIONS)} to fuse a network, found "
+            f"{architecture.activation}"
+        )
+    for row in architecture.blocks:
+        if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
+            raise KernelError(
+                f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse a network, found {row}"
+            )
+
+
+class Packer:
+    """Packs the layers of a network; every method returns arrays in the order of the kernels.
+
+    Args:
+        parameters: Arrays by released name.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+
+    def pointwise(self, layer: LayerSpec) -> list[Array]:
+        """Pack a convolution over all channels, in tiles of output channels, and its bias."""
+        return _pointwise(fold(layer, self.parameters))
+
+    def depthwise(self, layer: LayerSpec) -> list[Array]:
+        """Pack a depthwise convolution, (channels, kernel, kernel), and its bias."""
+        folded = fold(layer, self.parameters)
+        return [folded.weight.ravel(), folded.bias]
+
+    def dense(self, layer: LayerSpec) -> list[Array]:
+        """Pack a layer on vectors, and its bias."""
+        folded = fold(layer, self.parameters)
+        return [packed("dense", folded.matrix), folded.bias]
+
+    def short_dense(self, layer: LayerSpec) -> list[Array]:
+        """Pack a layer on vectors with many weights, each shortened to 24 bits, and its bias."""
+        folded = fold(layer, self.parameters)
+        return [packed("short_dense", folded.matrix), folded.bias]
+
+    def ghost_module(self, module: GhostModuleSpec) -> list[Array]:
+        """Pack the primary convolution, then the cheap operation."""
+        return self.pointwise(module.primary) + self.depthwise(module.cheap)
+
+    def squeeze_excite(self, spec: SqueezeExciteSpec) -> list[Array]:
+        """Pack the reduction, then the expansion."""
+        return self.dense(spec.reduce) + self.dense(spec.expand)
+
+    def shortcut(self, spec: ShortcutSpec) -> list[Array]:
+        """Pack a shortcut; its pointwise convolution in two halves, like the Ghost module's."""
+        folded = fold(spec.pointwise, self.parameters)
+        half = len(folded.bias) // 2
+        return (
+            self.depthwise(spec.depthwise)
+            + _pointwise(folded.rows(0, half))
+            + _pointwise(folded.rows(half, 2 * half))
+        )
+
+    def bottleneck(self, spec: BottleneckSpec) -> list[Array]:
+        """Pack a Ghost bottleneck, its optional parts where they are."""
+        parts = self.ghost_module(spec.ghost1)
+        if spec.downsample:
+            parts += self.depthwise(spec.downsample)
+        if spec.squeeze_excite:
+            parts += self.squeeze_excite(spec.squeeze_excite)
+        parts += self.ghost_module(spec.ghost2)
+        if spec.shortcut:
+            parts += self.shortcut(spec.shortcut)
+        return parts
+
+
+def _pointwise(layer: FoldedLayer) -> list[Array]:
+    return [packed("pointwise", layer.matrix), layer.bias]
+
+
+def _concatenated(parts: list[Array]) -> Array:
+    """Concatenate vectors into memory that begins at a cache line."""
+    size = sum(part.size for part in parts)
+    spare = CACHE_LINE // np.dtype(np.float32).itemsize
+    memory = np.empty(size + spare, np.float32)
+    start = -memory.ctypes.data % CACHE_LINE // memory.itemsize
+    return np.concatenate(parts, out=memory[start : start + size])

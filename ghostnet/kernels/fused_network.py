@@ -1,0 +1,146 @@
+"""Fuse a MindSpore network: a cell with the same answers, many times faster."""
+
+import threading
+import warnings
+
+import mindspore
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore.common.api import _pynative_executor
+from mindspore.common.dtype import TensorType
+
+from ghostnet import runtime
+from ghostnet.checkpoints.cells import parameters_of
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
+from ghostnet.kernels.cpu.training import TrainableGhostNet
+from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
+from ghostnet.models.network import GhostNet
+
+
+def refuse_training(training: bool) -> None:
+    """Refuse a cell in training.
+
+    Raises:
+        KernelError: ``training`` is True.
+    """
+    if training:
+        raise KernelError("a fused network cannot be trained; train the network it came from")
+
+
+refuse_compiling = ops.constexpr(refuse_training)
+
+_one_at_a_time = threading.Lock()
+"""MindSpore mixes up the inputs of graphs that several threads run at once."""
+
+
+class FusedGhostNet(nn.Cell):
+    """A GhostNet for inference, made by `fuse`.
+
+    Maps (batch, 3, height, width) to (batch, outputs), as the network that it was made from does:
+    float32, and on a GPU also float16 with sums in float32. Later changes of that network's weights
+    do not reach it. Any other input, and training, is a `KernelError`.
+
+    In the graph of another cell it is one operator. On a CPU, a call from Python goes to a
+    `ghostnet.kernels.Session`, since MindSpore takes a few tenths of a millisecond to run a graph.
+
+    Attributes:
+        outputs: Length of the logits or features.
+    """
+
+    def __init__(self, network: GhostNet, device: Device, *, features: bool = False) -> None:
+        super().__init__()
+        architecture, parameters = network.architecture, parameters_of(network)
+        self.outputs = network.num_features if features else network.num_classes
+        self.features = features
+        self.device = device
+        self.session = (
+            device.session(architecture, parameters, features=features) if device.session else None
+        )
+        packed = (
+            self.session.packed
+            if self.session
+            else device.pack(architecture, parameters, features=features)
+        )
+        self.weights = ParameterTuple(
+            Parameter(Tensor(values), name=f"weights.{index}", requires_grad=False)
+            for index, values in enumerate(packed)
+        )
+        self.forward = device.operator(architecture, self.outputs)
+        self.set_train(False)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        refuse_training(self.training)
+        if self.session is None:
+            with _one_at_a_time:
+                return self.construct(images)
+        if _pynative_executor.requires_grad():
+            refuse_gradient()
+        if not isinstance(images, Tensor):
+            raise KernelError(f"images: expected a MindSpore tensor, found {type(images).__name__}")
+        if images.dtype != mindspore.float32:
+            check_dtype(TensorType(images.dtype), mindspore.float32)
+        return Tensor.from_numpy(self.session(images.asnumpy()))
+
+    # Compiled in PyNative mode too, where an operator by itself copies its weights on every call.
+    @mindspore.jit
+    def construct(self, images: Tensor) -> Tensor:
+        refuse_compiling(self.training)
+        return self.forward(images, *self.weights)
+
+    def refresh(self, network: GhostNet) -> None:
+        """Copy the weights of a network with the same layers; compiled graphs stay valid."""
+        parameters = parameters_of(network)
+        packed = self.device.pack(network.architecture, parameters, features=self.features)
+        if self.session:
+            self.session.refresh(parameters)
+        for parameter, values in zip(self.weights, packed, strict=True):
+            # `set_data` would not reach a graph that is compiled already.
+            ops.assign(parameter, Tensor(values))
+        mindspore.runtime.synchronize()  # a call reads the weights where they lie
+
+
+def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:
+    """Fuse a network for MindSpore's device.
+
+    Args:
+        network: Any variant, width and number of classes, in inference state
+            (``set_train(False)``) unless it is fused for training.
+        features: Return the features that the classifier reads, as `GhostNet.features` does.
+        training: Return a cell for training that shares the network's parameters and gives its
+            gradients and moving statistics; CPU only, see docs/training_kernels.md.
+
+    Returns:
+        A cell with the input and output of ``network``.
+
+    Raises:
+        KernelError: The kernels are not available, the network is in training, or it has a layer
+            that they do not know.
+        ValueError: Features of a network in training were asked for.
+
+    Example:
+        >>> fast = fuse(ghostnet_1x(num_classes=37).set_train(False))
+        >>> fast(Tensor(np.zeros((1, 3, 224, 224), np.float32))).shape
+        (1, 37)
+    """
+    reason = unavailable_reason(training)
+    if reason is not None:
+        raise KernelError(reason)
+    if training:
+        if features:
+            raise ValueError("features: expected False for a network fused for training")
+        return TrainableGhostNet(network)
+    refuse_training(network.training)
+    return FusedGhostNet(network, DEVICES[runtime.current_device()], features=features)
+
+
+def fuse_if_possible(network: GhostNet) -> nn.Cell:
+    """Fuse a network where the kernels are available; elsewhere warn and return the network.
+
+    Args:
+        network: In inference state.
+    """
+    reason = unavailable_reason()
+    if reason is None:
+        return fuse(network)
+    warnings.warn(f"the plain graph runs, many times slower: {reason}", stacklevel=2)
+    return network

@@ -1,0 +1,101 @@
+"""A network in the fused CPU kernels: arrays in, arrays out, without MindSpore."""
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu import library
+from ghostnet.kernels.cpu.packing import pack
+from ghostnet.kernels.folding import Array
+from ghostnet.models import Architecture
+
+_one_at_a_time = threading.Lock()
+"""The kernels add in another order where a call does not have all its threads."""
+
+
+def _forget_callers() -> None:
+    """Give a forked child a lock of its own: the holder of this one did not come along."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_callers)
+
+
+class Session:
+    """A GhostNet for inference on a CPU.
+
+    A session maps (batch, 3, height, width) float32 images, normalized by `ghostnet.transforms`, to
+    (batch, outputs) float32. It may be called from several threads; calls take turns.
+
+    Args:
+        architecture: Table of the network.
+        parameters: Arrays by released name.
+        features: Return the features that the classifier reads, rather than the logits.
+
+    Attributes:
+        outputs: Length of the logits or features.
+
+    Raises:
+        KernelError: The kernels are not available, or do not know a layer of the network.
+
+    Example:
+        >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
+        >>> session = Session(model.architecture, model.parameters)
+        >>> session(np.zeros((1, 3, 224, 224), np.float32)).shape
+        (1, 5)
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        parameters: Mapping[str, NDArray[Any]],
+        *,
+        features: bool = False,
+    ) -> None:
+        library.load()
+        classes = len(parameters["classifier.bias"])
+        self.architecture = architecture
+        self.features = features
+        self.outputs = architecture.head_channels if features else classes
+        self.packed = pack(architecture, parameters, features=features)
+
+    def __call__(self, images: Array) -> Array:
+        """Run a batch."""
+        check_images(images)
+        with _one_at_a_time:
+            return library.forward(np.ascontiguousarray(images), *self.packed, self.outputs)
+
+    def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the weights by those of a network with the same layers."""
+        packed = pack(self.architecture, parameters, features=self.features)
+        with _one_at_a_time:
+            np.copyto(self.packed.weights, packed.weights)
+
+
+def check_images(images: Any) -> None:
+    """Check that a batch is an array of float32 images.
+
+    Raises:
+        KernelError: It has another type, dtype or shape.
+    """
+    if not isinstance(images, np.ndarray):
+        raise KernelError(f"images: expected a NumPy array, found {type(images).__name__}")
+    check_shape(images.shape)
+    if images.dtype != np.float32:
+        raise KernelError(f"images: expected float32, found {images.dtype}; convert them (astype)")
+
+
+def check_shape(shape: Any) -> None:
+    """Check that a shape is (batch, 3, height, width), none of them 0.
+
+    Raises:
+        KernelError: It is another.
+    """
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape:
+        raise KernelError(f"images: expected (batch, 3, height, width), found {tuple(shape)}")

@@ -1,0 +1,75 @@
+"""What a network is: architecture tables, their layers, the registry, and MindSpore cells.
+
+Only the cells (`ghostnet.models.layers`, `ghostnet.models.network`) import MindSpore, and only when
+one of their names is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from ghostnet.lazy import lazy_names
+from ghostnet.models.architectures import (
+    GHOSTNET_1X,
+    GHOSTNET_600M,
+    GHOSTNET_NOSE_1X,
+    Architecture,
+    Block,
+    make_divisible,
+    scale_width,
+)
+from ghostnet.models.complexity import Complexity, complexity
+from ghostnet.models.registry import MODELS, ModelEntry, find_model, list_models
+from ghostnet.models.specs import LayerSpec, NetworkSpec, network_spec
+
+if TYPE_CHECKING:
+    from ghostnet.models.layers import GhostBottleneck, GhostModule, SqueezeExcite
+    from ghostnet.models.network import (
+        GhostNet,
+        StageFeatures,
+        create_network,
+        ghostnet_1x,
+        ghostnet_600m,
+        ghostnet_nose_1x,
+    )
+
+__all__ = [
+    "GHOSTNET_1X",
+    "GHOSTNET_600M",
+    "GHOSTNET_NOSE_1X",
+    "MODELS",
+    "Architecture",
+    "Block",
+    "Complexity",
+    "GhostBottleneck",
+    "GhostModule",
+    "GhostNet",
+    "LayerSpec",
+    "ModelEntry",
+    "NetworkSpec",
+    "SqueezeExcite",
+    "StageFeatures",
+    "complexity",
+    "create_network",
+    "find_model",
+    "ghostnet_1x",
+    "ghostnet_600m",
+    "ghostnet_nose_1x",
+    "list_models",
+    "make_divisible",
+    "network_spec",
+    "scale_width",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ghostnet.models.layers": ("GhostBottleneck", "GhostModule", "SqueezeExcite"),
+        "ghostnet.models.network": (
+            "GhostNet",
+            "StageFeatures",
+            "create_network",
+            "ghostnet_1x",
+            "ghostnet_600m",
+            "ghostnet_nose_1x",
+        ),
+    },
+)

@@ -1,0 +1,140 @@
+"""The registry of models: one row each, with every name that the field calls it by."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ghostnet.errors import ModelError
+from ghostnet.models.architectures import (
+    GHOSTNET_1X,
+    GHOSTNET_600M,
+    GHOSTNET_NOSE_1X,
+    Architecture,
+    scale_width,
+)
+
+BUNDLED_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+"""UID of the model that ships with this package and needs no download."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A registered model.
+
+    Attributes:
+        name: Name in this package, such as ``ghostnet_1x``.
+        hub_name: Name on hub cards (``model-name``), such as ``GhostNet``.
+        title: Name in the cards' tables, such as ``Ghost-1x``; empty where no table has it.
+        architecture: Its table, with the size of its images.
+        aliases: Names of other libraries, such as timm's ``ghostnet_100``.
+        mindcv_name: Name in MindCV; None where MindCV does not have it.
+        pretrained: UID of the hub model whose weights ``pretrained=True`` loads; None without one.
+    """
+
+    name: str
+    hub_name: str
+    architecture: Architecture
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+    mindcv_name: str | None = None
+    pretrained: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name of the model, as `canonical` spells it."""
+        spelled = (self.name, self.hub_name, self.title, *self.aliases)
+        return frozenset(canonical(name) for name in spelled if name)
+
+
+_ENTRIES = (
+    ModelEntry(
+        "ghostnet_1x",
+        "GhostNet",
+        GHOSTNET_1X,
+        title="Ghost-1x",
+        aliases=("ghostnet_100", "ghostnet_1.0x"),
+        mindcv_name="ghostnet_100",
+        pretrained=BUNDLED_MODEL,
+    ),
+    ModelEntry(
+        "ghostnet_nose_1x",
+        "GhostNet_nose",
+        GHOSTNET_NOSE_1X,
+        title="Ghost-1x without SE",
+        aliases=("ghostnet_nose_100",),
+    ),
+    ModelEntry(
+        "ghostnet_600m",
+        "GhostNet-600",
+        GHOSTNET_600M,
+        title="Ghost-600",
+        aliases=("ghostnet_600",),
+        pretrained="noah-cvlab/gpu/1.0/ghostnet-600_v1.0_oxford_pets",
+    ),
+    ModelEntry(
+        "ghostnet_050",
+        "GhostNet_050",
+        scale_width(GHOSTNET_1X, 0.5),
+        aliases=("ghostnet_0.5x",),
+        mindcv_name="ghostnet_050",
+    ),
+    ModelEntry(
+        "ghostnet_130",
+        "GhostNet_130",
+        scale_width(GHOSTNET_1X, 1.3),
+        aliases=("ghostnet_1.3x",),
+        mindcv_name="ghostnet_130",
+    ),
+)
+
+
+MODELS = {entry.name: entry for entry in _ENTRIES}
+"""The registered models, by name."""
+
+
+def canonical(name: str) -> str:
+    """Spell a name in lower case, with ``_`` for spaces and hyphens."""
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def is_model(name: str) -> bool:
+    """Whether a name, an alias included, is registered."""
+    return any(canonical(name) in entry.names for entry in MODELS.values())
+
+
+def find_model(name: str) -> ModelEntry:
+    """Find a model by any of its names, in any case.
+
+    Raises:
+        ModelError: The name is not registered.
+    """
+    for entry in MODELS.values():
+        if canonical(name) in entry.names:
+            return entry
+    raise ModelError(
+        f"model {name!r} is not registered; the registered models are {', '.join(MODELS)}"
+    )
+
+
+def model_of(architecture: Architecture) -> ModelEntry | None:
+    """Find the model that has an architecture; None where none is registered with it."""
+    return next((entry for entry in MODELS.values() if entry.architecture == architecture), None)
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """List the names of the registered models.
+
+    Args:
+        pattern: Shell pattern that a name, or an alias, has to match, such as ``*nose*``.
+        pretrained: List only models that have weights.
+
+    Example:
+        >>> list_models("*1x")
+        ['ghostnet_1x', 'ghostnet_nose_1x']
+    """
+    wanted = canonical(pattern)
+    return [
+        entry.name
+        for entry in MODELS.values()
+        if (entry.pretrained or not pretrained)
+        and any(fnmatchcase(name, wanted) for name in entry.names)
+    ]

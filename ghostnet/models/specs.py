@@ -1,0 +1,251 @@
+"""The layers of a network as data: names, shapes and strides, without a framework.
+
+Folding, packing, export and the counting of multiply-adds read these specifications; the cells in
+`ghostnet.models.layers` are built to match them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from ghostnet.models.architectures import Activation, Architecture, Block
+
+NORM_EPSILON = 1e-5
+"""Added to the variance by every batch norm."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class LayerSpec(NamedTuple):
+    """A convolution or dense layer, and the batch norm and activation that follow it.
+
+    Attributes:
+        name: Prefix of the layer's parameters: ``<name>.weight``, ``<name>.bias``.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Height and width of the kernel, in pixels.
+        stride: Step between two outputs, in pixels.
+        kind: A convolution over all channels, one filter a channel, or a layer on vectors.
+        norm: Prefix of the batch norm's parameters; None where the layer has a bias instead.
+        activation: What is applied last, or None.
+        reduction: Side of the image over side of the output; None behind the pooling, where the
+            output is one pixel.
+    """
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel_size: int = 1
+    stride: int = 1
+    kind: Literal["convolution", "depthwise", "dense"] = "convolution"
+    norm: str | None = None
+    activation: Activation | None = None
+    reduction: int | None = None
+
+    @property
+    def weight_shape(self) -> Shape:
+        """Shape of the weight."""
+        if self.kind == "dense":
+            return self.out_channels, self.in_channels
+        inputs = 1 if self.kind == "depthwise" else self.in_channels
+        return self.out_channels, inputs, self.kernel_size, self.kernel_size
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Return the shape of each parameter, in the order of the released checkpoints."""
+        vector = (self.out_channels,)
+        shapes = {f"{self.name}.weight": self.weight_shape}
+        if self.norm is None:
+            return {**shapes, f"{self.name}.bias": vector}
+        leaves = ("moving_mean", "moving_variance", "gamma", "beta")
+        return shapes | {f"{self.norm}.{leaf}": vector for leaf in leaves}
+
+
+class GhostModuleSpec(NamedTuple):
+    """Section 3.1 of the paper: a pointwise convolution, and a depthwise one of its output."""
+
+    primary: LayerSpec
+    cheap: LayerSpec
+
+
+class SqueezeExciteSpec(NamedTuple):
+    """The two pointwise convolutions of squeeze-excite, on the means of the channels."""
+
+    reduce: LayerSpec
+    expand: LayerSpec
+
+
+class ShortcutSpec(NamedTuple):
+    """The two convolutions of a shortcut that changes the shape of its input."""
+
+    depthwise: LayerSpec
+    pointwise: LayerSpec
+
+
+class BottleneckSpec(NamedTuple):
+    """A Ghost bottleneck; None stands for a part that it does not have."""
+
+    name: str
+    ghost1: GhostModuleSpec
+    downsample: LayerSpec | None
+    squeeze_excite: SqueezeExciteSpec | None
+    ghost2: GhostModuleSpec
+    shortcut: ShortcutSpec | None
+
+
+class NetworkSpec(NamedTuple):
+    """A GhostNet from image to logits."""
+
+    stem: LayerSpec
+    bottlenecks: tuple[BottleneckSpec, ...]
+    last: LayerSpec
+    head: LayerSpec
+    classifier: LayerSpec
+
+    def layers(self) -> Iterator[LayerSpec]:
+        """Yield every layer, in the order of the released checkpoints."""
+        yield from _layers(self)
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Return the shape of every parameter, in the order of the released checkpoints."""
+        return {
+            name: shape
+            for layer in self.layers()
+            for name, shape in layer.parameter_shapes().items()
+        }
+
+
+def network_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
+    """Return the layers of an architecture.
+
+    Args:
+        architecture: One of the tables of `ghostnet.models.architectures`, or your own.
+        num_classes: Length of the logits.
+    """
+    activation = architecture.activation
+    channels, reduction = architecture.stem_channels, 2
+    stem = LayerSpec(
+        "conv_stem",
+        3,
+        channels,
+        kernel_size=3,
+        stride=2,
+        norm="bn1",
+        activation=activation,
+        reduction=reduction,
+    )
+    bottlenecks = []
+    for index, block in enumerate(architecture.blocks):
+        builder = _BottleneckBuilder(f"blocks.{index}", channels, block, activation, reduction)
+        bottlenecks.append(builder.build())
+        channels, reduction = block.out_channels, reduction * block.stride
+    last, head = architecture.last_channels, architecture.head_channels
+    name = f"blocks.{len(bottlenecks)}"
+    return NetworkSpec(
+        stem,
+        tuple(bottlenecks),
+        LayerSpec(
+            f"{name}.conv",
+            channels,
+            last,
+            norm=f"{name}.bn",
+            activation=activation,
+            reduction=reduction,
+        ),
+        LayerSpec("conv_head", last, head, activation=activation),
+        LayerSpec("classifier", head, num_classes, kind="dense"),
+    )
+
+
+@dataclass(frozen=True)
+class _BottleneckBuilder:
+    """Builds the specification of one bottleneck.
+
+    Attributes:
+        name: Prefix of its parameters.
+        in_channels: Channels of its input.
+        block: Its row of the architecture table.
+        activation: Activation of its first Ghost module.
+        reduction: Side of the image over side of its input.
+    """
+
+    name: str
+    in_channels: int
+    block: Block
+    activation: Activation
+    reduction: int
+
+    def build(self) -> BottleneckSpec:
+        block = self.block
+        strided = block.stride > 1
+        reshaped = strided or self.in_channels != block.out_channels
+        expansion = block.expansion_channels
+        return BottleneckSpec(
+            self.name,
+            self._ghost_module("ghost1", self.in_channels, expansion, self.activation),
+            self._depthwise("dw", expansion, block.kernel_size, block.stride) if strided else None,
+            self._squeeze_excite() if block.se_channels else None,
+            self._ghost_module("ghost2", expansion, block.out_channels, None, block.stride),
+            self._shortcut() if reshaped else None,
+        )
+
+    def _ghost_module(
+        self,
+        name: str,
+        in_channels: int,
+        out_channels: int,
+        activation: Activation | None,
+        stride_before: int = 1,
+    ) -> GhostModuleSpec:
+        half = out_channels // 2
+        reduction = self.reduction * stride_before
+        primary = self._pointwise(f"{name}.primary_conv", in_channels, half, reduction)
+        cheap = self._depthwise(f"{name}.cheap_operation", half, 3)
+        return GhostModuleSpec(
+            primary._replace(activation=activation),
+            cheap._replace(activation=activation, reduction=reduction),
+        )
+
+    def _squeeze_excite(self) -> SqueezeExciteSpec:
+        channels, reduced = self.block.expansion_channels, self.block.se_channels
+        return SqueezeExciteSpec(
+            LayerSpec(f"{self.name}.se.conv_reduce", channels, reduced, activation="relu"),
+            LayerSpec(f"{self.name}.se.conv_expand", reduced, channels),
+        )
+
+    def _shortcut(self) -> ShortcutSpec:
+        block, channels = self.block, self.in_channels
+        reduction = self.reduction * block.stride
+        return ShortcutSpec(
+            self._depthwise("shortcut.0", channels, block.kernel_size, block.stride),
+            self._pointwise("shortcut.1", channels, block.out_channels, reduction),
+        )
+
+    def _pointwise(
+        self, name: str, in_channels: int, out_channels: int, reduction: int
+    ) -> LayerSpec:
+        name = f"{self.name}.{name}"
+        return LayerSpec(
+            f"{name}.conv", in_channels, out_channels, norm=f"{name}.bn", reduction=reduction
+        )
+
+    def _depthwise(self, name: str, channels: int, kernel_size: int, stride: int = 1) -> LayerSpec:
+        name = f"{self.name}.{name}"
+        return LayerSpec(
+            f"{name}.conv",
+            channels,
+            channels,
+            kernel_size,
+            stride,
+            kind="depthwise",
+            norm=f"{name}.bn",
+            reduction=self.reduction * stride,
+        )
+
+
+def _layers(part: object) -> Iterator[LayerSpec]:
+    """Yield the layers of a specification, depth first."""
+    if isinstance(part, LayerSpec):
+        yield part
+    elif isinstance(part, tuple):
+        for child in part:
+            yield from _layers(child)

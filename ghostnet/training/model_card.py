@@ -1,0 +1,193 @@
+"""The result of a training: a checkpoint, and the hub card that describes it."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from ghostnet.checkpoints import write_checkpoint
+from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.files import raising, sha256_of, write_whole
+from ghostnet.hub.loader import Model
+from ghostnet.inference.evaluation import Evaluation
+from ghostnet.models.registry import model_of
+
+CARD = "card.md"
+CHECKPOINT = "ghostnet.ckpt"
+MAX_LABELS = 32 * 1024
+
+TEMPLATE = """\
+# {name} for {classes} classes of your own
+
+---
+
+model-name: {name}
+
+backbone-name: GhostNet
+
+module-type: cv-classification
+
+fine-tunable: True
+
+input-shape: [{side}, {side}, 3]
+
+model-version: 1.0
+
+accuracy: {accuracy:.4f}
+
+author: local
+
+update-time: {today}
+
+repo-link: <https://github.com/mindspore-lab/mindcv/tree/v0.3.0/configs/ghostnet>
+
+user-id: local
+
+used-for: inference
+
+train-backend: {backend}
+
+infer-backend: cpu/gpu
+
+mindspore-version: {mindspore}
+
+labels: {labels}
+
+asset:
+
+-
+    file-format: ckpt
+    asset-link: <{checkpoint}>
+    asset-sha256: {sha256}
+
+license: unspecified
+
+summary: {name} trained for {classes} classes
+
+---
+
+## Introduction
+
+Made from {origin} with {train_images} images by
+
+```bash
+{command}
+```
+
+### Performance
+
+| Parameters      | {name} |
+| --------------- | --- |
+| Model Version   | {name} |
+| Dataset         | {images} held-out images, crop {side} |
+| Accuracy (Top1) | {percent:.2f} |
+
+{correct} of {images} images correct.
+
+## Usage
+
+```bash
+ghostnet predict --model {card} photo.jpg
+```
+"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of a trained network.
+
+    Attributes:
+        command: Command line that made it.
+        model: Name of the model that it started from.
+        train_images: Number of training images.
+        backend: Device that it was trained on, such as ``CPU``.
+    """
+
+    command: str
+    model: str
+    train_images: int
+    backend: str
+
+
+def check_labels(labels: tuple[str, ...]) -> None:
+    """Check that a hub card can hold the labels, as the hub's own client reads it.
+
+    Raises:
+        DatasetError: A label has a ``:``, unprintable characters or spaces at its ends, or there
+            are too many labels.
+    """
+    bad = [x for x in labels if ":" in x or not x.isprintable() or x != x.strip()]
+    if bad:
+        raise DatasetError(
+            "expected class names without ':', control characters and spaces at the ends, which a "
+            f"hub card cannot hold; found {', '.join(map(ascii, bad))}; rename the folders"
+        )
+    if len(json.dumps(labels)) > MAX_LABELS:
+        raise DatasetError(
+            f"expected class names of at most {MAX_LABELS} characters in all, found more in "
+            f"{len(labels)} names; shorten the names of the folders"
+        )
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of a result, before the work that fills it.
+
+    Raises:
+        TrainingError: The folder cannot be written.
+    """
+    with raising(TrainingError, f"{out}: cannot be written", "name another folder"):
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+
+
+def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path) -> Path:
+    """Write the checkpoint and the card of a model.
+
+    Args:
+        model: A registered architecture with its parameters, labels and image size.
+        evaluation: Its evaluation on held-out images.
+        origin: Goes into the card.
+        out: Folder to write to, made if need be; an earlier result in it is replaced.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        CheckpointError, TrainingError: The folder cannot be written.
+    """
+    checkpoint = out / CHECKPOINT
+    write_checkpoint(model.parameters, checkpoint)
+    entry = model_of(model.architecture)
+    text = TEMPLATE.format(
+        name=entry.hub_name if entry else "GhostNet",
+        side=model.preprocess.image_size,
+        classes=len(model.labels),
+        labels=json.dumps(model.labels, ensure_ascii=False),
+        accuracy=evaluation.top1,
+        percent=100 * evaluation.top1,
+        correct=evaluation.correct,
+        images=evaluation.images,
+        today=date.today().isoformat(),
+        mindspore=_mindspore_version(),
+        backend=origin.backend.lower(),
+        command=" ".join(origin.command.splitlines()),
+        origin=" ".join(origin.model.splitlines()),
+        train_images=origin.train_images,
+        card=CARD,
+        checkpoint=checkpoint.name,
+        sha256=sha256_of(checkpoint),
+    )
+    with raising(TrainingError, f"{out / CARD}: cannot be written", "name another folder"):
+        write_whole(out / CARD, text.encode())
+    return out / CARD
+
+
+def _mindspore_version() -> str:
+    """Return the version of MindSpore or, where it is not installed, of its checkpoint format."""
+    try:
+        return version("mindspore")
+    except PackageNotFoundError:
+        return "2.10"

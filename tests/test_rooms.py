@@ -1,0 +1,84 @@
+"""The rooms of the package: no room imports one above it; CONTRIBUTING states their order."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "ghostnet"
+
+FLOORS = (
+    ("errors", "lazy", "packages", "files", "runtime", "aliases"),
+    ("models",),
+    ("checkpoints",),
+    ("data",),
+    ("kernels",),
+    ("hub",),
+    ("inference",),
+    ("export",),
+    ("training",),
+    ("benchmark",),
+    ("verify", "doctor"),
+    ("cli",),
+)
+"""The rooms, from the lowest floor to the highest."""
+
+LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+TERMINAL = {"typer", "rich"}
+
+
+def room_of(module: str) -> str:
+    """``models`` of ``ghostnet.models.layers``."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def room_with(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function, types included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "ghostnet":
+            yield from (f"ghostnet.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+MODULES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"})
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_no_room_imports_one_above_it(path: Path) -> None:
+    room = room_with(path)
+    for module in imports(path):
+        if module.startswith("ghostnet."):
+            assert LEVELS[room_of(module)] <= LEVELS[room], f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_only_the_command_knows_the_terminal(path: Path) -> None:
+    if room_with(path) != "cli":
+        assert not TERMINAL & {module.split(".")[0] for module in imports(path)}
+
+
+def test_every_room_has_a_floor() -> None:
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py"}
+    found |= {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(LEVELS)
+
+
+def test_contributing_states_the_order() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    stated = re.search(r"errors,[^\n]*→[^`]*cli", text)
+    assert stated, "CONTRIBUTING.md states the order of the rooms, from errors to cli"
+    order = [re.findall(r"\w+", floor) for floor in stated[0].split("→")]
+    assert [LEVELS[room] for floor in order for room in floor] == sorted(
+        LEVELS[room] for room in LEVELS if room != "aliases"
+    )
