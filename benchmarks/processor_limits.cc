@@ -2,15 +2,15 @@
 // matrix unit (AMX), where there is one. With `fma_peak.cc`, the limits of the fused kernels.
 //
 //   g++ -O3 -march=native -I ghostnet/kernels/csrc/cpu benchmarks/processor_limits.cc \
-//     ghostnet/kernels/csrc/cpu/tiles.cc -DGHOSTNET_AMX -o processor_limits && ./processor_limits
+//     ghostnet/kernels/csrc/cpu/ops/amx_packing.cc -DGHOSTNET_AMX -o processor_limits && ./processor_limits
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <vector>
 
-#include "amx.h"
-#include "vector.h"
+#include "simd/amx.h"
+#include "simd/vector.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine.h"
+#include "network/engine.h"
 #include "packing.h"
 #include "reference.h"
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "engine.h"
+#include "network/engine.h"
 #include "training/operators.h"
 #include "training_reference.h"
 

@@ -1,7 +1,7 @@
 // The activations, element by element; a NaN leaves ReLU and ReLU6 as 0, as in MindSpore.
 #pragma once
 
-#include "quad.h"
+#include "float4.h"
 
 namespace ghostnet::cuda {
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "model.h"
-#include "totals.h"
+#include "channel_sums.h"
 
 namespace ghostnet::cuda {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "execution.h"
+#include "kernel.h"
 
 namespace ghostnet::cuda {
 

@@ -10,7 +10,7 @@
 #include "depthwise.h"
 #include "ghost_tile.h"
 #include "pointwise.h"
-#include "totals.h"
+#include "channel_sums.h"
 
 namespace ghostnet::cuda {
 

@@ -3,7 +3,7 @@
 
 #include "dense.h"
 #include "pointwise.h"
-#include "totals.h"
+#include "channel_sums.h"
 
 namespace ghostnet::cuda {
 

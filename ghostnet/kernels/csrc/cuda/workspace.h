@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "route.h"
+#include "schedule.h"
 
 namespace ghostnet::cuda {
 

@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "activation.h"
+#include "ops/activation.h"
 
 namespace ghostnet::cpu::training {
 

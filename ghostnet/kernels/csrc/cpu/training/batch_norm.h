@@ -4,9 +4,9 @@
 
 #include <cmath>
 
-#include "activation_gradient.h"
-#include "maps.h"
-#include "passes.h"
+#include "training/activation_gradient.h"
+#include "training/feature_maps.h"
+#include "training/vector_loop.h"
 
 namespace ghostnet::cpu::training {
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "batch_norm.h"
-#include "frame.h"
+#include "training/batch_norm.h"
+#include "training/padded_plane.h"
 
 namespace ghostnet::cpu::training {
 

@@ -2,7 +2,7 @@
 // operation, norm and activation of that, all of one channel while it is in the cache.
 #pragma once
 
-#include "norm_operators.h"
+#include "training/norm_operators.h"
 
 namespace ghostnet::cpu::training {
 

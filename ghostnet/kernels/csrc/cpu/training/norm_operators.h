@@ -2,9 +2,9 @@
 // at a time, so that all passes over a channel but the first find it in the cache.
 #pragma once
 
-#include "depthwise_unit.h"
-#include "operators.h"
-#include "share.h"
+#include "training/depthwise_unit.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 

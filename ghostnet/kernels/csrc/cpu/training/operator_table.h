@@ -1,10 +1,10 @@
 // The table of one instruction set; each `operators_*.cc` is compiled for its own.
 #pragma once
 
-#include "ghost_operators.h"
-#include "pointwise_operators.h"
-#include "squeeze_excite_operators.h"
-#include "stem_operators.h"
+#include "training/ghost_operators.h"
+#include "training/pointwise_operators.h"
+#include "training/squeeze_excite_operators.h"
+#include "training/stem_operators.h"
 
 namespace ghostnet::cpu::training {
 

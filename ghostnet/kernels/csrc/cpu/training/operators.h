@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "maps.h"
+#include "training/feature_maps.h"
 
 namespace ghostnet::cpu::training {
 

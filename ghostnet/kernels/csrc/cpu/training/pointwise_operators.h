@@ -1,10 +1,10 @@
 // Pointwise convolution and its two gradients, as operators.
 #pragma once
 
-#include "channel_products.h"
-#include "matrix.h"
-#include "operators.h"
-#include "share.h"
+#include "training/pointwise_weight_gradient.h"
+#include "training/gemm.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 

@@ -2,10 +2,10 @@
 // cache from the means to the scaling.
 #pragma once
 
-#include "activation_gradient.h"
-#include "operators.h"
-#include "passes.h"
-#include "share.h"
+#include "training/activation_gradient.h"
+#include "training/operators.h"
+#include "training/vector_loop.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "operators.h"
-#include "share.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
