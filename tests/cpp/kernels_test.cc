@@ -13,6 +13,7 @@
 #include "network/engine.h"
 #include "packing.h"
 #include "reference.h"
+#include "runtime/settings.h"
 
 namespace {
 
@@ -102,35 +103,36 @@ void check_case(const Case& one, unsigned seed, int images) {
   std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
   const std::vector<std::int32_t> plan = reference::plan_of(one.table);
   const ghostnet::cpu::Model model =
-      ghostnet::cpu::read_model(plan.data(), plan.size(), weights.data(), weights.size());
+      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), weights.data(),
+                  std::int64_t(weights.size())});
 
-  const std::size_t picture = std::size_t(3) * one.height * one.width;
-  Guarded pictures(picture * images);
+  const std::size_t image_size = std::size_t(3) * one.height * one.width;
+  Guarded pixels(image_size * images);
   std::mt19937 random(seed + 1);
   std::normal_distribution<float> pixel(0, 1);
   std::vector<std::vector<double>> expected;
   for (int i = 0; i < images; ++i) {
     Map map(3, one.height, one.width);
-    for (std::size_t p = 0; p < picture; ++p) {
-      map.data[p] = pictures.data()[i * picture + p] = pixel(random);
+    for (std::size_t p = 0; p < image_size; ++p) {
+      map.data[p] = pixels.data()[i * image_size + p] = pixel(random);
     }
     expected.push_back(network(map));
   }
 
-  for (const auto& set : ghostnet::cpu::instruction_sets()) {
-    ghostnet::cpu::set_instruction_set(set.name);
+  for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
+    ghostnet::cpu::set_instruction_set(set);
     for (const int threads : {1, 2, 3}) {
       ghostnet::cpu::set_threads(threads);
       for (int batch = 1; batch <= images; ++batch) {
         Guarded out(expected[0].size() * batch);
-        ghostnet::cpu::run(model, pictures.data(), batch, one.height, one.width, out.data());
+        ghostnet::cpu::run(model, {pixels.data(), one.height, one.width, out.data()}, batch);
         const std::string what = one.name + " " + std::to_string(one.height) + "x" +
-                                 std::to_string(one.width) + " " + set.name + " threads " +
+                                 std::to_string(one.width) + " " + ghostnet::cpu::name(set) + " threads " +
                                  std::to_string(threads) + " batch " + std::to_string(batch);
         for (int i = 0; i < batch; ++i) {
           compare(expected[i], out.data() + i * expected[i].size(), what);
         }
-        check(out.intact() && pictures.intact() && weights.intact(), what + ": wrote outside");
+        check(out.intact() && pixels.intact() && weights.intact(), what + ": wrote outside");
       }
     }
   }
@@ -142,22 +144,23 @@ void check_calls_at_once(const Case& one) {
   reference::Packer packer;
   packer.network(network);
   const std::vector<std::int32_t> plan = reference::plan_of(one.table);
-  const ghostnet::cpu::Model model = ghostnet::cpu::read_model(
-      plan.data(), plan.size(), packer.weights.data(), packer.weights.size());
-  const std::vector<float> picture(std::size_t(3) * one.height * one.width, 0.5F);
+  const ghostnet::cpu::Model model =
+      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), packer.weights.data(),
+                  std::int64_t(packer.weights.size())});
+  const std::vector<float> image(std::size_t(3) * one.height * one.width, 0.5F);
   ghostnet::cpu::set_threads(2);
   std::vector<std::vector<float>> answers(3, std::vector<float>(one.table.classes));
   std::vector<std::thread> callers;
   for (std::vector<float>& answer : answers) {
     callers.emplace_back([&] {
       for (int call = 0; call < 5; ++call) {
-        ghostnet::cpu::run(model, picture.data(), 1, one.height, one.width, answer.data());
+        ghostnet::cpu::run(model, {image.data(), one.height, one.width, answer.data()}, 1);
       }
     });
   }
   for (std::thread& caller : callers) caller.join();
   Map map(3, one.height, one.width);
-  std::copy(picture.begin(), picture.end(), map.data.begin());
+  std::copy(image.begin(), image.end(), map.data.begin());
   for (const std::vector<float>& answer : answers) {
     compare(network(map), answer.data(), "calls at once");
   }

@@ -1,21 +1,11 @@
-// Runs a model on a batch of pictures with the threads and the instruction set that are set.
+// Runs a model on a batch of images, with the threads and the instruction set of the settings.
 #pragma once
 
-#include "simd/instruction_set.h"
+#include "network/dispatch.h"
 
 namespace ghostnet::cpu {
 
-struct Settings {
-  int threads;
-  InstructionSet instruction_set;
-};
-
-Settings settings();
-void set_threads(int threads);
-// False where this processor does not have it.
-bool set_instruction_set(const char* name);
-
-// (images, 3, height, width) to (images, outputs), both row-major float32.
-void run(const Model& model, const float* pictures, int images, int height, int width, float* out);
+// Computes batch.out for `images` images.
+void run(const Model& model, const ImageBatch& batch, int images);
 
 }  // namespace ghostnet::cpu

@@ -1,95 +1,97 @@
-// The whole network, for a team of threads on the same pictures.
+// The whole network, for a team of threads on the same images.
 #pragma once
 
 #include "network/bottleneck.h"
+#include "network/dispatch.h"
 #include "network/head.h"
-#include "ops/stem.h"
 
 namespace ghostnet::cpu {
 
-// Pictures (images, 3, height, width) and outputs (images, outputs), both row-major.
-struct Pictures {
-  const float* data;
-  int height;
-  int width;
-  float* out;
-};
-
+// The weights of a dense layer that a thread reads.
 template <class Layer>
-Span rows_of(const Layer& layer, Worker worker) {
-  const Range own = worker.share(layer.out, kMaxLanes);
-  return {reinterpret_cast<const char*>(layer.row(own.begin)),
-          reinterpret_cast<const char*>(layer.row(own.end))};
+MemoryRange weights_of(const Layer& layer, const TeamMember& member) {
+  const Range rows = member.part_of(layer.out, kMaxLanes);
+  return {reinterpret_cast<const char*>(layer.row(rows.begin)),
+          reinterpret_cast<const char*>(layer.row(rows.end))};
 }
 
-// What a thread reads of the first squeeze-excite from block `index` on, or else of the head.
-inline Upcoming dense_after(const Model& model, std::size_t index, Worker worker) {
+// The weights that a thread reads in the first squeeze-excite from block `index` on, or, if there
+// is none, in the head.
+inline PrefetchTargets dense_from(std::size_t index, const ForwardContext& context) {
+  const Model& model = context.model;
   for (; index < model.blocks.size(); ++index) {
     const SqueezeExcite& layer = model.blocks[index].squeeze_excite;
     if (layer.reduce.out > 0) {
-      return {{rows_of(layer.reduce, worker), rows_of(layer.expand, worker)}};
+      return {{weights_of(layer.reduce, context.member), weights_of(layer.expand, context.member)}};
     }
   }
-  return {{rows_of(model.head.head, worker), {}}};
+  return {{weights_of(model.head.head, context.member), {}}};
 }
 
-template <class Product>
-void run_block(const Model& model, const Route& route, std::size_t index, Planes in,
-               Workspace& space, Worker worker) {
-  const Maps maps(model, route, space, worker);
-  maps.fetch(index);
-  BottleneckTask<Product>(model.blocks[index], model.activation, route.geometry(index).input(index),
-                          route.geometry(index).output(index), in, maps.input(index + 1),
-                          dense_after(model, index + 1, worker), space, worker)
-      .run();
+template <class PointwiseKernel>
+void run_block(std::size_t index, Planes in, const ForwardContext& context) {
+  const FeatureMaps maps(context);
+  maps.fetch_halo(index);
+  const Geometry& geometry = context.schedule.geometry(index);
+  const BottleneckParams params{context.model.blocks[index],
+                                geometry.input(index),
+                                geometry.output(index),
+                                in,
+                                maps.input(index + 1),
+                                dense_from(index + 1, context)};
+  BottleneckTask<PointwiseKernel>(params, context).run();
 }
 
-// The stem and the blocks that pictures go through one by one.
-template <class Product>
-void forward_alone(const Model& model, const Route& route, const Pictures& picture,
-                   Workspace& space, Worker worker) {
-  const Maps maps(model, route, space, worker);
-  const Grid& first = route.one.input(0);
-  stem<Product::kLanes>(model.stem, model.activation, picture.data, picture.height, picture.width,
-                        first, maps.input(0), space, worker);
-  for (std::size_t i = 0; i < route.together; ++i) {
-    run_block<Product>(model, route, i, maps.input(i), space, worker);
+template <int Lanes>
+void run_stem(const Image& image, Planes out, const ForwardContext& context) {
+  const Grid& grid = context.schedule.one.input(0);
+  ThreadWorkspace& own = context.own();
+  const StemParams params{context.model.stem, context.model.activation, image,           grid,
+                          out,                own.phases,               &own.prefetcher};
+  stem<Lanes>(params, context.member.part_of(grid.rows()));
+  context.member.sync();
+}
+
+// The stem and the blocks that images go through one by one.
+template <class PointwiseKernel>
+void forward_one(const Image& image, const ForwardContext& context) {
+  const FeatureMaps maps(context);
+  run_stem<PointwiseKernel::kLanes>(image, maps.input(0), context);
+  for (std::size_t i = 0; i < context.schedule.together; ++i) {
+    run_block<PointwiseKernel>(i, maps.input(i), context);
   }
 }
 
-// Puts a picture's map below those of the pictures before it.
-inline void gather(const Model& model, const Route& route, int image, Planes map,
-                   Planes gathered) {
-  const Grid& one = route.one.input(route.together);
-  for (int c = 0; c < model.channels(route.together); ++c) {
-    float* plane = gathered.plane(c);
-    std::copy_n(map.plane(c), one.size(), plane + image * one.size());
+// Copies an image's map to its place below the maps of the images before it.
+inline void gather(const ForwardContext& context, int image, Planes map, Planes gathered) {
+  const std::size_t together = context.schedule.together;
+  const std::ptrdiff_t size = context.schedule.one.input(together).size();
+  for (int c = 0; c < context.model.channels(together); ++c) {
+    std::copy_n(map.plane(c), size, gathered.plane(c) + image * size);
   }
 }
 
-// As many pictures as the route is for.
-template <class Product>
-void forward(const Model& model, const Route& route, const Pictures& pictures, Workspace& space,
-             Worker worker) {
-  const Maps maps(model, route, space, worker);
-  const std::size_t together = route.together;
+template <class PointwiseKernel>
+void forward(const ForwardContext& context, const ImageBatch& batch) {
+  const FeatureMaps maps(context);
+  const Schedule& schedule = context.schedule;
+  const std::size_t together = schedule.together;
   Planes map = maps.input(together);
-  if (route.group.images() == 1) {
-    forward_alone<Product>(model, route, pictures, space, worker);
+  if (schedule.images() == 1) {
+    forward_one<PointwiseKernel>({batch.pixels, batch.height, batch.width}, context);
   } else {
-    map = {space.gathered, route.group.input(together).extent()};
-    for (int image = 0; image < route.group.images(); ++image) {
-      Pictures picture = pictures;
-      picture.data += std::ptrdiff_t{image} * 3 * picture.height * picture.width;
-      forward_alone<Product>(model, route, picture, space, worker);
-      gather(model, route, image, maps.input(together), map);
+    map = {context.workspace.gathered, schedule.group.input(together).stride()};
+    for (int image = 0; image < schedule.images(); ++image) {
+      const float* const pixels = batch.pixels + image * batch.image_size();
+      forward_one<PointwiseKernel>({pixels, batch.height, batch.width}, context);
+      gather(context, image, maps.input(together), map);
     }
   }
-  for (std::size_t i = together; i < model.blocks.size(); ++i) {
-    run_block<Product>(model, route, i, map, space, worker);
+  for (std::size_t i = together; i < context.model.blocks.size(); ++i) {
+    run_block<PointwiseKernel>(i, map, context);
     map = maps.input(i + 1);
   }
-  head<Product>(model.head, model.activation, route.group.last(), map, pictures.out, space, worker);
+  head<PointwiseKernel>(schedule.group.last(), map, context, batch.out);
 }
 
 }  // namespace ghostnet::cpu

@@ -1,15 +1,16 @@
-#include "simd/instruction_set.h"
+#include "network/forward.h"
 #include "ops/pointwise_amx.h"
 
 namespace ghostnet::cpu {
 namespace {
 
-// Beyond this, a float32 is near what a bfloat16 cannot hold.
-constexpr float kLargest = 1e30F;
+// A safe bound on values that bfloat16 can hold, which overflows near 3.4e38.
+constexpr float kMaxMagnitude = 1e30F;
 
-// Whether the parts that a float32 is split into add up to it: not so for one that is not finite.
+// Whether each value is the sum of the two bfloat16 that it is split into. The parts of a value
+// that is not finite do not add up to it.
 bool can_be_split(const float* values, std::ptrdiff_t count) {
-  const Floats<16> largest = broadcast<16>(kLargest);
+  const Floats<16> largest = broadcast<16>(kMaxMagnitude);
   const auto fit = [&](Floats<16> x) { return (x < largest) & (x > -largest); };
   Bits<16> fits = fit(load_first<16>(values, count));
   for (std::ptrdiff_t i = count % 16; i < count; i += 16) fits &= fit(load<16>(values + i));
@@ -18,15 +19,11 @@ bool can_be_split(const float* values, std::ptrdiff_t count) {
 
 }  // namespace
 
-void forward_amx(const Model& model, const Route& route, const Pictures& pictures,
-                 Workspace& space, Worker worker) {
-  const std::ptrdiff_t size =
-      std::ptrdiff_t{route.group.images()} * 3 * pictures.height * pictures.width;
-  if (!can_be_split(pictures.data, size)) {
-    return forward<VectorProduct<16>>(model, route, pictures, space, worker);
-  }
+void forward_amx(const ForwardContext& context, const ImageBatch& batch) {
+  const std::ptrdiff_t size = context.schedule.images() * batch.image_size();
+  if (!can_be_split(batch.pixels, size)) return forward<VectorPointwise<16>>(context, batch);
   const amx::Session session;
-  forward<TileProduct>(model, route, pictures, space, worker);
+  forward<AmxPointwise>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

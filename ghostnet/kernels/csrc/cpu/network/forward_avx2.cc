@@ -1,10 +1,9 @@
-#include "simd/instruction_set.h"
+#include "network/forward.h"
 
 namespace ghostnet::cpu {
 
-void forward_avx2(const Model& model, const Route& route, const Pictures& pictures,
-                  Workspace& space, Worker worker) {
-  forward<VectorProduct<8>>(model, route, pictures, space, worker);
+void forward_avx2(const ForwardContext& context, const ImageBatch& batch) {
+  forward<VectorPointwise<8>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

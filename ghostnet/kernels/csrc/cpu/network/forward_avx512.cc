@@ -1,10 +1,9 @@
-#include "simd/instruction_set.h"
+#include "network/forward.h"
 
 namespace ghostnet::cpu {
 
-void forward_avx512(const Model& model, const Route& route, const Pictures& pictures,
-                    Workspace& space, Worker worker) {
-  forward<VectorProduct<16>>(model, route, pictures, space, worker);
+void forward_avx512(const ForwardContext& context, const ImageBatch& batch) {
+  forward<VectorPointwise<16>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

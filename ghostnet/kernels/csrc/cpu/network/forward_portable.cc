@@ -1,10 +1,9 @@
-#include "simd/instruction_set.h"
+#include "network/forward.h"
 
 namespace ghostnet::cpu {
 
-void forward_portable(const Model& model, const Route& route, const Pictures& pictures,
-                      Workspace& space, Worker worker) {
-  forward<VectorProduct<4>>(model, route, pictures, space, worker);
+void forward_portable(const ForwardContext& context, const ImageBatch& batch) {
+  forward<VectorPointwise<4>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

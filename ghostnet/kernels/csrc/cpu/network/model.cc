@@ -1,26 +1,28 @@
 #include "network/model.h"
 
+#include <cstring>
 #include <stdexcept>
+
+#include "network/plan.h"
+#include "simd/amx_tile.h"
 
 namespace ghostnet::cpu {
 namespace {
 
-constexpr std::int64_t kPlanHeader = 6;
-constexpr std::int64_t kPlanBlock = 5;
+// With fewer input channels, splitting pixels for AMX costs as much as AMX saves.
+constexpr int kDeepChannels = 80;
 
-// Input channels from which on splitting them for the matrix unit is worth while.
-constexpr int kDeep = 80;
-
-// Hands out consecutive weights.
-class Reader {
+// Takes the weights of one layer after the other.
+class WeightReader {
  public:
-  Reader(const float* weights, std::int64_t size) : next_(weights), left_(size) {}
+  WeightReader(const float* weights, std::int64_t size) : next_(weights), left_(size) {}
 
-  // `depth` of the layer whose blocks of output channels it should have.
+  // A layer and the layers that share its channel tiles must agree on AMX. `depth` decides: the
+  // input channels of the layer that the others follow.
   Pointwise pointwise(int in, int out, int depth) {
     const float* weights = take(std::int64_t{in} * out);
-    const TiledWeights tiles{has_tiles() ? take(TiledWeights::size(out, in)) : nullptr};
-    return {in, out, depth >= kDeep, weights, tiles, take(out)};
+    const AmxWeights amx{amx::is_available() ? take(AmxWeights::size(out, in)) : nullptr};
+    return {in, out, depth >= kDeepChannels, weights, amx, take(out)};
   }
 
   Depthwise depthwise(int channels, int kernel, int stride) {
@@ -40,23 +42,18 @@ class Reader {
     return {primary, depthwise(out / 2, 3, 1)};
   }
 
-  Bottleneck bottleneck(int in, const std::int32_t* plan) {
+  Bottleneck bottleneck(int in, const PlanBlock& plan) {
     Bottleneck block{};
     block.in = in;
-    block.expanded = plan[0];
-    block.out = plan[1];
-    block.kernel = plan[2];
-    block.stride = plan[3];
-    const int reduced = plan[4];
-    if (block.expanded % 2 || block.out % 2 || (block.kernel != 3 && block.kernel != 5) ||
-        (block.stride != 1 && block.stride != 2)) {
-      throw std::invalid_argument("a block that is not a Ghost bottleneck");
-    }
+    block.expanded = plan.expanded_channels;
+    block.out = plan.out_channels;
+    block.kernel = plan.kernel;
+    block.stride = plan.stride;
     block.ghost1 = ghost_module(in, block.expanded);
     if (block.stride > 1) block.downsample = depthwise(block.expanded, block.kernel, block.stride);
-    if (reduced > 0) {
-      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, reduced);
-      block.squeeze_excite.expand = dense<FullWeights>(reduced, block.expanded);
+    if (plan.squeezed_channels > 0) {
+      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, plan.squeezed_channels);
+      block.squeeze_excite.expand = dense<FullWeights>(plan.squeezed_channels, block.expanded);
     }
     block.ghost2 = ghost_module(block.expanded, block.out);
     if (block.has_shortcut()) {
@@ -83,25 +80,43 @@ class Reader {
   std::int64_t left_;
 };
 
-}  // namespace
-
-Model read_model(const std::int32_t* plan, std::int64_t plan_size, const float* weights,
-                 std::int64_t weights_size) {
-  if (plan_size < kPlanHeader || plan_size != kPlanHeader + kPlanBlock * plan[2]) {
+PlanHeader read_header(const PackedModel& packed) {
+  PlanHeader header{};
+  if (packed.plan_size >= kPlanHeaderSize) std::memcpy(&header, packed.plan, sizeof header);
+  if (packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
     throw std::invalid_argument("a plan of the wrong length");
   }
-  Reader reader(weights, weights_size);
+  return header;
+}
+
+PlanBlock read_block(const PackedModel& packed, std::int64_t index) {
+  PlanBlock block;
+  std::memcpy(&block, packed.plan + kPlanHeaderSize + kPlanBlockSize * index, sizeof block);
+  if (block.expanded_channels % 2 || block.out_channels % 2 ||
+      (block.kernel != 3 && block.kernel != 5) || (block.stride != 1 && block.stride != 2)) {
+    throw std::invalid_argument("a block that is not a Ghost bottleneck");
+  }
+  return block;
+}
+
+}  // namespace
+
+Model read_model(const PackedModel& packed) {
+  const PlanHeader plan = read_header(packed);
+  WeightReader reader(packed.weights, packed.weights_size);
   Model model{};
-  model.activation = static_cast<Activation>(plan[1]);
-  model.stem.taps = reader.pointwise(Stem::kTaps, plan[0], Stem::kTaps);
-  int channels = plan[0];
-  for (int block = 0; block < plan[2]; ++block) {
-    model.blocks.push_back(reader.bottleneck(channels, plan + kPlanHeader + kPlanBlock * block));
+  model.activation = static_cast<Activation>(plan.activation);
+  model.stem.taps = reader.pointwise(Stem::kTaps, plan.stem_channels, Stem::kTaps);
+  int channels = plan.stem_channels;
+  for (int block = 0; block < plan.blocks; ++block) {
+    model.blocks.push_back(reader.bottleneck(channels, read_block(packed, block)));
     channels = model.blocks.back().out;
   }
-  model.head.last = reader.pointwise(channels, plan[3], channels);
-  model.head.head = reader.dense<ShortWeights>(plan[3], plan[4]);
-  if (plan[5] > 0) model.head.classifier = reader.dense<ShortWeights>(plan[4], plan[5]);
+  model.head.last = reader.pointwise(channels, plan.last_channels, channels);
+  model.head.head = reader.dense<ShortWeights>(plan.last_channels, plan.head_channels);
+  if (plan.classes > 0) {
+    model.head.classifier = reader.dense<ShortWeights>(plan.head_channels, plan.classes);
+  }
   if (reader.left() != 0) throw std::invalid_argument("more weights than planned");
   return model;
 }

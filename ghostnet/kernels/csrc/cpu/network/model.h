@@ -7,26 +7,18 @@
 #include "ops/dense.h"
 #include "ops/depthwise.h"
 #include "ops/pointwise.h"
+#include "ops/squeeze_excite.h"
+#include "ops/stem.h"
 
 namespace ghostnet::cpu {
-
-// 3×3 convolution with stride 2 of the three colours; a pointwise convolution of its 27 taps.
-struct Stem {
-  static constexpr int kTaps = 27;
-  Pointwise taps;
-};
 
 struct GhostModule {
   Pointwise primary;
   Depthwise cheap;
 };
 
-struct SqueezeExcite {
-  Dense reduce;
-  Dense expand;
-};
-
-// Two halves of output channels, as the Ghost module that it is added to has them.
+// `halves` are two halves of the output channels, like those of the Ghost module that the shortcut
+// is added to.
 struct Shortcut {
   Depthwise depthwise;
   Pointwise halves[2];
@@ -39,7 +31,7 @@ struct Bottleneck {
   int kernel;
   int stride;
   GhostModule ghost1;
-  Depthwise downsample;  // where stride > 1
+  Depthwise downsample;  // only with stride 2
   SqueezeExcite squeeze_excite;
   GhostModule ghost2;
   Shortcut shortcut;
@@ -51,7 +43,7 @@ struct Bottleneck {
 struct Head {
   Pointwise last;
   ShortDense head;
-  ShortDense classifier;  // without outputs where the features are wanted
+  ShortDense classifier;  // without outputs where the features are the output
 
   const ShortDense& output() const { return classifier.out > 0 ? classifier : head; }
 };
@@ -62,19 +54,22 @@ struct Model {
   std::vector<Bottleneck> blocks;
   Head head;
 
-  // Of the map that block `index`, or past the last the head, reads.
+  // Channels of the map that block `index` reads, or, past the last block, the head.
   int channels(std::size_t index) const {
     return index < blocks.size() ? blocks[index].in : head.last.in;
   }
 };
 
-// Reads a model from its plan and its packed weights, which must outlive it.
-//
-// The plan is [stem channels, activation, blocks, last channels, head channels, classes], then for
-// each block [expanded, out, kernel, stride, squeeze-excite channels]. The weights are those of
-// the layers in the order of the structures above, each followed by its bias. Throws
-// std::invalid_argument where plan and weights do not fit together.
-Model read_model(const std::int32_t* plan, std::int64_t plan_size, const float* weights,
-                 std::int64_t weights_size);
+// The arguments of read_model(). Plan and weights must outlive the model.
+struct PackedModel {
+  const std::int32_t* plan;
+  std::int64_t plan_size;
+  const float* weights;
+  std::int64_t weights_size;
+};
+
+// The weights are those of the layers in the order of the structures above, each followed by its
+// bias. Throws std::invalid_argument where plan and weights do not fit together.
+Model read_model(const PackedModel& packed);
 
 }  // namespace ghostnet::cpu

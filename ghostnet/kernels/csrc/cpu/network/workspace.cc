@@ -1,38 +1,29 @@
 #include "network/workspace.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 
-#include "network/feature_maps.h"
+#include "network/row_partition.h"
 #include "ops/stem.h"
 
 namespace ghostnet::cpu {
 namespace {
 
-// Of a large page: with small ones, finding the pages takes longer than it should.
-constexpr std::size_t kAlignment = 2 * 1024 * 1024;
-
-// The largest of each thing over the blocks of a model, in floats.
-struct Sizes {
+// The largest size of each kind of buffer over all layers, in floats.
+struct BufferSizes {
   std::ptrdiff_t phases = 0;
   std::ptrdiff_t map = 0;
   std::ptrdiff_t gathered = 0;
   std::ptrdiff_t expanded = 0;
   std::ptrdiff_t shortcut = 0;
-  std::ptrdiff_t own_map = 0;
+  std::ptrdiff_t own_map = 0;  // own: of one thread's rows
   std::ptrdiff_t own_expanded = 0;
   std::ptrdiff_t own_shortcut = 0;
   std::ptrdiff_t plane = 0;
-  std::ptrdiff_t product = 0;
-  std::ptrdiff_t shortcut_product = 0;
+  std::ptrdiff_t input = 0;
+  std::ptrdiff_t shortcut_input = 0;
   std::ptrdiff_t channels = 0;
-  std::ptrdiff_t reduced = 0;
+  std::ptrdiff_t squeezed = 0;
 };
-
-std::ptrdiff_t aligned(std::ptrdiff_t floats) { return padded(floats); }
 
 template <class... Values>
 void raise(std::ptrdiff_t& largest, Values... values) {
@@ -40,127 +31,122 @@ void raise(std::ptrdiff_t& largest, Values... values) {
 }
 
 // What a depthwise convolution reads above the first plane of the first buffer, or below the last
-// plane of the last, before it drops the rows outside the picture.
-std::ptrdiff_t beside_planes(const Route& route) {
-  constexpr int kMostRows = 2;
-  return aligned(kMostRows * route.one.input(0).width + kGuard);
+// plane of the last, before it discards the rows outside the image.
+std::ptrdiff_t outer_margin(const Schedule& schedule) {
+  constexpr int kMaxRowsOutside = 2;
+  return padded(kMaxRowsOutside * schedule.one.input(0).width + kReadMargin);
 }
 
-// A plane of one thread's rows of a map, and as many around them as any block reads.
+// A plane of one thread's rows of a map, with the largest halo that any bottleneck reads.
 std::ptrdiff_t own_plane(const Grid& grid, int threads) {
-  constexpr int kMostAround = 6;
-  const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMostAround);
+  constexpr int kMaxHalo = 6;
+  const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMaxHalo);
   return plane_stride(std::ptrdiff_t{rows} * grid.width);
 }
 
-Sizes measure(const Model& model, const Route& route, int threads) {
-  Sizes sizes;
-  const Grid& first = route.one.input(0);
-  sizes.phases = Phases(first).size();
+void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int threads,
+                   BufferSizes& sizes) {
+  const int shortcut_channels = block.has_shortcut() ? block.in : 0;
+  raise(sizes.map, block.in * in.stride());
+  raise(sizes.expanded, block.expanded * out.stride());
+  raise(sizes.shortcut, shortcut_channels * out.stride());
+  if (is_partitioned_by_rows(out, threads)) {
+    const std::ptrdiff_t own = own_plane(out, threads);
+    raise(sizes.own_map, block.in * own_plane(in, threads), block.out * own);
+    raise(sizes.own_expanded, block.expanded * own);
+    raise(sizes.own_shortcut, shortcut_channels * own);
+  }
+  const std::ptrdiff_t input_tile = input_tile_positions(block, in, out);
+  const std::ptrdiff_t output_tile = output_tile_positions(block, in, out);
+  raise(sizes.plane, plane_stride(input_tile));
+  raise(sizes.input, amx_input_size(block.in, input_tile),
+        amx_input_size(block.expanded, output_tile));
+  raise(sizes.shortcut_input, amx_input_size(shortcut_channels, output_tile));
+  raise(sizes.channels, block.expanded);
+  raise(sizes.squeezed, block.squeeze_excite.reduce.out);
+}
+
+BufferSizes measure(const Model& model, const Schedule& schedule, int threads) {
+  BufferSizes sizes;
+  sizes.phases = PhaseLayout(schedule.one.input(0)).size();
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
-    const Bottleneck& block = model.blocks[i];
-    const Geometry& geometry = route.geometry(i);
-    const std::ptrdiff_t extent = geometry.output(i).extent();
-    raise(sizes.map, block.in * geometry.input(i).extent());
-    raise(sizes.expanded, block.expanded * extent);
-    raise(sizes.shortcut, block.has_shortcut() ? block.in * extent : 0);
-    if (shared_by_rows(geometry.output(i), threads)) {
-      const std::ptrdiff_t own = own_plane(geometry.output(i), threads);
-      raise(sizes.own_map, block.in * own_plane(geometry.input(i), threads), block.out * own);
-      raise(sizes.own_expanded, block.expanded * own);
-      raise(sizes.own_shortcut, block.has_shortcut() ? block.in * own : 0);
-    }
-    raise(sizes.plane,
-          plane_stride(strip_positions(block, geometry.input(i), geometry.output(i))));
-    const std::ptrdiff_t under = strip_positions(block, geometry.input(i), geometry.output(i));
-    const std::ptrdiff_t strip = out_strip_positions(block, geometry.input(i), geometry.output(i));
-    raise(sizes.product, Tiles::size(block.in, under), Tiles::size(block.expanded, strip));
-    raise(sizes.shortcut_product, block.has_shortcut() ? Tiles::size(block.in, strip) : 0);
-    raise(sizes.channels, block.expanded);
-    raise(sizes.reduced, block.squeeze_excite.reduce.out);
+    const Geometry& geometry = schedule.geometry(i);
+    measure_block(model.blocks[i], geometry.input(i), geometry.output(i), threads, sizes);
   }
-  raise(sizes.map, model.head.last.in * route.group.last().extent());
-  raise(sizes.product, Tiles::size(model.head.last.in, route.group.last().extent()));
-  raise(sizes.plane, plane_stride(route.group.last().extent()));
-  if (route.group.images() > 1) {
-    sizes.gathered =
-        model.channels(route.together) * route.group.input(route.together).extent();
-  }
+  const Grid& last = schedule.group.last();
+  const int last_channels = model.head.last.in;
+  raise(sizes.map, last_channels * last.stride());
+  raise(sizes.input, amx_input_size(last_channels, last.stride()));
+  raise(sizes.plane, plane_stride(last.stride()));
   raise(sizes.channels, model.head.last.out);
+  if (schedule.images() > 1) {
+    const std::size_t together = schedule.together;
+    sizes.gathered = model.channels(together) * schedule.group.input(together).stride();
+  }
   return sizes;
 }
 
+// Places every buffer of a workspace.
+class WorkspacePlacer {
+ public:
+  WorkspacePlacer(const BufferSizes& sizes, int features, int images, BufferPlacer& buffers)
+      : sizes_(sizes), features_(features), images_(images), buffers_(buffers) {}
+
+  Workspace place(int threads) {
+    Workspace space{};
+    for (float*& map : space.maps) map = buffers_.place(sizes_.map);
+    space.gathered = buffers_.place(sizes_.gathered);
+    space.expanded = buffers_.place(sizes_.expanded);
+    space.shortcut = buffers_.place(sizes_.shortcut);
+    space.squeezed = place_rows(sizes_.squeezed);
+    space.gates = place_rows(sizes_.channels);
+    space.pooled = place_rows(sizes_.channels);
+    space.features = place_rows(features_);
+    for (int thread = 0; thread < threads; ++thread) space.threads.push_back(place_thread());
+    return space;
+  }
+
+ private:
+  ThreadWorkspace place_thread() {
+    constexpr int kMaxChannelTile = std::max(Pointwise::kChannelTile, AmxWeights::kChannelTile);
+    const std::ptrdiff_t channel_tile = kMaxChannelTile * sizes_.plane;
+    ThreadWorkspace own{};
+    own.phases = buffers_.place(sizes_.phases);
+    for (float*& map : own.maps) map = buffers_.place(sizes_.own_map);
+    own.expanded = buffers_.place(sizes_.own_expanded);
+    own.shortcut = buffers_.place(sizes_.own_shortcut);
+    own.input = buffers_.place(sizes_.input);
+    own.shortcut_input = buffers_.place(sizes_.shortcut_input);
+    own.primary = buffers_.place(channel_tile);
+    own.cheap = buffers_.place(sizes_.plane);
+    own.shortcut_output = buffers_.place(2 * channel_tile);
+    own.sums = place_rows(sizes_.channels);
+    own.means = place_rows(sizes_.channels);
+    return own;
+  }
+
+  ChannelRows place_rows(std::ptrdiff_t channels) {
+    return {buffers_.place(images_ * padded(channels)), padded(channels)};
+  }
+
+  const BufferSizes& sizes_;
+  const int features_;
+  const int images_;
+  BufferPlacer& buffers_;
+};
+
 }  // namespace
 
-void Arena::Free::operator()(float* memory) const { std::free(memory); }
-
-std::vector<float*> Arena::lay_out(const std::vector<std::ptrdiff_t>& sizes,
-                                   std::ptrdiff_t around) {
-  std::ptrdiff_t total = 2 * around;
-  for (const std::ptrdiff_t size : sizes) total += aligned(size) + kGuard;
-  if (total > capacity_) {
-    memory_.reset();
-    const std::size_t bytes = (total * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
-    memory_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, bytes)));
-    if (!memory_) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-    madvise(memory_.get(), bytes, MADV_HUGEPAGE);
-#endif
-    capacity_ = total;
-  }
-  float* next = memory_.get() + around;
-  std::vector<float*> buffers;
-  for (const std::ptrdiff_t size : sizes) {
-    buffers.push_back(next);
-    next += aligned(size) + kGuard;
-  }
-  return buffers;
-}
-
-Workspace make_workspace(const Model& model, const Route& route, int threads, Arena& arena) {
-  const Sizes size = measure(model, route, threads);
-  const int images = route.group.images();
-  const std::ptrdiff_t channels = padded(size.channels);
-  const std::ptrdiff_t reduced = padded(size.reduced);
-  const std::ptrdiff_t features = padded(model.head.head.out);
-  std::vector<std::ptrdiff_t> sizes = {
-      size.map,          size.map,          size.gathered,      size.expanded,    size.shortcut,
-      images * reduced,  images * channels, images * channels,  images * features};
-  for (int thread = 0; thread < threads; ++thread) {
-    const std::ptrdiff_t block = std::max(Pointwise::kBlock, Tiles::kBlock) * size.plane;
-    sizes.insert(sizes.end(), {size.phases, size.own_map, size.own_map, size.own_expanded,
-                               size.own_shortcut, size.product, size.shortcut_product, block,
-                               size.plane, 2 * block, images * channels, images * channels});
-  }
-  const std::vector<float*> buffers = arena.lay_out(sizes, beside_planes(route));
-  auto next = buffers.begin();
-  Workspace space{};
-  space.maps[0] = *next++;
-  space.maps[1] = *next++;
-  space.gathered = *next++;
-  space.expanded = *next++;
-  space.shortcut = *next++;
-  space.reduced = {*next++, reduced};
-  space.gates = {*next++, channels};
-  space.pooled = {*next++, channels};
-  space.features = {*next++, features};
-  for (int thread = 0; thread < threads; ++thread) {
-    ThreadSpace own{};
-    own.phases = *next++;
-    own.maps[0] = *next++;
-    own.maps[1] = *next++;
-    own.expanded = *next++;
-    own.shortcut = *next++;
-    own.product = *next++;
-    own.shortcut_product = *next++;
-    own.block_primary = *next++;
-    own.cheap = *next++;
-    own.block_shortcut = *next++;
-    own.sums = {*next++, channels};
-    own.means = {*next++, channels};
-    space.threads.push_back(own);
-  }
-  return space;
+Workspace make_workspace(const Model& model, const Schedule& schedule, int threads, Arena& arena) {
+  const BufferSizes sizes = measure(model, schedule, threads);
+  const auto place_all = [&](BufferPlacer& buffers) {
+    return WorkspacePlacer(sizes, model.head.head.out, schedule.images(), buffers).place(threads);
+  };
+  BufferPlacer measured(nullptr);
+  place_all(measured);
+  const std::ptrdiff_t margin = outer_margin(schedule);
+  BufferPlacer placed(arena.reserve(measured.floats() + 2 * margin) + margin);
+  return place_all(placed);
 }
 
 }  // namespace ghostnet::cpu

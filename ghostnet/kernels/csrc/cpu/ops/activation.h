@@ -1,4 +1,4 @@
-// The activations, element by element; a NaN leaves ReLU and ReLU6 as 0, as in MindSpore.
+// Element-wise activations. As in MindSpore, ReLU and ReLU6 turn a NaN into 0.
 #pragma once
 
 #include "simd/vector.h"

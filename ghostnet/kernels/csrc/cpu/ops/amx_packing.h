@@ -1,56 +1,52 @@
-// Weights and pixels as the processor's matrix unit (AMX) multiplies them.
+// The layout of weights and pixels for AMX.
 //
-// The unit multiplies bfloat16 and adds in float32. A float32 is the sum of two bfloat16 to within
-// 2⁻¹⁷ of itself: `high`, which it is rounded to, and `low`, which the difference is rounded to. So
-// a product of two float32 is high · high + high · low + low · high, and low · low is left out.
+// AMX multiplies bfloat16 and adds in float32. A float32 is the sum of two bfloat16 to within 2⁻¹⁷
+// of itself: `high` is the float32 rounded to bfloat16, `low` is the difference rounded likewise. A
+// product of two float32 becomes high · high + high · low + low · high; low · low is negligible.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
-#include "ops/planes.h"
+#include "ops/range.h"
+#include "simd/amx_tile.h"
 
 namespace ghostnet::cpu {
 
-struct Tiles {
-  static constexpr int kBlock = 32;    // output channels that share what is loaded of the input
-  static constexpr int kRows = 16;     // of a tile
-  static constexpr int kBytes = 64;    // of a row: 16 floats or 32 bfloat16
-  static constexpr int kDepth = 32;    // input channels that one instruction adds up
-  static constexpr int kFloats = kRows * kBytes / sizeof(float);
+// Input channels are multiplied in chunks of the depth of an AMX tile; the last is zero-padded.
+constexpr std::ptrdiff_t amx_chunks(std::ptrdiff_t depth) {
+  return (depth + amx::kTileDepth - 1) / amx::kTileDepth;
+}
 
-  // Floats of the tiles of so many planes with so many positions, split into parts.
-  static constexpr std::ptrdiff_t size(std::ptrdiff_t depth, std::ptrdiff_t positions) {
-    return (positions + kRows - 1) / kRows * chunks(depth) * 2 * kFloats;
-  }
+// Floats of `depth` planes of so many positions, split into high and low parts.
+constexpr std::ptrdiff_t amx_input_size(std::ptrdiff_t depth, std::ptrdiff_t positions) {
+  return (positions + amx::kTileRows - 1) / amx::kTileRows * amx_chunks(depth) * 2 *
+         amx::kTileFloats;
+}
 
-  static constexpr std::ptrdiff_t chunks(std::ptrdiff_t depth) {
-    return (depth + kDepth - 1) / kDepth;
-  }
-};
+// The weights of a pointwise convolution: one channel tile after the other, each
+// [chunk of 32 inputs][high, low][output channel][32]. An AMX tile is any 16 consecutive output
+// channels, so 15 rows of padding follow the last channel.
+struct AmxWeights {
+  static constexpr int kChannelTile = 32;
 
-// The weights of a pointwise convolution: blocks of output channels one after the other, each
-// [chunk of 32 inputs][high, low][output][32]. A tile is 16 outputs from any on, so there is memory
-// for 15 more behind the last.
-struct TiledWeights {
   const float* data;
 
-  // As many floats as the weights take.
+  static ChannelTiles tiles_of(int out) { return {out, kChannelTile}; }
+
+  // In floats, padding included.
   static constexpr std::ptrdiff_t size(int out, int in) {
-    return (Tiles::chunks(in) * 2 * out + Tiles::kRows - 1) * Tiles::kBytes / sizeof(float);
+    return (amx_chunks(in) * 2 * out + amx::kTileRows - 1) * amx::kTileRowBytes / sizeof(float);
   }
 
-  // The weights of the block of outputs `block` for one chunk, in bytes from the first.
-  static std::ptrdiff_t offset(Range block, std::ptrdiff_t chunks, std::ptrdiff_t chunk, int part) {
-    return ((block.begin * chunks + chunk * block.size()) * 2 + part * block.size()) *
-           Tiles::kBytes;
+  // Where the weights of a channel tile for one chunk begin, in bytes; part 0 is high, 1 is low.
+  static std::ptrdiff_t offset(Range channels, std::ptrdiff_t chunks, std::ptrdiff_t chunk,
+                               int part) {
+    return ((channels.begin * chunks + chunk * channels.size()) * 2 + part * channels.size()) *
+           amx::kTileRowBytes;
   }
 };
 
-// Whether this processor has the unit and the system lets this process use it.
-bool has_tiles();
-
-// [out][in] float32 to `TiledWeights`.
-void pack_tiles(const float* weights, int out, int in, float* packed);
+// Packs weights [out][in].
+void pack_amx_weights(const float* weights, int out, int in, float* packed);
 
 }  // namespace ghostnet::cpu

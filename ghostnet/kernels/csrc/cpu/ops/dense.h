@@ -1,36 +1,38 @@
-// Fully connected layer on a few vectors: out[m][n] = act(bias[n] + Σ_k weight[n][k] · in[m][k]).
+// Fully connected layer on one row of channels for each image:
+// out[m][n] = act(bias[n] + Σ_k weight[n][k] · in[m][k]).
 //
-// There are few vectors and many weights, which have to come from memory for every call, so they
-// stream from there once, row by row, and each pack of them meets every vector.
+// There are few images and many weights, which come from memory in every call. The weights
+// therefore stream from memory once, row by row, and each vector of them meets every image.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "ops/activation.h"
-#include "ops/planes.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 
-// Weights come in groups of four packs of sixteen.
-constexpr int kGroupPacks = 4;
-constexpr int kGroupWeights = kGroupPacks * kMaxLanes;
+// Weights come in groups of four vectors of sixteen lanes, whatever the instruction set.
+constexpr int kGroupVectors = 4;
+constexpr int kGroupWeights = kGroupVectors * kMaxLanes;
 
 template <int Lanes>
-using GroupPacks = std::array<Floats<Lanes>, kGroupPacks>;
+using GroupVectors = std::array<Floats<Lanes>, kGroupVectors>;
 
 struct FullWeights {
-  float values[kGroupPacks][kMaxLanes];
+  float values[kGroupVectors][kMaxLanes];
 };
 
-// Weights of 24 bits: a float32 without the last 8 bits of its fraction, within 2⁻¹⁷ of what it
-// was. Three words hold four of them: the words' upper 24 bits the first three, their lower 8 bits
-// together the fourth.
+// Weights of 24 bits: a float32 without the last 8 bits of its fraction, to within 2⁻¹⁷ of its
+// value. Three words hold four weights: the upper 24 bits of each word are one of the first three,
+// and the lower 8 bits of all words are the fourth.
 struct ShortWeights {
-  std::uint32_t words[kGroupPacks - 1][kMaxLanes];
+  std::uint32_t words[kGroupVectors - 1][kMaxLanes];
 };
 
-// Weights are [out][groups of in], with zeros behind the last; so are the vectors that it reads.
+// Weights are [out][groups of in], zero-padded to whole groups; so are the rows of input.
 template <class Weights>
 struct DenseLayer {
   int in;
@@ -41,67 +43,68 @@ struct DenseLayer {
   static constexpr std::ptrdiff_t groups(std::ptrdiff_t length) {
     return (length + kGroupWeights - 1) / kGroupWeights;
   }
-  // Floats that the weights take the memory of.
+  // Packed weights, in floats.
   static constexpr std::ptrdiff_t size(std::ptrdiff_t out, std::ptrdiff_t in) {
     return out * groups(in) * static_cast<std::ptrdiff_t>(sizeof(Weights) / sizeof(float));
   }
   const Weights* row(std::ptrdiff_t n) const { return weights + n * groups(in); }
 };
 
-// For squeeze-excite, where the gates' slope can make much of a small difference.
+// For squeeze-excite: the slope of the gates can amplify a small difference.
 using Dense = DenseLayer<FullWeights>;
 
-// For the head and the classifier, half of all weights of GhostNet-1x.
+// For the head and the classifier, which hold half of all weights of GhostNet-1x.
 using ShortDense = DenseLayer<ShortWeights>;
 
-// The length of a vector with the zeros that a dense layer reads behind it.
+// The length of a row with the zeros that a dense layer reads after it.
 constexpr std::ptrdiff_t padded(std::ptrdiff_t length) {
   return Dense::groups(length) * kGroupWeights;
 }
 
-// [out][in] to the weights of a dense layer.
+// Packs weights [out][in].
 void pack_dense(const float* weights, int out, int in, float* packed);
 void pack_short_dense(const float* weights, int out, int in, float* packed);
 
-// The lanes from `first` on of a group of weights.
-template <int Lanes>
-inline GroupPacks<Lanes> packs_of(const FullWeights& weights, int first) {
-  GroupPacks<Lanes> packs;
-  for (int i = 0; i < kGroupPacks; ++i) packs[i] = load<Lanes>(weights.values[i] + first);
-  return packs;
-}
-
-template <int Lanes>
-inline GroupPacks<Lanes> packs_of(const ShortWeights& weights, int first) {
-  Bits<Lanes> last = {};
-  GroupPacks<Lanes> packs;
-  for (int i = 0; i < kGroupPacks - 1; ++i) {
-    Bits<Lanes> words;
-    std::memcpy(&words, weights.words[i] + first, sizeof words);
-    packs[i] = reinterpret_cast<Floats<Lanes>>(words & ~0xFF);
-    last |= (words & 0xFF) << (24 - 8 * i);
-  }
-  packs[kGroupPacks - 1] = reinterpret_cast<Floats<Lanes>>(last);
-  return packs;
-}
-
-// `images` vectors, `stride` floats apart.
-struct Vectors {
+// One row of channels for each image, `stride` floats apart.
+struct ChannelRows {
   float* data;
   std::ptrdiff_t stride;
 
-  float* vector(std::ptrdiff_t image) const { return data + image * stride; }
+  float* row(std::ptrdiff_t image) const { return data + image * stride; }
 };
 
-// Asks for what lies `distance` groups behind some weights.
+// Loads lanes first, …, first + Lanes - 1 of each vector of a group.
+template <int Lanes>
+inline GroupVectors<Lanes> load_group(const FullWeights& weights, int first) {
+  GroupVectors<Lanes> vectors;
+  for (int i = 0; i < kGroupVectors; ++i) vectors[i] = load<Lanes>(weights.values[i] + first);
+  return vectors;
+}
+
+template <int Lanes>
+inline GroupVectors<Lanes> load_group(const ShortWeights& weights, int first) {
+  Bits<Lanes> last = {};
+  GroupVectors<Lanes> vectors;
+  for (int i = 0; i < kGroupVectors - 1; ++i) {
+    Bits<Lanes> words;
+    std::memcpy(&words, weights.words[i] + first, sizeof words);
+    vectors[i] = reinterpret_cast<Floats<Lanes>>(words & ~0xFF);
+    last |= (words & 0xFF) << (24 - 8 * i);
+  }
+  vectors[kGroupVectors - 1] = reinterpret_cast<Floats<Lanes>>(last);
+  return vectors;
+}
+
+// Prefetches the group of weights that is `distance` groups further on.
 template <class Weights>
 inline void prefetch(const Weights* weights, std::ptrdiff_t distance) {
   const char* const line = reinterpret_cast<const char*>(weights + distance);
   for (std::size_t byte = 0; byte < sizeof(Weights); byte += 64) __builtin_prefetch(line + byte);
 }
 
+// Computes outputs n, …, n + Rows - 1 of `Images` images.
 template <int Lanes, int Rows, int Images, class Layer>
-void dense_tile(const Layer& layer, std::ptrdiff_t n, Vectors in, Vectors out) {
+void dense_tile(const Layer& layer, std::ptrdiff_t n, ChannelRows in, ChannelRows out) {
   const std::ptrdiff_t groups = Layer::groups(layer.in);
   Floats<Lanes> sums[Rows][Images] = {};
   for (std::ptrdiff_t group = 0; group < groups; ++group) {
@@ -109,11 +112,11 @@ void dense_tile(const Layer& layer, std::ptrdiff_t n, Vectors in, Vectors out) {
       const auto* weights = layer.row(n + r) + group;
       prefetch(weights, Rows * groups);
       for (int first = 0; first < kMaxLanes; first += Lanes) {
-        const GroupPacks<Lanes> packs = packs_of<Lanes>(*weights, first);
+        const GroupVectors<Lanes> vectors = load_group<Lanes>(*weights, first);
         for (int m = 0; m < Images; ++m) {
-          const float* values = in.vector(m) + group * kGroupWeights + first;
-          for (int i = 0; i < kGroupPacks; ++i) {
-            sums[r][m] += packs[i] * load<Lanes>(values + i * kMaxLanes);
+          const float* values = in.row(m) + group * kGroupWeights + first;
+          for (int i = 0; i < kGroupVectors; ++i) {
+            sums[r][m] += vectors[i] * load<Lanes>(values + i * kMaxLanes);
           }
         }
       }
@@ -121,22 +124,22 @@ void dense_tile(const Layer& layer, std::ptrdiff_t n, Vectors in, Vectors out) {
   }
   for (int r = 0; r < Rows; ++r) {
     for (int m = 0; m < Images; ++m) {
-      out.vector(m)[n + r] = layer.bias[n + r] + sum<Lanes>(sums[r][m]);
+      out.row(m)[n + r] = layer.bias[n + r] + sum<Lanes>(sums[r][m]);
     }
   }
 }
 
 template <int Lanes, int Images, class Layer>
-void dense_rows(const Layer& layer, Vectors in, Vectors out, Range rows) {
+void dense_rows(const Layer& layer, ChannelRows in, ChannelRows out, Range rows) {
   constexpr int kRows = 4;
   std::ptrdiff_t n = rows.begin;
   for (; n + kRows <= rows.end; n += kRows) dense_tile<Lanes, kRows, Images>(layer, n, in, out);
   for (; n < rows.end; ++n) dense_tile<Lanes, 1, Images>(layer, n, in, out);
 }
 
-// The outputs `rows` of every vector.
+// Computes the outputs `rows` of every image, without activation.
 template <int Lanes, class Layer>
-void dense(const Layer& layer, Vectors in, Vectors out, int images, Range rows) {
+void dense(const Layer& layer, ChannelRows in, ChannelRows out, int images, Range rows) {
   for (; images >= 4; images -= 4) {
     dense_rows<Lanes, 4>(layer, in, out, rows);
     in.data += 4 * in.stride;
@@ -149,24 +152,24 @@ void dense(const Layer& layer, Vectors in, Vectors out, int images, Range rows) 
   }
 }
 
-// Applies `function` to the packs of elements `range` of every vector.
+// Replaces the elements `range` of every row by function(elements), vector by vector.
 template <int Lanes, class Function>
-void for_each_pack(Vectors vectors, int images, Range range, Function function) {
+void for_each_vector(ChannelRows rows, int images, Range range, Function function) {
   for (int image = 0; image < images; ++image) {
-    float* vector = vectors.vector(image);
+    float* row = rows.row(image);
     for (std::ptrdiff_t i = range.begin; i < range.end; i += Lanes) {
       const std::ptrdiff_t count = range.end - i;
-      store_first<Lanes>(vector + i, function(load_first<Lanes>(vector + i, count)), count);
+      store_first<Lanes>(row + i, function(load_first<Lanes>(row + i, count)), count);
     }
   }
 }
 
-// Zeros between the end of every vector and its padded end, for a `dense` that reads them.
+// Clears every row from `length` to its padded end, which a dense layer reads.
 template <int Lanes>
-void clear_padding(Vectors vectors, int images, std::ptrdiff_t length) {
+void clear_padding(ChannelRows rows, int images, std::ptrdiff_t length) {
   for (int image = 0; image < images; ++image) {
-    float* vector = vectors.vector(image);
-    std::fill(vector + length, vector + padded(length), 0.0F);
+    float* row = rows.row(image);
+    std::fill(row + length, row + padded(length), 0.0F);
   }
 }
 

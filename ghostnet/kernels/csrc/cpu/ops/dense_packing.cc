@@ -1,20 +1,19 @@
 #include "ops/dense.h"
-
 #include "simd/rounding.h"
 
 namespace ghostnet::cpu {
 namespace {
 
-void put(FullWeights& group, int pack, int lane, float weight) {
-  group.values[pack][lane] = weight;
+void put(FullWeights& group, int vector, int lane, float weight) {
+  group.values[vector][lane] = weight;
 }
 
-void put(ShortWeights& group, int pack, int lane, float weight) {
+void put(ShortWeights& group, int vector, int lane, float weight) {
   const std::uint32_t bits = rounded_bits(weight, 8);
-  if (pack < kGroupPacks - 1) {
-    group.words[pack][lane] |= bits;
+  if (vector < kGroupVectors - 1) {
+    group.words[vector][lane] |= bits;
   } else {
-    for (int i = 0; i < pack; ++i) group.words[i][lane] |= bits >> (24 - 8 * i) & 0xFF;
+    for (int i = 0; i < vector; ++i) group.words[i][lane] |= bits >> (24 - 8 * i) & 0xFF;
   }
 }
 

@@ -1,4 +1,4 @@
-// Where threads wait for one another: they spin for a while, then sleep.
+// An event count: threads wait on it for a condition, first spinning, then asleep.
 #pragma once
 
 #include <atomic>
@@ -6,6 +6,12 @@
 #include <mutex>
 
 namespace ghostnet::cpu {
+
+// How often a thread that waits for its team checks before it sleeps. The threads of a team have
+// about equal work, so a longer wait means that the other thread has no processor. Sleeping frees
+// this one, and the kernel wakes the sleeper on an idle processor: two threads that share a
+// processor come apart.
+constexpr int kTeamSpins = 4000;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -15,34 +21,34 @@ inline void pause() {
 #endif
 }
 
-class Gate {
+class EventCount {
  public:
-  // Returns when `ready` holds; sleeps where `spins` looks were not enough.
-  template <class Ready>
-  void wait(int spins, Ready ready) {
+  // Returns when `condition` holds. Sleeps if it does not hold within `spins` checks.
+  template <class Condition>
+  void wait(int spins, Condition condition) {
     for (; spins > 0; --spins) {
-      if (ready()) return;
+      if (condition()) return;
       pause();
     }
     std::unique_lock<std::mutex> lock(mutex_);
     sleepers_.fetch_add(1);
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    opened_.wait(lock, ready);
+    notified_.wait(lock, condition);
     sleepers_.fetch_sub(1);
   }
 
-  // Wakes the sleepers; to be called after every change that can make a `ready` hold. The fences
-  // see to it that of a sleeper and an opener at least one notices the other.
-  void open() {
+  // Wakes the sleepers. To be called after every change that can make a condition hold. The two
+  // fences guarantee that the sleeper sees the change or the notifier sees the sleeper.
+  void notify_all() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (sleepers_.load() == 0) return;
     { const std::lock_guard<std::mutex> lock(mutex_); }
-    opened_.notify_all();
+    notified_.notify_all();
   }
 
  private:
   std::mutex mutex_;
-  std::condition_variable opened_;
+  std::condition_variable notified_;
   std::atomic<int> sleepers_{0};
 };
 

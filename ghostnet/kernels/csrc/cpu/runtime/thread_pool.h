@@ -1,5 +1,5 @@
-// One pool of threads for the process. A caller leases it; a caller that finds it leased works
-// alone, so that several calls at once never run more threads than were asked for and callers.
+// One pool of threads for the process. A caller leases it. A caller that finds it leased runs
+// alone, so that concurrent calls never run more threads than were set plus one for each caller.
 #pragma once
 
 #include <atomic>
@@ -11,11 +11,11 @@ namespace ghostnet::cpu {
 
 class ThreadPool {
  public:
-  // The pool of this process (a forked child gets its own).
+  // The pool of this process; a forked child gets its own.
   static ThreadPool& instance();
 
   // Runs job(rank) for every rank below `threads`, rank 0 on the calling thread, and returns when
-  // all are done. False, with nothing run, where another caller has the pool.
+  // all are done. Returns false, and runs nothing, if another caller has leased the pool.
   template <class Job>
   bool try_run(int threads, const Job& job) {
     const auto call = [](const void* context, int rank) {
@@ -28,18 +28,18 @@ class ThreadPool {
   using Call = void (*)(const void* context, int rank);
 
   bool try_run(int threads, Call call, const void* context);
-  void work(int rank, unsigned round);
-  unsigned await_next(unsigned seen);
+  void run_thread(int rank, unsigned generation);
+  unsigned await_call(unsigned last_generation);
 
   std::mutex lease_;
-  int started_ = 0;
+  int started_ = 0;  // threads besides the callers
   Call call_ = nullptr;
   const void* context_ = nullptr;
   int active_ = 0;
-  std::atomic<unsigned> round_{0};
+  std::atomic<unsigned> generation_{0};  // counts the calls
   std::atomic<int> running_{0};
-  Gate begun_;
-  Gate ended_;
+  EventCount called_;
+  EventCount finished_;
 };
 
 }  // namespace ghostnet::cpu

@@ -1,10 +1,11 @@
-// A team of threads that work on the same pictures, and how they share the work.
+// A team of threads that compute the same images, and how they partition the work.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 
+#include "ops/range.h"
 #include "runtime/event_count.h"
-#include "ops/planes.h"
 
 namespace ghostnet::cpu {
 
@@ -17,25 +18,25 @@ class Barrier {
  private:
   const int threads_;
   std::atomic<int> arrived_{0};
-  std::atomic<unsigned> round_{0};
-  Gate gate_;
+  std::atomic<unsigned> generation_{0};
+  EventCount released_;
 };
 
-// One thread of a team that works on the same pictures.
-struct Worker {
+// One thread of a team.
+struct TeamMember {
   int rank;
-  int size;
-  Barrier* barrier;
+  int team_size;
+  Barrier* barrier;  // null in a team of one
 
   void sync() const {
-    if (size > 1) barrier->wait();
+    if (team_size > 1) barrier->wait();
   }
 
-  // This worker's part of 0 .. count - 1, in whole multiples of `grain` but for the last.
-  Range share(std::ptrdiff_t count, std::ptrdiff_t grain = 1) const {
+  // This member's part of 0, …, count - 1. Parts begin at multiples of `grain`.
+  Range part_of(std::ptrdiff_t count, std::ptrdiff_t grain = 1) const {
     const std::ptrdiff_t grains = (count + grain - 1) / grain;
-    return {grains * rank / size * grain,
-            std::min(count, grains * (rank + 1) / size * grain)};
+    return {grains * rank / team_size * grain,
+            std::min(count, grains * (rank + 1) / team_size * grain)};
   }
 };
 

@@ -1,12 +1,14 @@
-// The instructions of the matrix unit, one function each. Tiles are numbered 0 to 7.
+// The instructions of AMX, one function each. The tile registers are numbered 0 to 7.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "ops/amx_packing.h"
+#include "simd/amx_tile.h"
 
 namespace ghostnet::cpu::amx {
 
+// The operand of `ldtilecfg`.
 struct alignas(64) Configuration {
   std::uint8_t palette = 1;
   std::uint8_t start_row = 0;
@@ -15,14 +17,14 @@ struct alignas(64) Configuration {
   std::uint8_t rows[16] = {};
 };
 
-// All tiles are of full size while one of these lives, in the thread that made it.
+// Configures all tile registers of the calling thread to full size for as long as it lives.
 class Session {
  public:
   Session() {
     Configuration configuration;
     for (int tile = 0; tile < 8; ++tile) {
-      configuration.row_bytes[tile] = Tiles::kBytes;
-      configuration.rows[tile] = Tiles::kRows;
+      configuration.row_bytes[tile] = kTileRowBytes;
+      configuration.rows[tile] = kTileRows;
     }
     asm volatile("ldtilecfg %0" ::"m"(configuration));
   }
@@ -36,16 +38,16 @@ inline void clear() {
   asm volatile("tilezero %%tmm%c0" ::"i"(Tile));
 }
 
-// Sixteen rows of 64 bytes, one after the other.
+// `rows` are contiguous.
 template <int Tile>
 inline void load(const void* rows) {
-  const std::ptrdiff_t stride = Tiles::kBytes;
+  const std::ptrdiff_t stride = kTileRowBytes;
   asm volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(Tile), "r"(rows), "r"(stride) : "memory");
 }
 
 template <int Tile>
 inline void store(void* rows) {
-  const std::ptrdiff_t stride = Tiles::kBytes;
+  const std::ptrdiff_t stride = kTileRowBytes;
   asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(Tile), "r"(rows), "r"(stride) : "memory");
 }
 

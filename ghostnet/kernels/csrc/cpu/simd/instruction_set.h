@@ -1,26 +1,19 @@
-// The instruction sets that this library was compiled for, the best that the processor has first.
+// The instruction sets that the kernels are compiled for.
 #pragma once
 
+#include <optional>
 #include <vector>
-
-#include "network/forward.h"
 
 namespace ghostnet::cpu {
 
-using Forward = void (*)(const Model& model, const Route& route, const Pictures& pictures,
-                         Workspace& space, Worker worker);
+enum class InstructionSet { kPortable, kAvx2, kAvx512, kAmx };
 
-struct InstructionSet {
-  const char* name;
-  Forward forward;
-};
+const char* name(InstructionSet set);
 
-void forward_portable(const Model&, const Route&, const Pictures&, Workspace&, Worker);
-void forward_avx2(const Model&, const Route&, const Pictures&, Workspace&, Worker);
-void forward_avx512(const Model&, const Route&, const Pictures&, Workspace&, Worker);
-void forward_amx(const Model&, const Route&, const Pictures&, Workspace&, Worker);
+// Those that this processor and this build have, best first; the last is always kPortable.
+const std::vector<InstructionSet>& supported_instruction_sets();
 
-// Those that run on this processor; the last of them, "portable", always does.
-const std::vector<InstructionSet>& instruction_sets();
+// The supported instruction set of that name.
+std::optional<InstructionSet> find_instruction_set(const char* name);
 
 }  // namespace ghostnet::cpu

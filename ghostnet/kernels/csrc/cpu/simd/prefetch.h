@@ -1,59 +1,59 @@
-// Weights of the dense layers to come, fetched into the cache while a pointwise convolution runs.
+// Software prefetch of weights into the cache while arithmetic runs.
 //
-// For one picture a dense layer does little but wait for weights, and a pointwise convolution leaves
-// the memory idle. So each step of the latter asks for one line of what the next dense layers read.
+// A dense layer on one image spends its time waiting for weights, and a pointwise convolution
+// leaves the memory idle. Each step of a pointwise convolution therefore prefetches one cache line
+// of the weights of the next dense layers.
 #pragma once
 
 #include <cstddef>
 
 namespace ghostnet::cpu {
 
-constexpr std::ptrdiff_t kLineBytes = 64;
+constexpr std::ptrdiff_t kCacheLineBytes = 64;
 
-// Lines to ask for, one after the other.
-struct Lines {
+// Consecutive cache lines, for a loop that prefetches one of them in each step.
+struct CacheLines {
   const char* first;
-  std::ptrdiff_t step;  // 0 where nothing is left to fetch
+  std::ptrdiff_t step;  // bytes from line to line; 0 where nothing is left to prefetch
 
-  void fetch(std::ptrdiff_t index) const { __builtin_prefetch(first + index * step); }
+  void prefetch(std::ptrdiff_t index) const { __builtin_prefetch(first + index * step); }
 };
 
-// Memory that will be read, from the first byte to the last.
-struct Span {
+struct MemoryRange {
   const char* begin;
   const char* end;
 };
 
-// What one thread of a team will read of the weights of some dense layers.
-struct Upcoming {
-  Span parts[2];
+// Weights that a thread will read for the next dense layers, in the order of reading.
+struct PrefetchTargets {
+  MemoryRange ranges[2];
 };
 
-// How far one thread has fetched what it will read.
-class Ahead {
+// How far one thread has prefetched its targets.
+class Prefetcher {
  public:
-  void aim(const Upcoming& upcoming) {
-    if (upcoming.parts[0].begin == upcoming_.parts[0].begin) return;
-    upcoming_ = upcoming;
-    part_ = 0;
-    next_ = upcoming.parts[0].begin;
+  void retarget(const PrefetchTargets& targets) {
+    if (targets.ranges[0].begin == targets_.ranges[0].begin) return;
+    targets_ = targets;
+    range_ = 0;
+    next_ = targets.ranges[0].begin;
   }
 
-  // The next `count` lines, of which some may lie beyond what is left.
-  Lines take(std::ptrdiff_t count) {
-    if (part_ == 0 && next_ >= upcoming_.parts[0].end) {
-      part_ = 1;
-      next_ = upcoming_.parts[1].begin;
+  // The next `count` lines. The last of them may lie beyond the end of the range.
+  CacheLines take(std::ptrdiff_t count) {
+    if (range_ == 0 && next_ >= targets_.ranges[0].end) {
+      range_ = 1;
+      next_ = targets_.ranges[1].begin;
     }
-    if (next_ >= upcoming_.parts[part_].end) return {next_, 0};
-    const Lines lines{next_, kLineBytes};
-    next_ += count * kLineBytes;
+    if (next_ >= targets_.ranges[range_].end) return {next_, 0};
+    const CacheLines lines{next_, kCacheLineBytes};
+    next_ += count * kCacheLineBytes;
     return lines;
   }
 
  private:
-  Upcoming upcoming_{};
-  int part_ = 0;
+  PrefetchTargets targets_{};
+  int range_ = 0;
   const char* next_ = nullptr;
 };
 

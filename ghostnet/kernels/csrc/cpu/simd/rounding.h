@@ -1,4 +1,4 @@
-// Floats with fewer bits.
+// Rounding of float32 to fewer bits.
 #pragma once
 
 #include <cmath>
@@ -7,7 +7,7 @@
 
 namespace ghostnet::cpu {
 
-// The bits of the nearest float32 whose last `dropped` bits are zero, ties to even.
+// The bits of the nearest float32 whose last `dropped` bits are zero; ties round to even.
 inline std::uint32_t rounded_bits(float value, int dropped) {
   if (std::isnan(value)) return 0x7FC00000;
   std::uint32_t bits;

@@ -1,8 +1,8 @@
-// Packs of floats that the compiler keeps in one register each, written once for every
-// instruction set: 16 lanes for AVX-512, 8 for AVX2, 4 for SSE2 and NEON.
+// SIMD vectors of floats, written once for every instruction set: 16 lanes with AVX-512, 8 with
+// AVX2, 4 with SSE2 and NEON. The compiler keeps each vector in one register.
 //
-// Everything here is a template on the number of lanes, so that code compiled for one instruction
-// set can never be linked in place of code compiled for another.
+// Every function is a template on the number of lanes. Code that was compiled for one instruction
+// set therefore has other symbols than code for another, and the linker cannot mix them up.
 #pragma once
 
 #include <cstddef>
@@ -19,16 +19,16 @@ namespace ghostnet::cpu {
 constexpr int kMaxLanes = 16;
 
 template <int Lanes>
-struct Pack {
+struct VectorTypes {
   typedef float Floats __attribute__((vector_size(Lanes * sizeof(float))));
   typedef std::int32_t Bits __attribute__((vector_size(Lanes * sizeof(float))));
 };
 
 template <int Lanes>
-using Floats = typename Pack<Lanes>::Floats;
+using Floats = typename VectorTypes<Lanes>::Floats;
 
 template <int Lanes>
-using Bits = typename Pack<Lanes>::Bits;
+using Bits = typename VectorTypes<Lanes>::Bits;
 
 template <int Lanes>
 inline Floats<Lanes> load(const float* from) {
@@ -92,8 +92,8 @@ inline Floats<Lanes> keep(const std::int32_t* mask, Floats<Lanes> value) {
   return reinterpret_cast<Floats<Lanes>>(bits);
 }
 
-// A value that is used more than once: without this, GCC loads it from memory for each use, and a
-// load across cache lines costs twice an arithmetic instruction.
+// Forces a value into a register. Without this, GCC loads a value that is used more than once from
+// memory for each use, and a load across cache lines costs twice an arithmetic instruction.
 template <int Lanes>
 inline Floats<Lanes> in_register(Floats<Lanes> value) {
 #if defined(__x86_64__)
@@ -104,32 +104,32 @@ inline Floats<Lanes> in_register(Floats<Lanes> value) {
   return value;
 }
 
-// Lanes First, First + Step, First + 2 × Step and so on of the lanes of `low` followed by `high`.
+// Lanes First, First + Step, First + 2 · Step, … of the lanes of `low` followed by those of `high`.
 template <int Lanes, int First, int Step, int... Lane>
-inline Floats<Lanes> lanes(Floats<Lanes> low, Floats<Lanes> high,
-                           std::integer_sequence<int, Lane...>) {
+inline Floats<Lanes> select_lanes(Floats<Lanes> low, Floats<Lanes> high,
+                                  std::integer_sequence<int, Lane...>) {
   return __builtin_shufflevector(low, high, (First + Step * Lane)...);
 }
 
 template <int Lanes>
-inline Floats<Lanes> evens(Floats<Lanes> low, Floats<Lanes> high) {
-  return lanes<Lanes, 0, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+inline Floats<Lanes> even_lanes(Floats<Lanes> low, Floats<Lanes> high) {
+  return select_lanes<Lanes, 0, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
 template <int Lanes>
-inline Floats<Lanes> odds(Floats<Lanes> low, Floats<Lanes> high) {
-  return lanes<Lanes, 1, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+inline Floats<Lanes> odd_lanes(Floats<Lanes> low, Floats<Lanes> high) {
+  return select_lanes<Lanes, 1, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
-// `low` moved down by some lanes, with the first ones of `high` at the end.
+// `low` shifted down by `By` lanes; the first lanes of `high` fill the end.
 template <int Lanes, int By>
-inline Floats<Lanes> moved(Floats<Lanes> low, Floats<Lanes> high) {
-  return lanes<Lanes, By, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
+inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {
+  return select_lanes<Lanes, By, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
-// Half a pack with zeros behind it.
+// Half a vector, followed by zeros.
 template <int Lanes>
-inline Floats<Lanes> widened(Floats<Lanes / 2> half) {
+inline Floats<Lanes> zero_extended(Floats<Lanes / 2> half) {
   Floats<Lanes> value = {};
   std::memcpy(&value, &half, sizeof half);
   return value;
@@ -140,7 +140,7 @@ inline Floats<Lanes / 2> half(Floats<Lanes> value, std::integer_sequence<int, La
   return __builtin_shufflevector(value, value, (First + Lane)...);
 }
 
-// The sum of all lanes, by halves: adding them one after another would wait for each addition.
+// The sum of all lanes. Adding by halves gives log₂(Lanes) dependent additions instead of Lanes.
 template <int Lanes>
 inline float sum(Floats<Lanes> value) {
   if constexpr (Lanes == 4) {

@@ -1,9 +1,8 @@
-// What MindSpore sees of training: one function for each operator of ops.Custom.
-#include <cstring>
+// The C API of training: one function for each operator of ops.Custom.
 #include <exception>
 #include <mutex>
 
-#include "network/engine.h"
+#include "runtime/settings.h"
 #include "training/operators.h"
 
 #if defined(__GLIBC__)
@@ -11,21 +10,10 @@
 #endif
 
 namespace ghostnet::cpu::training {
-
-Operators current_operators() {
-  const char* name = settings().instruction_set.name;
-#if defined(__x86_64__)
-  if (std::strcmp(name, "amx") == 0 || std::strcmp(name, "avx512") == 0) return operators<16>();
-  if (std::strcmp(name, "avx2") == 0) return operators<8>();
-#endif
-  (void)name;
-  return operators<4>();
-}
-
 namespace {
 
-// When the first operator runs, MindSpore's compiler has left about 100 MiB of freed memory to
-// malloc. They go back to the system before the maps are allocated.
+// MindSpore's compiler leaves about 100 MiB of freed memory to malloc. Before the first operator
+// runs, they go back to the system, so that the maps do not add to them.
 void release_freed_memory() {
 #if defined(__GLIBC__)
   static std::once_flag released;
@@ -35,8 +23,11 @@ void release_freed_memory() {
 
 int launch(Operator Operators::*which, const Tensors& tensors) {
   release_freed_memory();
+  const Settings now = settings();
+  const Operator chosen = operators_for(now.instruction_set).*which;
+  if (tensors.count() != chosen.arguments) return 1;
   try {
-    (current_operators().*which)(tensors, settings().threads);
+    chosen.run(tensors, now.threads);
   } catch (const std::exception&) {
     return 1;
   }
@@ -46,13 +37,12 @@ int launch(Operator Operators::*which, const Tensors& tensors) {
 }  // namespace
 }  // namespace ghostnet::cpu::training
 
-// Returns 0, or 1 where memory ran out.
-#define GHOSTNET_OPERATOR(symbol, which)                                                  \
-  extern "C" __attribute__((visibility("default"))) int symbol(                           \
-      int count, void** data, int* dimensions, int64_t** shapes, const char**, void*,     \
-      void*) {                                                                            \
-    using namespace ghostnet::cpu::training;                                              \
-    return launch(&Operators::which, Tensors(count, data, dimensions, shapes));           \
+// Returns 0, or 1 for a wrong number of arguments or where memory ran out.
+#define GHOSTNET_OPERATOR(symbol, which)                                                           \
+  extern "C" __attribute__((visibility("default"))) int symbol(                                    \
+      int count, void** data, int* ranks, int64_t** shapes, const char**, void*, void*) {          \
+    using namespace ghostnet::cpu::training;                                                       \
+    return launch(&Operators::which, Tensors(count, data, ranks, shapes));                         \
   }
 
 GHOSTNET_OPERATOR(GhostNetUnfold, unfold)
@@ -62,7 +52,7 @@ GHOSTNET_OPERATOR(GhostNetBatchNormGradient, batch_norm_gradient)
 GHOSTNET_OPERATOR(GhostNetDepthwise, depthwise)
 GHOSTNET_OPERATOR(GhostNetDepthwiseGradient, depthwise_gradient)
 GHOSTNET_OPERATOR(GhostNetGhost, ghost)
-GHOSTNET_OPERATOR(GhostNetGhostResidual, ghost)
+GHOSTNET_OPERATOR(GhostNetGhostResidual, ghost_residual)
 GHOSTNET_OPERATOR(GhostNetGhostGradient, ghost_gradient)
 GHOSTNET_OPERATOR(GhostNetPointwise, pointwise)
 GHOSTNET_OPERATOR(GhostNetPointwiseInputGradient, pointwise_input_gradient)

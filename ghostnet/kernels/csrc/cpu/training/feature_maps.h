@@ -1,11 +1,12 @@
-// Feature maps as MindSpore keeps them: (images, channels, height, width), row-major, no padding.
+// The layout of feature maps in MindSpore: (images, channels, height, width), row-major, without
+// padding.
 #pragma once
 
 #include <cstddef>
 
 namespace ghostnet::cpu::training {
 
-// One channel of a batch: a plane of `size` floats for each image, `stride` floats apart.
+// One channel of a batch: for each image a plane of `size` floats. Planes lie `stride` floats apart.
 template <class Float>
 struct ChannelOf {
   Float* data;
@@ -30,22 +31,24 @@ struct Shape {
   std::ptrdiff_t image() const { return plane() * channels; }
 };
 
-// 1 or 2; of maps of one pixel, for which they are the same, 1.
+// The stride of the convolution between two shapes, 1 or 2. On maps of one pixel both strides
+// compute the same; the answer is then 1.
 inline int stride_between(const Shape& in, const Shape& out) {
   return in.height == out.height && in.width == out.width ? 1 : 2;
 }
 
 template <class Float>
-struct MapsOf {
+struct FeatureMapsOf {
   Float* data;
   Shape shape;
 
   ChannelOf<Float> channel(std::ptrdiff_t index) const {
     return {data + index * shape.plane(), shape.image(), shape.plane(), shape.images};
   }
+  Float* image(std::ptrdiff_t index) const { return data + index * shape.image(); }
 };
 
-using Maps = MapsOf<float>;
-using ConstMaps = MapsOf<const float>;
+using FeatureMaps = FeatureMapsOf<float>;
+using ConstFeatureMaps = FeatureMapsOf<const float>;
 
 }  // namespace ghostnet::cpu::training

@@ -1,5 +1,5 @@
-// Products of matrices whose rows are long: those of pointwise convolutions, where a row is a
-// channel's plane.
+// Products of a weight matrix and a matrix with long rows: pointwise convolutions, where a row is
+// the plane of a channel.
 #pragma once
 
 #include <algorithm>
@@ -11,87 +11,96 @@
 
 namespace ghostnet::cpu::training {
 
-constexpr int kBlockRows = 12;
+// Output channels of a register tile.
+constexpr int kTileRows = 12;
 
 // A matrix of weights or its transpose: element (row, column) is
-// data[row · row_stride + column · column_stride].
-struct Weights {
+// data[row · row_stride + column · column_stride]. Its rows are cut into tiles of at most kTileRows.
+struct WeightMatrix {
   const float* data;
   int rows;
   int columns;
   std::ptrdiff_t row_stride;
   std::ptrdiff_t column_stride;
 
-  int blocks() const { return (rows + kBlockRows - 1) / kBlockRows; }
-  int first(std::ptrdiff_t block) const { return static_cast<int>(rows * block / blocks()); }
+  int tiles() const { return (rows + kTileRows - 1) / kTileRows; }
+  int first_row(std::ptrdiff_t tile) const { return static_cast<int>(rows * tile / tiles()); }
 
-  // The rows of a block, column by column.
-  void pack(std::ptrdiff_t block, float* to) const {
+  // Writes the rows of a tile, column by column.
+  void pack(std::ptrdiff_t tile, float* to) const {
     for (int column = 0; column < columns; ++column) {
-      for (int row = first(block); row < first(block + 1); ++row) {
+      for (int row = first_row(tile); row < first_row(tile + 1); ++row) {
         *to++ = data[row * row_stride + column * column_stride];
       }
     }
   }
 };
 
-// One block of rows of weights · in, where `in` has a row for each column of the weights.
-struct BlockProduct {
-  const float* weights;  // packed
-  int depth;
+// The rows of `in`, one for each column of the weights, and of `out`, one for each row. All are
+// `size` floats long and contiguous.
+struct GemmRows {
   const float* in;
   float* out;
-  std::ptrdiff_t size;  // of the rows of `in` and `out`, which lie one after the other
+  std::ptrdiff_t size;
 };
 
-template <int Lanes, int Rows, int Packs>
-inline void product_tile(const BlockProduct& product, std::ptrdiff_t position) {
-  Floats<Lanes> sums[Rows][Packs] = {};
+// The product of one tile of weights.
+struct TileProduct {
+  const float* weights;  // packed
+  int depth;
+  GemmRows rows;
+};
+
+// Computes Vectors vectors of Rows rows, from `position` on.
+template <int Lanes, int Rows, int Vectors>
+inline void register_tile(const TileProduct& product, std::ptrdiff_t position) {
+  Floats<Lanes> sums[Rows][Vectors] = {};
   const float* weights = product.weights;
-  const float* in = product.in + position;
-  for (int k = 0; k < product.depth; ++k, weights += Rows, in += product.size) {
-    Floats<Lanes> pixels[Packs];
-    for (int v = 0; v < Packs; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
+  const float* in = product.rows.in + position;
+  for (int k = 0; k < product.depth; ++k, weights += Rows, in += product.rows.size) {
+    Floats<Lanes> pixels[Vectors];
+    for (int v = 0; v < Vectors; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
     for (int row = 0; row < Rows; ++row) {
-      for (int v = 0; v < Packs; ++v) sums[row][v] += weights[row] * pixels[v];
+      for (int v = 0; v < Vectors; ++v) sums[row][v] += weights[row] * pixels[v];
     }
   }
   for (int row = 0; row < Rows; ++row) {
-    for (int v = 0; v < Packs; ++v) {
-      store<Lanes>(product.out + row * product.size + position + v * Lanes, sums[row][v]);
+    for (int v = 0; v < Vectors; ++v) {
+      store<Lanes>(product.rows.out + row * product.rows.size + position + v * Lanes, sums[row][v]);
     }
   }
 }
 
-// The rest of a row in ever narrower tiles.
-template <int Lanes, int Rows, int Packs>
-void product_tiles(const BlockProduct& product, std::ptrdiff_t position) {
-  constexpr int kStep = Lanes * Packs;
-  for (; position + kStep <= product.size; position += kStep) {
-    product_tile<Lanes, Rows, Packs>(product, position);
+// Computes the rows from `position` on, the remainder in ever narrower register tiles.
+template <int Lanes, int Rows, int Vectors>
+void multiply_from(const TileProduct& product, std::ptrdiff_t position) {
+  constexpr int kStep = Lanes * Vectors;
+  for (; position + kStep <= product.rows.size; position += kStep) {
+    register_tile<Lanes, Rows, Vectors>(product, position);
   }
-  if constexpr (Packs > 1) {
-    product_tiles<Lanes, Rows, 1>(product, position);
+  if constexpr (Vectors > 1) {
+    multiply_from<Lanes, Rows, 1>(product, position);
   } else if constexpr (Lanes > 1) {
-    product_tiles<(Lanes > 4 ? 4 : 1), Rows, 1>(product, position);
+    multiply_from<(Lanes > 4 ? 4 : 1), Rows, 1>(product, position);
   }
 }
 
 template <int Lanes, int... Index>
-constexpr auto product_functions(std::integer_sequence<int, Index...>) {
-  return std::array{&product_tiles<Lanes, Index + 1, Lanes == 16 ? 2 : 1>...};
+constexpr auto multiply_functions(std::integer_sequence<int, Index...>) {
+  return std::array{&multiply_from<Lanes, Index + 1, Lanes == 16 ? 2 : 1>...};
 }
 
-// `packed` is room for a block of weights.
+// Computes the rows of one tile of weights. `packed` has room for kTileRows × columns floats.
 template <int Lanes>
-void multiply_block(const Weights& weights, std::ptrdiff_t block, const float* in, float* out,
-                    std::ptrdiff_t size, float* packed) {
+void multiply_tile(const WeightMatrix& weights, std::ptrdiff_t tile, const GemmRows& rows,
+                   float* packed) {
   static constexpr auto kFunctions =
-      product_functions<Lanes>(std::make_integer_sequence<int, kBlockRows>{});
-  const int first = weights.first(block);
-  weights.pack(block, packed);
-  const BlockProduct product{packed, weights.columns, in, out + first * size, size};
-  kFunctions[weights.first(block + 1) - first - 1](product, 0);
+      multiply_functions<Lanes>(std::make_integer_sequence<int, kTileRows>{});
+  const int first = weights.first_row(tile);
+  weights.pack(tile, packed);
+  const TileProduct product{
+      packed, weights.columns, {rows.in, rows.out + first * rows.size, rows.size}};
+  kFunctions[weights.first_row(tile + 1) - first - 1](product, 0);
 }
 
 }  // namespace ghostnet::cpu::training

@@ -1,21 +1,22 @@
-// How the threads of an operator share its channels.
+// A parallel loop whose threads take the next index as soon as they are free.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 
 #include "runtime/thread_pool.h"
 
 namespace ghostnet::cpu::training {
 
-// Deals out 0 .. count - 1, each once, to whoever asks.
-class Tasks {
+// Hands out the indices 0, …, count - 1, each once, to whichever thread asks next.
+class IndexQueue {
  public:
-  explicit Tasks(std::ptrdiff_t count) : count_(count) {}
+  explicit IndexQueue(std::ptrdiff_t count) : count_(count) {}
 
-  // body(task) for every task that this thread gets.
+  // body(index) for every index that this thread takes.
   template <class Body>
-  void each(Body body) {
-    for (std::ptrdiff_t task = next_++; task < count_; task = next_++) body(task);
+  void for_each(Body body) {
+    for (std::ptrdiff_t index = next_++; index < count_; index = next_++) body(index);
   }
 
  private:
@@ -23,11 +24,12 @@ class Tasks {
   std::atomic<std::ptrdiff_t> next_{0};
 };
 
-// work(tasks) on every thread; on this one alone where another call has the pool.
+// Calls work(indices) on every thread; `work` can allocate what its thread needs before it takes
+// indices. Runs on the calling thread alone if another call has leased the thread pool.
 template <class Work>
-void share(int threads, std::ptrdiff_t count, Work work) {
-  Tasks tasks(count);
-  const auto job = [&](int) { work(tasks); };
+void parallel_for(int threads, std::ptrdiff_t count, Work work) {
+  IndexQueue indices(count);
+  const auto job = [&](int) { work(indices); };
   if (threads == 1 || !ThreadPool::instance().try_run(threads, job)) job(0);
 }
 

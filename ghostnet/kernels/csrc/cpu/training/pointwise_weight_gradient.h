@@ -1,21 +1,22 @@
-// How much the channels of two batches go together: out[a][b] = Σ over images and pixels of
-// a's plane · b's plane. The weight gradient of a pointwise convolution.
+// The weight gradient of a pointwise convolution: for each pair of channels of two batches, the sum
+// over all images and pixels of the product of their planes, out[a][b] = Σ outer[a] · inner[b].
 #pragma once
 
 #include <array>
 #include <utility>
 #include <vector>
 
-#include "training/feature_maps.h"
 #include "simd/vector.h"
+#include "training/feature_maps.h"
 
 namespace ghostnet::cpu::training {
 
+// Channels of a register tile.
 constexpr int kOuter = 6;
 template <int Lanes>
 constexpr int kInner = Lanes == 16 ? 4 : 2;
 
-// All bits set from the place `first` on, for the last pack of a row.
+// A mask of all lanes from `first` on.
 template <int Lanes>
 Bits<Lanes> lanes_from(std::ptrdiff_t first) {
   Bits<Lanes> bits;
@@ -23,7 +24,7 @@ Bits<Lanes> lanes_from(std::ptrdiff_t first) {
   return bits;
 }
 
-// Some images of a few channels of each batch.
+// The planes that a register tile reads: some images of consecutive channels of each batch.
 struct PlanePairs {
   const float* outer;
   const float* inner;
@@ -33,9 +34,9 @@ struct PlanePairs {
   int images;
 };
 
-// Adds to sums[inner][outer], which are whole packs.
+// Adds to sums[inner][outer], vectors whose lanes are still to be added up.
 template <int Lanes, int Outer, int Inner>
-void channel_product_tile(const PlanePairs& planes, Floats<Lanes>* sums) {
+void add_products(const PlanePairs& planes, Floats<Lanes>* sums) {
   Floats<Lanes> tile[Inner][Outer];
   for (int b = 0; b < Inner; ++b) {
     for (int a = 0; a < Outer; ++a) tile[b][a] = sums[b * Outer + a];
@@ -57,7 +58,7 @@ void channel_product_tile(const PlanePairs& planes, Floats<Lanes>* sums) {
       add([&](std::ptrdiff_t row) { return load<Lanes>(outer + row + i); },
           [&](std::ptrdiff_t row) { return load<Lanes>(inner + row + i); });
     }
-    if (rest > 0 && size > Lanes) {  // the last pack once more, without what it did before
+    if (rest > 0 && size > Lanes) {  // the last vector overlaps the one before: mask the overlap
       const Bits<Lanes> fresh = lanes_from<Lanes>(Lanes - rest);
       add([&](std::ptrdiff_t row) {
             return keep<Lanes>(reinterpret_cast<const std::int32_t*>(&fresh),
@@ -75,44 +76,55 @@ void channel_product_tile(const PlanePairs& planes, Floats<Lanes>* sums) {
 }
 
 template <int Lanes>
-using ChannelProductTile = void (*)(const PlanePairs& planes, Floats<Lanes>* sums);
+using AddProducts = void (*)(const PlanePairs& planes, Floats<Lanes>* sums);
 
 template <int Lanes, int Inner, int... Index>
-constexpr std::array<ChannelProductTile<Lanes>, kOuter> channel_product_tiles(
+constexpr std::array<AddProducts<Lanes>, kOuter> add_products_row(
     std::integer_sequence<int, Index...>) {
-  return {&channel_product_tile<Lanes, Index + 1, Inner>...};
+  return {&add_products<Lanes, Index + 1, Inner>...};
 }
 
+// [inner channels - 1][outer channels - 1]
 template <int Lanes, int... Index>
-constexpr std::array<std::array<ChannelProductTile<Lanes>, kOuter>, sizeof...(Index)>
-channel_product_table(std::integer_sequence<int, Index...>) {
-  return {channel_product_tiles<Lanes, Index + 1>(std::make_integer_sequence<int, kOuter>{})...};
+constexpr std::array<std::array<AddProducts<Lanes>, kOuter>, sizeof...(Index)> add_products_table(
+    std::integer_sequence<int, Index...>) {
+  return {add_products_row<Lanes, Index + 1>(std::make_integer_sequence<int, kOuter>{})...};
 }
 
-// The rows of the result for a few channels of `outer`. Images go in groups whose planes of `inner`
-// stay in the cache while the channels of `outer` run over them.
+// The two batches, and where the sum for channels (a, b) goes:
+// out[a · outer_stride + b · inner_stride].
+struct ChannelProducts {
+  ConstFeatureMaps outer;
+  ConstFeatureMaps inner;
+  float* out;
+  std::ptrdiff_t outer_stride;
+  std::ptrdiff_t inner_stride;
+};
+
+// Computes the sums for `count` outer channels from `first` on and all inner channels. Images go in
+// groups whose inner planes stay in the cache while the outer channels run over them.
 template <int Lanes>
-void channel_products(ConstMaps outer, int first, int count, ConstMaps inner, float* out,
-               std::ptrdiff_t outer_step, std::ptrdiff_t inner_step) {
-  static constexpr auto kTiles =
-      channel_product_table<Lanes>(std::make_integer_sequence<int, kInner<Lanes>>{});
-  constexpr std::ptrdiff_t kCached = 1 << 17;
-  const Shape& shape = inner.shape;
+void channel_products(const ChannelProducts& products, int first, int count) {
+  static constexpr auto kTable =
+      add_products_table<Lanes>(std::make_integer_sequence<int, kInner<Lanes>>{});
+  constexpr std::ptrdiff_t kCachedFloats = 1 << 17;
+  const Shape& shape = products.inner.shape;
   const int group =
-      static_cast<int>(std::max<std::ptrdiff_t>(1, kCached / shape.image()));
+      static_cast<int>(std::max<std::ptrdiff_t>(1, kCachedFloats / shape.image()));
   std::vector<Floats<Lanes>> sums(shape.channels * count, Floats<Lanes>{});
   for (int image = 0; image < shape.images; image += group) {
     for (int b = 0; b < shape.channels; b += kInner<Lanes>) {
-      const ConstChannel from = inner.channel(b);
-      const ConstChannel to = outer.channel(first);
-      const PlanePairs planes{to.plane(image), from.plane(image), to.stride, from.stride,
-                              from.size, std::min(group, shape.images - image)};
-      kTiles[std::min(kInner<Lanes>, shape.channels - b) - 1][count - 1](planes, &sums[b * count]);
+      const ConstChannel outer = products.outer.channel(first);
+      const ConstChannel inner = products.inner.channel(b);
+      const PlanePairs planes{outer.plane(image), inner.plane(image), outer.stride, inner.stride,
+                              inner.size,         std::min(group, shape.images - image)};
+      kTable[std::min(kInner<Lanes>, shape.channels - b) - 1][count - 1](planes, &sums[b * count]);
     }
   }
   for (int b = 0; b < shape.channels; ++b) {
     for (int a = 0; a < count; ++a) {
-      out[(first + a) * outer_step + b * inner_step] = sum<Lanes>(sums[b * count + a]);
+      products.out[(first + a) * products.outer_stride + b * products.inner_stride] =
+          sum<Lanes>(sums[b * count + a]);
     }
   }
 }
