@@ -1,6 +1,7 @@
-// The kernels against the reference, over shapes, batches, instruction sets and threads. Meant to
-// run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own allocation.
-// Exits with 1 and one line for each failure. Takes the largest batch to try, by default 9.
+// Compares the kernels with the reference, over shapes, batches, instruction sets and threads.
+// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is an allocation
+// of its own. Prints one line for each failure and exits with 1. The argument is the largest batch
+// to try, by default 9.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -34,7 +35,7 @@ void check(bool holds, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// Floats with canaries before and after them, from an allocation of their own.
+// Floats in an allocation of their own, with canaries before and after them.
 class Guarded {
  public:
   explicit Guarded(std::size_t size)
@@ -64,12 +65,18 @@ struct Case {
   int width;
 };
 
-// A small network has every kind of layer at every resolution; channels are odd multiples so that
-// blocks of channels come in all sizes.
+// A small network has every kind of layer at every resolution. Channels are odd multiples, so that
+// channel tiles come in all sizes.
 std::vector<Case> cases() {
   const Table relu{reference::kRelu, 8,
-                   {{8, 8, 3, 1, 0}, {20, 12, 3, 2, 0}, {28, 12, 5, 1, 4}, {36, 20, 5, 2, 12},
-                    {60, 20, 5, 1, 16}, {100, 36, 3, 2, 0}, {92, 40, 3, 1, 20}, {120, 52, 5, 2, 28}},
+                   {{8, 8, 3, 1, 0},
+                    {20, 12, 3, 2, 0},
+                    {28, 12, 5, 1, 4},
+                    {36, 20, 5, 2, 12},
+                    {60, 20, 5, 1, 16},
+                    {100, 36, 3, 2, 0},
+                    {92, 40, 3, 1, 20},
+                    {120, 52, 5, 2, 28}},
                    100, 76, 11};
   Table swish = relu;
   swish.activation = reference::kHardSwish;
@@ -94,7 +101,7 @@ void compare(const std::vector<double>& expected, const float* actual, const std
         what + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
 }
 
-// One network at one size: batches, instruction sets and threads.
+// Checks one network at one size, with all batches, instruction sets and threads.
 void check_case(const Case& one, unsigned seed, int images) {
   const Network network(one.table, seed);
   reference::Packer packer;
@@ -127,8 +134,9 @@ void check_case(const Case& one, unsigned seed, int images) {
         Guarded out(expected[0].size() * batch);
         ghostnet::cpu::run(model, {pixels.data(), one.height, one.width, out.data()}, batch);
         const std::string what = one.name + " " + std::to_string(one.height) + "x" +
-                                 std::to_string(one.width) + " " + ghostnet::cpu::name(set) + " threads " +
-                                 std::to_string(threads) + " batch " + std::to_string(batch);
+                                 std::to_string(one.width) + " " + ghostnet::cpu::name(set) +
+                                 " threads " + std::to_string(threads) + " batch " +
+                                 std::to_string(batch);
         for (int i = 0; i < batch; ++i) {
           compare(expected[i], out.data() + i * expected[i].size(), what);
         }
@@ -138,7 +146,7 @@ void check_case(const Case& one, unsigned seed, int images) {
   }
 }
 
-// Calls from several threads at once: one has the pool, the others work alone.
+// Calls from several threads at once: one leases the thread pool, the others run alone.
 void check_calls_at_once(const Case& one) {
   const Network network(one.table, 99);
   reference::Packer packer;

@@ -1,7 +1,7 @@
-// The operators of training against the reference, over shapes, instruction sets and threads.
-// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own
-// allocation, and floats beside it must stay as they are. Exits with 1 and prints one line for each
-// failure.
+// Compares the operators of training with the reference, over shapes, instruction sets and threads.
+// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is an allocation
+// of its own, and the floats beside it must not change. Prints one line for each failure and exits
+// with 1.
 #include <algorithm>
 #include <cstdio>
 #include <memory>

@@ -1,13 +1,14 @@
-// Sums over the pixels of a tile, for the means that squeeze-excite and the head read.
+// Sums over the pixels of a channel, from which squeeze-excite and the head take means.
 #pragma once
 
-#include "tile.h"
 #include "float4.h"
+#include "tile.h"
 
 namespace ghostnet::cuda {
 
-// [image][region of the image][channel], and what turns the regions' sum into a mean.
-struct Totals {
+// Sums [image][region of the image][channel], and the factor from the sum over all regions to the
+// mean.
+struct ChannelSums {
   const float* sums;
   int regions;
   int channels;
@@ -21,30 +22,31 @@ struct Totals {
   }
 };
 
-GHOSTNET_HOST_DEVICE inline int totals_floats(const Tile& tile, int halves) {
+// The shared memory of reduce_threads().
+GHOSTNET_HOST_DEVICE inline int reduction_floats(const Tile& tile, int halves) {
   return 4 * halves * tile.threads();
 }
 
-// Adds up own.totals[half] of the threads that share a quad and gives write(half, quad, total) the
-// results. Thread t has quad t mod tile.quads.
+// Adds up own.channel_sums[half] of the threads with the same quad, and passes the results to
+// write(half, quad, sum). Thread t has quad t mod tile.quads.
 template <int kHalves, class Registers, class Write>
-GHOSTNET_DEVICE void add_up(Team<Registers>& team, const Tile& tile, float* shared,
-                            const Write& write) {
-  team.each([&](int thread, Registers& own) {
+GHOSTNET_DEVICE void reduce_threads(ThreadBlock<Registers>& threads, const Tile& tile,
+                                    float* shared, const Write& write) {
+  threads.each([&](int thread, Registers& own) {
     GHOSTNET_UNROLL
     for (int half = 0; half < kHalves; ++half) {
-      store(shared + 4 * (half * tile.threads() + thread), own.totals[half]);
+      store(shared + 4 * (half * tile.threads() + thread), own.channel_sums[half]);
     }
   });
-  team.each([&](int thread, Registers&) {
+  threads.each([&](int thread, Registers&) {
     for (int i = thread; i < kHalves * tile.quads; i += tile.threads()) {
       const int half = i / tile.quads;
       const int quad = i % tile.quads;
-      Quad total{};
+      Float4 sum{};
       for (int other = quad; other < tile.threads(); other += tile.quads) {
-        total = total + load(shared + 4 * (half * tile.threads() + other));
+        sum = sum + load(shared + 4 * (half * tile.threads() + other));
       }
-      write(half, quad, total);
+      write(half, quad, sum);
     }
   });
 }

@@ -1,4 +1,4 @@
-// The way of a batch through the network: the size of every map, and how each kernel cuts it.
+// How a batch goes through the network: the size of every map, and the tiles of every kernel.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace ghostnet::cuda {
 
-struct BlockRoute {
+struct BlockSchedule {
   Grid in;
   Grid out;
   GhostTile ghost1;
@@ -15,38 +15,45 @@ struct BlockRoute {
   Tile shortcut;
 };
 
-struct Route {
-  Grid pictures;
+struct Schedule {
+  Grid input;
   Grid stem;
-  std::vector<BlockRoute> blocks;
+  std::vector<BlockSchedule> blocks;
   Grid last_grid;
   Tile last;
 };
 
-// A tile for `pixels` in a row, of one image or of all.
+// A tile of consecutive pixels, for `images` maps of `pixels` pixels each.
 inline Tile flat_tile(const Pointwise& layer, int images, int pixels) {
   const TilePolicy policy{};
-  const int quads = min(policy.quads, layer.quads());
+  const int quads = min(policy.max_quads, layer.quads());
   const int size = min(pixels, capacity(policy, quads));
-  const int blocks = images * ceil_div(pixels, size) * ceil_div(layer.quads(), quads);
-  return make_tile(policy, size, quads, layer.in, blocks);
+  const int tiles = images * ceil_div(pixels, size) * ceil_div(layer.quads(), quads);
+  return make_tile(policy, {size, quads, layer.in, tiles});
 }
 
-inline Route route_of(const Model& model, const Grid& pictures) {
-  Route route{pictures, pictures.strided_by(2), {}, {}, {}};
-  Grid grid = route.stem;
-  for (const Bottleneck& block : model.blocks) {
-    const Grid out = grid.strided_by(block.stride());
-    const bool sums = block.has_squeeze_excite();
-    BlockRoute step{grid, out, GhostTileChoice(block.ghost1, block.downsample, grid, sums).best(),
-                    GhostTileChoice(block.ghost2, {}, out, false).best(), {}};
-    if (block.has_shortcut()) step.shortcut = flat_tile(block.shortcut.pointwise, 1, out.pixels());
-    route.blocks.push_back(step);
-    grid = out;
+inline BlockSchedule schedule_block(const Bottleneck& block, const Grid& in) {
+  const Grid out = in.strided_by(block.stride());
+  const bool needs_sums = block.has_squeeze_excite();
+  BlockSchedule schedule{
+      in, out, GhostTileChooser(block.ghost1, block.downsample, in, needs_sums).best(),
+      GhostTileChooser(block.ghost2, {}, out, false).best(), {}};
+  if (block.has_shortcut()) {
+    schedule.shortcut = flat_tile(block.shortcut.pointwise, 1, out.pixels());
   }
-  route.last_grid = grid;
-  route.last = flat_tile(model.head.last, grid.images, grid.image_pixels());
-  return route;
+  return schedule;
+}
+
+inline Schedule make_schedule(const Model& model, const Grid& input) {
+  Schedule schedule{input, input.strided_by(2), {}, {}, {}};
+  Grid grid = schedule.stem;
+  for (const Bottleneck& block : model.blocks) {
+    schedule.blocks.push_back(schedule_block(block, grid));
+    grid = schedule.blocks.back().out;
+  }
+  schedule.last_grid = grid;
+  schedule.last = flat_tile(model.head.last, grid.images, grid.image_pixels());
+  return schedule;
 }
 
 }  // namespace ghostnet::cuda

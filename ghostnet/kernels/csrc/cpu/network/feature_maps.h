@@ -11,12 +11,6 @@
 
 namespace ghostnet::cpu {
 
-inline void copy_span(Planes from, Planes to, int channels, Range span) {
-  for (int c = 0; c < channels; ++c) {
-    std::copy(from.plane(c) + span.begin, from.plane(c) + span.end, to.plane(c) + span.begin);
-  }
-}
-
 class FeatureMaps {
  public:
   explicit FeatureMaps(const ForwardContext& context)
@@ -29,18 +23,7 @@ class FeatureMaps {
   Planes input(std::size_t index) const { return input_of(member_.rank, index); }
 
   // Copies the halo of this thread's rows from the threads that computed it.
-  void fetch_halo(std::size_t index) const {
-    if (!is_by_rows(index)) return;
-    const Grid& grid = schedule_.geometry(index).input(index);
-    const Range kept = kept_rows(member_.rank, index);
-    const Planes own = input(index);
-    for (int rank = 0; rank < member_.team_size; ++rank) {
-      const Range theirs = part_of(rank, grid.rows());
-      const Range rows{std::max(kept.begin, theirs.begin), std::min(kept.end, theirs.end)};
-      if (rank == member_.rank || rows.size() <= 0) continue;
-      copy_span(input_of(rank, index), own, model_.channels(index), grid.span(rows));
-    }
-  }
+  void fetch_halo(std::size_t index) const;
 
  private:
   Range part_of(int rank, int rows) const {

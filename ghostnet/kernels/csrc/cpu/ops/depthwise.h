@@ -72,8 +72,8 @@ inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, R
   return sums;
 }
 
-// Clears the lanes whose row (or column) `index + offset` is not in 0, …, length - 1. `index` itself
-// is in that range.
+// Clears the lanes whose row (or column) `index + offset` is not in 0, …, length - 1, a range that
+// holds `index` itself.
 template <int Lanes>
 inline Floats<Lanes> clear_outside(int length, Bits<Lanes> index, int offset,
                                    Floats<Lanes> values) {

@@ -21,8 +21,8 @@ class Arena {
   std::ptrdiff_t capacity_ = 0;
 };
 
-// An arena for the duration of a call. Between calls arenas wait in a list, so that a call finds its
-// memory mapped and cached.
+// An arena for the duration of a call. Between calls arenas wait in a list, so that a call finds
+// its memory mapped and cached.
 class ArenaLease {
  public:
   ArenaLease();

@@ -8,14 +8,15 @@
 
 namespace ghostnet::cpu::training {
 
-// The padded planes that one thread convolves, for planes of one size.
+// The padded planes that one thread convolves, for planes of one size. Constructor and destructor
+// are no templates and therefore not inline: the files for different instruction sets share them.
 struct DepthwiseScratch {
+  DepthwiseScratch(const Shape& shape, int kernel);
+  ~DepthwiseScratch();
+
   PaddedPlane in;
   PaddedPlane gradient;
   PaddedPlane out;
-
-  DepthwiseScratch(const Shape& shape, int kernel)
-      : in(shape.height, shape.width, kernel / 2), gradient(in), out(in) {}
 };
 
 // A channel of a batch that only one thread sees.

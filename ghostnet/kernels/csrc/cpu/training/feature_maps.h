@@ -6,7 +6,7 @@
 
 namespace ghostnet::cpu::training {
 
-// One channel of a batch: for each image a plane of `size` floats. Planes lie `stride` floats apart.
+// One channel of a batch: for each image a plane of `size` floats, `stride` floats apart.
 template <class Float>
 struct ChannelOf {
   Float* data;

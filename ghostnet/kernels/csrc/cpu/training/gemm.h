@@ -15,7 +15,7 @@ namespace ghostnet::cpu::training {
 constexpr int kTileRows = 12;
 
 // A matrix of weights or its transpose: element (row, column) is
-// data[row · row_stride + column · column_stride]. Its rows are cut into tiles of at most kTileRows.
+// data[row · row_stride + column · column_stride]. Rows are cut into tiles of at most kTileRows.
 struct WeightMatrix {
   const float* data;
   int rows;

@@ -147,7 +147,8 @@ struct DenseGradient {
   float* bias;
 };
 
-// weights[row] = Σ gradient[row] · in and bias[row] = Σ gradient[row] over the images, for all rows.
+// For all rows, sums over the images: weights[row] = Σ gradient[row] · in and
+// bias[row] = Σ gradient[row].
 template <int Lanes>
 void dense_gradient(const DenseGradient& layer) {
   for (int row = 0; row < layer.rows; ++row) {
