@@ -1,5 +1,6 @@
 // Measures the limits of one core: how fast it reads weights from beyond its second-level cache,
-// and how fast it multiplies with AMX, where it has that. With `fma_peak.cc`, these bound the kernels.
+// and how fast it multiplies with AMX, where it has that. With `fma_peak.cc`, these bound the
+// fused kernels.
 //
 //   cpu=ghostnet/kernels/csrc/cpu
 //   g++ -O3 -march=native -I $cpu benchmarks/processor_limits.cc $cpu/simd/amx_tile.cc \
