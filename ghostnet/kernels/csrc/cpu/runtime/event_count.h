@@ -9,7 +9,7 @@ namespace ghostnet::cpu {
 
 // How often a thread that waits for its team checks before it sleeps. The threads of a team have
 // about equal work, so a longer wait means that the other thread has no processor. Sleeping frees
-// this one, and the kernel wakes the sleeper on an idle processor: two threads that share a
+// this one, and the system wakes the sleeper on an idle processor: two threads that share a
 // processor come apart.
 constexpr int kTeamSpins = 4000;
 

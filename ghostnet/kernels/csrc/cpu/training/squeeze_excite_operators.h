@@ -28,17 +28,17 @@ void add_scaled(float factor, const float* from, std::ptrdiff_t size, float* to)
 
 inline float gate_of(float excitation) { return hard_sigmoid<1>(Floats<1>{excitation})[0]; }
 
-// The two dense layers; `reduce` is [reduced][channels], `expand` [channels][reduced].
+// The two dense layers: `reduce` is [squeezed channel][channel], `expand` the other way around.
 struct SqueezeExciteLayers {
   const float* reduce;
   const float* reduce_bias;  // null in the backward pass, as is expand_bias
   const float* expand;
   const float* expand_bias;
   int channels;
-  int reduced;
+  int squeezed_size;  // channels between the layers
 
   const float* reduce_row(std::ptrdiff_t r) const { return reduce + r * channels; }
-  const float* expand_row(std::ptrdiff_t c) const { return expand + c * reduced; }
+  const float* expand_row(std::ptrdiff_t c) const { return expand + c * squeezed_size; }
 };
 
 // One image in the forward pass. The excitations are the output of `expand`, of which the gates are
@@ -47,7 +47,7 @@ struct SqueezeExciteImage {
   const float* x;
   std::ptrdiff_t plane;
   float* means;        // [channel]
-  float* squeezed;     // [reduced channel]
+  float* squeezed;     // [squeezed channel]
   float* excitations;  // [channel]
   float* y;
 };
@@ -61,13 +61,13 @@ void squeeze_excite_image(const SqueezeExciteLayers& layers, const SqueezeExcite
                  return load<lanes>(from + i);
                }) / plane;
   }
-  for (int r = 0; r < layers.reduced; ++r) {
+  for (int r = 0; r < layers.squeezed_size; ++r) {
     squeezed[r] = std::max(0.0F, layers.reduce_bias[r] +
                                      dot<Lanes>(layers.reduce_row(r), means, layers.channels));
   }
   for (int c = 0; c < layers.channels; ++c) {
     excitations[c] =
-        layers.expand_bias[c] + dot<Lanes>(layers.expand_row(c), squeezed, layers.reduced);
+        layers.expand_bias[c] + dot<Lanes>(layers.expand_row(c), squeezed, layers.squeezed_size);
     const float gate = gate_of(excitations[c]);
     for_each_vector<Lanes>(plane, [from = x + c * plane, to = y + c * plane, gate](
                                       auto lanes, std::ptrdiff_t i) {
@@ -82,14 +82,14 @@ void squeeze_excite(const Tensors& t, int threads) {
   const ConstFeatureMaps x = t.maps_in(A::kX);
   const FeatureMaps y = t.maps_out(A::kY);
   const int channels = x.shape.channels;
-  const int reduced = static_cast<int>(t.extent(A::kReduce, 0));
+  const int squeezed_size = static_cast<int>(t.extent(A::kReduce, 0));
   const SqueezeExciteLayers layers{t.in(A::kReduce), t.in(A::kReduceBias), t.in(A::kExpand),
-                                   t.in(A::kExpandBias), channels, reduced};
+                                   t.in(A::kExpandBias), channels, squeezed_size};
   parallel_for(threads, x.shape.images, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t image) {
       squeeze_excite_image<Lanes>(
           layers, {x.image(image), x.shape.plane(), t.out(A::kMeans) + image * channels,
-                   t.out(A::kSqueezed) + image * reduced,
+                   t.out(A::kSqueezed) + image * squeezed_size,
                    t.out(A::kExcitations) + image * channels, y.image(image)});
     });
   });
@@ -113,15 +113,15 @@ template <int Lanes>
 void squeeze_excite_image_gradient(const SqueezeExciteLayers& layers,
                                    const SqueezeExciteImageGradient& image) {
   const auto [dy, x, plane, squeezed, excitations, dsqueezed, dexcitations, dmeans, dx] = image;
-  std::fill_n(dsqueezed, layers.reduced, 0.0F);
+  std::fill_n(dsqueezed, layers.squeezed_size, 0.0F);
   for (int c = 0; c < layers.channels; ++c) {
     const float excitation = excitations[c];
     const bool inside = excitation > -3 && excitation < 3;
     dexcitations[c] = inside ? dot<Lanes>(dy + c * plane, x + c * plane, plane) / 6 : 0;
-    add_scaled<Lanes>(dexcitations[c], layers.expand_row(c), layers.reduced, dsqueezed);
+    add_scaled<Lanes>(dexcitations[c], layers.expand_row(c), layers.squeezed_size, dsqueezed);
   }
   std::fill_n(dmeans, layers.channels, 0.0F);
-  for (int r = 0; r < layers.reduced; ++r) {
+  for (int r = 0; r < layers.squeezed_size; ++r) {
     if (squeezed[r] <= 0) dsqueezed[r] = 0;
     add_scaled<Lanes>(dsqueezed[r], layers.reduce_row(r), layers.channels, dmeans);
   }
@@ -172,24 +172,24 @@ void squeeze_excite_gradient(const Tensors& t, int threads) {
   const FeatureMaps dx = t.maps_out(A::kXGradient);
   const int images = x.shape.images;
   const int channels = x.shape.channels;
-  const int reduced = static_cast<int>(t.extent(A::kReduce, 0));
+  const int squeezed_size = static_cast<int>(t.extent(A::kReduce, 0));
   const SqueezeExciteLayers layers{t.in(A::kReduce), nullptr, t.in(A::kExpand),
-                                   nullptr,          channels, reduced};
-  std::vector<float> dsqueezed(std::size_t(images) * reduced);
+                                   nullptr,          channels, squeezed_size};
+  std::vector<float> dsqueezed(std::size_t(images) * squeezed_size);
   std::vector<float> dexcitations(std::size_t(images) * channels);
   parallel_for(threads, images, [&](IndexQueue& indices) {
     std::vector<float> dmeans(channels);
     indices.for_each([&](std::ptrdiff_t image) {
       squeeze_excite_image_gradient<Lanes>(
           layers, {dy.image(image), x.image(image), x.shape.plane(),
-                   t.in(A::kSqueezed) + image * reduced, t.in(A::kExcitations) + image * channels,
-                   &dsqueezed[image * reduced], &dexcitations[image * channels], dmeans.data(),
-                   dx.image(image)});
+                   t.in(A::kSqueezed) + image * squeezed_size,
+                   t.in(A::kExcitations) + image * channels, &dsqueezed[image * squeezed_size],
+                   &dexcitations[image * channels], dmeans.data(), dx.image(image)});
     });
   });
-  dense_gradient<Lanes>({dsqueezed.data(), reduced, t.in(A::kMeans), channels, images,
+  dense_gradient<Lanes>({dsqueezed.data(), squeezed_size, t.in(A::kMeans), channels, images,
                          t.out(A::kReduceGradient), t.out(A::kReduceBiasGradient)});
-  dense_gradient<Lanes>({dexcitations.data(), channels, t.in(A::kSqueezed), reduced, images,
+  dense_gradient<Lanes>({dexcitations.data(), channels, t.in(A::kSqueezed), squeezed_size, images,
                          t.out(A::kExpandGradient), t.out(A::kExpandBiasGradient)});
 }
 
