@@ -1,4 +1,4 @@
-// The most float32 multiply-adds that one core does in a second, in thousand millions.
+// Measures the most float32 multiply-adds that one core does in a second, in billions.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,17 +14,18 @@ constexpr int kLanes = 4;
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 
 int main() {
-  constexpr int kSums = 12;  // enough that none waits for the one before
+  constexpr int kSums = 12;  // enough independent sums to hide the latency of an addition
   constexpr int kSteps = 10'000'000;
   double best = 0;
   float total = 0;
   for (int repeat = 0; repeat < 10; ++repeat) {
     Floats sums[kSums];
-    for (int i = 0; i < kSums; ++i) sums[i] = Floats{} + float(i);  // all different
+    // All different, or the compiler would merge them.
+    for (int i = 0; i < kSums; ++i) sums[i] = Floats{} + float(i);
     Floats factor = {};
     const auto start = std::chrono::steady_clock::now();
     for (int step = 0; step < kSteps; ++step) {
-      asm("" : "+x"(factor));  // or the sums would be computed before the program runs
+      asm("" : "+x"(factor));  // hides the value, or the compiler would compute the sums
 #pragma GCC unroll 12
       for (Floats& sum : sums) sum += factor * sum;
     }

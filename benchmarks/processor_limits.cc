@@ -1,16 +1,18 @@
-// What one core can do at most: read weights from beyond its second-level cache, and multiply on its
-// matrix unit (AMX), where there is one. With `fma_peak.cc`, the limits of the fused kernels.
+// Measures the limits of one core: how fast it reads weights from beyond its second-level cache,
+// and how fast it multiplies with AMX, where it has that. With `fma_peak.cc`, these bound the
+// fused kernels.
 //
-//   g++ -O3 -march=native -I ghostnet/kernels/csrc/cpu benchmarks/processor_limits.cc \
-//     ghostnet/kernels/csrc/cpu/tiles.cc -DGHOSTNET_AMX -o processor_limits && ./processor_limits
+//   cpu=ghostnet/kernels/csrc/cpu
+//   g++ -O3 -march=native -I $cpu benchmarks/processor_limits.cc $cpu/simd/amx_tile.cc \
+//     -DGHOSTNET_AMX -o processor_limits && ./processor_limits
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <vector>
 
-#include "amx.h"
-#include "vector.h"
+#include "simd/amx.h"
+#include "simd/vector.h"
 
 namespace {
 
@@ -30,23 +32,23 @@ double median_seconds(const std::function<void()>& work) {
   return seconds[kRounds / 2];
 }
 
-// As many bytes as GhostNet-1x has weights.
+// Reads as many bytes as GhostNet-1x has weights.
 double bytes_per_second() {
-  constexpr int kPacks = 8;
-  const std::vector<float> weights(5'200'000 / (kPacks * 16) * kPacks * 16, 1.0F);
+  constexpr int kVectors = 8;
+  const std::vector<float> weights(5'200'000 / (kVectors * 16) * kVectors * 16, 1.0F);
   volatile float result = 0;
   const double seconds = median_seconds([&] {
-    Floats<16> sums[kPacks] = {};
-    for (std::size_t i = 0; i < weights.size(); i += kPacks * 16) {
-      for (int p = 0; p < kPacks; ++p) sums[p] += load<16>(weights.data() + i + p * 16);
+    Floats<16> sums[kVectors] = {};
+    for (std::size_t i = 0; i < weights.size(); i += kVectors * 16) {
+      for (int v = 0; v < kVectors; ++v) sums[v] += load<16>(weights.data() + i + v * 16);
     }
-    for (const Floats<16>& pack : sums) result = result + sum<16>(pack);
+    for (const Floats<16>& vector : sums) result = result + sum<16>(vector);
   });
   return weights.size() * sizeof(float) / seconds;
 }
 
-// bfloat16 multiply-adds, without loads.
-double tile_multiply_adds_per_second() {
+// bfloat16 multiply-adds on registers alone, without loads.
+double amx_multiply_adds_per_second() {
   constexpr int kRepeats = 10'000;
   const amx::Session session;
   const double seconds = median_seconds([] {
@@ -57,15 +59,15 @@ double tile_multiply_adds_per_second() {
       amx::multiply_add<3, 5, 7>();
     }
   });
-  return 4.0 * kRepeats * Tiles::kRows * Tiles::kRows * Tiles::kDepth / seconds;
+  return 4.0 * kRepeats * amx::kTileRows * amx::kTileRows * amx::kTileDepth / seconds;
 }
 
 }  // namespace
 
 int main() {
   std::printf("weights read: %.0f GB/s\n", bytes_per_second() / 1e9);
-  if (has_tiles()) {
-    std::printf("matrix unit: %.0f G bfloat16 multiply-adds/s\n",
-                tile_multiply_adds_per_second() / 1e9);
+  if (amx::is_available()) {
+    std::printf("AMX: %.0f G bfloat16 multiply-adds/s\n",
+                amx_multiply_adds_per_second() / 1e9);
   }
 }

@@ -1,12 +1,12 @@
-// One call of a CUDA operator on the host, meant to run under AddressSanitizer and
-// UndefinedBehaviorSanitizer: every tensor is an allocation of its own.
+// Runs one CUDA operator on the host, meant for AddressSanitizer and UndefinedBehaviorSanitizer:
+// every tensor is an allocation of its own.
 //
 //   cuda_case relu|hard_swish INPUT OUTPUT OUTPUTS
 //
 // INPUT holds the tensors, each as rank, 1 for float16 or 0 for float32, shape (all int64) and
-// values; OUTPUT gets the values of the logits. The threads of a block run in order and then in
-// reverse order; answers that differ, as after a race, are an error, and so is memory that is read
-// before it is written, which is NaN.
+// values. OUTPUT gets the values of the logits, of which there are OUTPUTS for each image. The
+// threads of a thread block run in order and then in reverse order; answers that differ, as after a
+// race, are an error. Memory begins as NaN, so that the answer shows a read before a write.
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -45,7 +45,7 @@ std::vector<Buffer> read_tensors(const char* path) {
   return tensors;
 }
 
-// The arguments of an operator's C interface.
+// The arguments of an operator, inputs first.
 struct Arguments {
   explicit Arguments(std::vector<Buffer>& buffers) {
     for (Buffer& buffer : buffers) {
@@ -62,9 +62,9 @@ struct Arguments {
   std::vector<const char*> types;
 };
 
-// The logits, with the threads of a block in one order or the other.
-Buffer answer(bool hard_swish, std::vector<Buffer>& tensors, int outputs, bool backwards) {
-  ghostnet::cuda::backwards = backwards;
+// The logits, with the threads of a thread block in one order or the other.
+Buffer answer(bool hard_swish, std::vector<Buffer>& tensors, int outputs, bool reverse_threads) {
+  ghostnet::cuda::reverse_threads = reverse_threads;
   Arguments inputs(tensors);
   const std::int64_t scratch = ghostnet_scratch_bytes(
       static_cast<int>(tensors.size()), inputs.ranks.data(), inputs.shapes.data());

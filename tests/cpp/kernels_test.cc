@@ -1,6 +1,7 @@
-// The kernels against the reference, over shapes, batches, instruction sets and threads. Meant to
-// run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own allocation.
-// Exits with 1 and one line for each failure. Takes the largest batch to try, by default 9.
+// Compares the kernels with the reference, over shapes, batches, instruction sets and threads.
+// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is an allocation
+// of its own. Prints one line for each failure and exits with 1. The argument is the largest batch
+// to try, by default 9.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -10,9 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "engine.h"
+#include "network/engine.h"
 #include "packing.h"
 #include "reference.h"
+#include "runtime/settings.h"
 
 namespace {
 
@@ -33,7 +35,7 @@ void check(bool holds, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// Floats with canaries before and after them, from an allocation of their own.
+// Floats in an allocation of their own, with canaries before and after them.
 class Guarded {
  public:
   explicit Guarded(std::size_t size)
@@ -63,12 +65,18 @@ struct Case {
   int width;
 };
 
-// A small network has every kind of layer at every resolution; channels are odd multiples so that
-// blocks of channels come in all sizes.
+// A small network has every kind of layer at every resolution. Channels are odd multiples, so that
+// channel tiles come in all sizes.
 std::vector<Case> cases() {
   const Table relu{reference::kRelu, 8,
-                   {{8, 8, 3, 1, 0}, {20, 12, 3, 2, 0}, {28, 12, 5, 1, 4}, {36, 20, 5, 2, 12},
-                    {60, 20, 5, 1, 16}, {100, 36, 3, 2, 0}, {92, 40, 3, 1, 20}, {120, 52, 5, 2, 28}},
+                   {{8, 8, 3, 1, 0},
+                    {20, 12, 3, 2, 0},
+                    {28, 12, 5, 1, 4},
+                    {36, 20, 5, 2, 12},
+                    {60, 20, 5, 1, 16},
+                    {100, 36, 3, 2, 0},
+                    {92, 40, 3, 1, 20},
+                    {120, 52, 5, 2, 28}},
                    100, 76, 11};
   Table swish = relu;
   swish.activation = reference::kHardSwish;
@@ -93,7 +101,7 @@ void compare(const std::vector<double>& expected, const float* actual, const std
         what + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
 }
 
-// One network at one size: batches, instruction sets and threads.
+// Checks one network at one size, with all batches, instruction sets and threads.
 void check_case(const Case& one, unsigned seed, int images) {
   const Network network(one.table, seed);
   reference::Packer packer;
@@ -102,62 +110,65 @@ void check_case(const Case& one, unsigned seed, int images) {
   std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
   const std::vector<std::int32_t> plan = reference::plan_of(one.table);
   const ghostnet::cpu::Model model =
-      ghostnet::cpu::read_model(plan.data(), plan.size(), weights.data(), weights.size());
+      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), weights.data(),
+                  std::int64_t(weights.size())});
 
-  const std::size_t picture = std::size_t(3) * one.height * one.width;
-  Guarded pictures(picture * images);
+  const std::size_t image_size = std::size_t(3) * one.height * one.width;
+  Guarded pixels(image_size * images);
   std::mt19937 random(seed + 1);
   std::normal_distribution<float> pixel(0, 1);
   std::vector<std::vector<double>> expected;
   for (int i = 0; i < images; ++i) {
     Map map(3, one.height, one.width);
-    for (std::size_t p = 0; p < picture; ++p) {
-      map.data[p] = pictures.data()[i * picture + p] = pixel(random);
+    for (std::size_t p = 0; p < image_size; ++p) {
+      map.data[p] = pixels.data()[i * image_size + p] = pixel(random);
     }
     expected.push_back(network(map));
   }
 
-  for (const auto& set : ghostnet::cpu::instruction_sets()) {
-    ghostnet::cpu::set_instruction_set(set.name);
+  for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
+    ghostnet::cpu::set_instruction_set(set);
     for (const int threads : {1, 2, 3}) {
       ghostnet::cpu::set_threads(threads);
       for (int batch = 1; batch <= images; ++batch) {
         Guarded out(expected[0].size() * batch);
-        ghostnet::cpu::run(model, pictures.data(), batch, one.height, one.width, out.data());
+        ghostnet::cpu::run(model, {pixels.data(), one.height, one.width, out.data()}, batch);
         const std::string what = one.name + " " + std::to_string(one.height) + "x" +
-                                 std::to_string(one.width) + " " + set.name + " threads " +
-                                 std::to_string(threads) + " batch " + std::to_string(batch);
+                                 std::to_string(one.width) + " " + ghostnet::cpu::name(set) +
+                                 " threads " + std::to_string(threads) + " batch " +
+                                 std::to_string(batch);
         for (int i = 0; i < batch; ++i) {
           compare(expected[i], out.data() + i * expected[i].size(), what);
         }
-        check(out.intact() && pictures.intact() && weights.intact(), what + ": wrote outside");
+        check(out.intact() && pixels.intact() && weights.intact(), what + ": wrote outside");
       }
     }
   }
 }
 
-// Calls from several threads at once: one has the pool, the others work alone.
+// Calls from several threads at once: one leases the thread pool, the others run alone.
 void check_calls_at_once(const Case& one) {
   const Network network(one.table, 99);
   reference::Packer packer;
   packer.network(network);
   const std::vector<std::int32_t> plan = reference::plan_of(one.table);
-  const ghostnet::cpu::Model model = ghostnet::cpu::read_model(
-      plan.data(), plan.size(), packer.weights.data(), packer.weights.size());
-  const std::vector<float> picture(std::size_t(3) * one.height * one.width, 0.5F);
+  const ghostnet::cpu::Model model =
+      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), packer.weights.data(),
+                  std::int64_t(packer.weights.size())});
+  const std::vector<float> image(std::size_t(3) * one.height * one.width, 0.5F);
   ghostnet::cpu::set_threads(2);
   std::vector<std::vector<float>> answers(3, std::vector<float>(one.table.classes));
   std::vector<std::thread> callers;
   for (std::vector<float>& answer : answers) {
     callers.emplace_back([&] {
       for (int call = 0; call < 5; ++call) {
-        ghostnet::cpu::run(model, picture.data(), 1, one.height, one.width, answer.data());
+        ghostnet::cpu::run(model, {image.data(), one.height, one.width, answer.data()}, 1);
       }
     });
   }
   for (std::thread& caller : callers) caller.join();
   Map map(3, one.height, one.width);
-  std::copy(picture.begin(), picture.end(), map.data.begin());
+  std::copy(image.begin(), image.end(), map.data.begin());
   for (const std::vector<float>& answer : answers) {
     compare(network(map), answer.data(), "calls at once");
   }

@@ -1,9 +1,10 @@
-// A reference network's weights as the kernels read them.
+// Packs the plan and the weights of a reference network for the kernels.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "network/plan.h"
 #include "reference.h"
 
 extern "C" {
@@ -34,7 +35,7 @@ class Packer {
     weights.insert(weights.end(), values.begin(), values.end());
   }
 
-  // Output channels first .. first + count - 1 of a dense convolution.
+  // Packs output channels first, …, first + count - 1 of a convolution.
   void pointwise(const Convolution& layer, int first, int count) {
     const int in = layer.in * layer.kernel * layer.kernel;
     std::vector<float> packed(ghostnet_pointwise_size(count, in));
@@ -85,10 +86,15 @@ class Packer {
 };
 
 inline std::vector<std::int32_t> plan_of(const Table& table) {
-  std::vector<std::int32_t> plan = {table.stem, table.activation, int(table.rows.size()),
-                                    table.last, table.head,       table.classes};
+  std::vector<std::int32_t> plan;
+  const auto append = [&plan](const auto& part) {
+    const auto* values = reinterpret_cast<const std::int32_t*>(&part);
+    plan.insert(plan.end(), values, values + sizeof part / sizeof *values);
+  };
+  append(ghostnet::cpu::PlanHeader{table.stem, table.activation, int(table.rows.size()), table.last,
+                                   table.head, table.classes});
   for (const Row& row : table.rows) {
-    plan.insert(plan.end(), {row.expanded, row.out, row.kernel, row.stride, row.reduced});
+    append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed});
   }
   return plan;
 }

@@ -1,4 +1,4 @@
-// GhostNet as the paper writes it: plain loops in double precision over (channels, height, width).
+// GhostNet as in its paper: plain loops in double precision over (channels, height, width).
 #pragma once
 
 #include <cmath>
@@ -27,7 +27,7 @@ inline double activate(double x, Activation activation) {
   return x;
 }
 
-// Weights [out][in / groups][kernel][kernel] and a bias, padded by kernel / 2.
+// A convolution with weights [out][in / groups][kernel][kernel] and a bias, padded by kernel / 2.
 struct Convolution {
   int in;
   int out;
@@ -116,7 +116,7 @@ struct Row {
   int out;
   int kernel;
   int stride;
-  int reduced;
+  int squeezed;
 };
 
 struct Bottleneck {
@@ -133,9 +133,9 @@ struct Bottleneck {
       downsample.emplace_back(row.expanded, row.expanded, row.kernel, row.stride, row.expanded,
                               random);
     }
-    if (row.reduced > 0) {
-      squeeze_excite.emplace_back(row.expanded, row.reduced, 1, 1, 1, random);
-      squeeze_excite.emplace_back(row.reduced, row.expanded, 1, 1, 1, random);
+    if (row.squeezed > 0) {
+      squeeze_excite.emplace_back(row.expanded, row.squeezed, 1, 1, 1, random);
+      squeeze_excite.emplace_back(row.squeezed, row.expanded, 1, 1, 1, random);
     }
     if (row.stride > 1 || in != row.out) {
       shortcut.emplace_back(in, in, row.kernel, row.stride, in, random);
@@ -193,8 +193,8 @@ struct Network {
     if (table.classes > 0) classifier.emplace_back(table.head, table.classes, 1, 1, 1, random);
   }
 
-  std::vector<double> operator()(const Map& picture) const {
-    Map x = stem(picture, table.activation);
+  std::vector<double> operator()(const Map& image) const {
+    Map x = stem(image, table.activation);
     for (const Bottleneck& block : blocks) x = block(x, table.activation);
     x = head(mean(last(x, table.activation)), table.activation);
     for (const Convolution& layer : classifier) x = layer(x, kNone);

@@ -1,5 +1,5 @@
-// The layers of training and their gradients by definition: plain loops in double precision over
-// (images, channels, height, width).
+// The layers of training and their gradients, from their definitions: plain loops in double
+// precision over (images, channels, height, width).
 #pragma once
 
 #include <cmath>
@@ -40,8 +40,8 @@ void each(const Batch& batch, Body body) {
 
 using Values = std::vector<double>;
 
-// Depthwise convolution padded by kernel / 2, as a list of the products that it sums:
-// body(output, weight, n, c, row, column of the input).
+// Lists the products that a depthwise convolution padded by kernel / 2 adds up:
+// body(image, channel, row and column of the output, weight, row and column of the input).
 template <class Body>
 void each_product(const Batch& x, const Batch& z, int kernel, int stride, Body body) {
   each(z, [&](int n, int c, int y, int column) {
@@ -69,7 +69,7 @@ inline void depthwise_gradient(const Batch& dz, const Batch& x, const Values& fi
   });
 }
 
-// ReLU or nothing.
+// Batch norm, followed by ReLU or nothing.
 struct Norm {
   Values gamma;
   Values beta;

@@ -1,13 +1,13 @@
-// The operators of training against the reference, over shapes, instruction sets and threads.
-// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is its own
-// allocation, and floats beside it must stay as they are. Exits with 1 and one line a failure.
+// Compares the operators of training with the reference, over shapes, instruction sets and threads.
+// Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is an allocation
+// of its own, and the floats beside it must not change. Prints one line for each failure and exits
+// with 1.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <random>
 #include <string>
 
-#include "engine.h"
 #include "training/operators.h"
 #include "training_reference.h"
 
@@ -33,8 +33,8 @@ void check(bool holds, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-Values random_values(std::size_t count, double centre = 0) {
-  std::normal_distribution<float> normal(static_cast<float>(centre), 1);
+Values random_values(std::size_t count, double center = 0) {
+  std::normal_distribution<float> normal(static_cast<float>(center), 1);
   Values values(count);
   for (double& value : values) value = normal(generator);
   return values;
@@ -46,7 +46,7 @@ Batch random_batch(int n, int c, int h, int w) {
   return batch;
 }
 
-// The tensors of one call: inputs with their values, outputs with what is expected in them.
+// The tensors of one call: inputs with their values, outputs with their expected values.
 class Call {
  public:
   explicit Call(std::string name) : name_(std::move(name)) {}
@@ -62,16 +62,15 @@ class Call {
   Call& in(const Values& values) { return in({int64_t(values.size())}, values); }
   Call& out(const Values& values) { return out({int64_t(values.size())}, values); }
 
-  // With every instruction set and number of threads.
+  // Runs an operator with every instruction set and number of threads.
   void run(Operator Operators::*which) {
-    for (const auto& set : ghostnet::cpu::instruction_sets()) {
-      ghostnet::cpu::set_instruction_set(set.name);
+    for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
+      const Operator chosen = ghostnet::cpu::training::operators_for(set).*which;
+      check(chosen.arguments == int(data_.size()), name_ + ": wrong number of arguments");
       for (const int threads : {1, 2, 3}) {
         clear_outputs();
-        const Operators operators = ghostnet::cpu::training::current_operators();
-        (operators.*which)({int(data_.size()), data_.data(), dimensions_.data(), shapes_.data()},
-                           threads);
-        compare(name_ + " " + set.name + " threads " + std::to_string(threads));
+        chosen.run({int(data_.size()), data_.data(), ranks_.data(), shapes_.data()}, threads);
+        compare(name_ + " " + ghostnet::cpu::name(set) + " threads " + std::to_string(threads));
       }
     }
   }
@@ -96,7 +95,7 @@ class Call {
     std::fill_n(tensor.memory.get(), size, kCanary);
     std::copy(values.begin(), values.end(), tensor.memory.get() + kCanaries);
     data_.push_back(tensor.memory.get() + kCanaries);
-    dimensions_.push_back(static_cast<int>(tensor.shape.size()));
+    ranks_.push_back(static_cast<int>(tensor.shape.size()));
     shapes_.push_back(tensor.shape.data());
     return *this;
   }
@@ -134,11 +133,11 @@ class Call {
   const std::string name_;
   std::vector<std::unique_ptr<Tensor>> tensors_;
   std::vector<void*> data_;
-  std::vector<int> dimensions_;
+  std::vector<int> ranks_;
   std::vector<int64_t*> shapes_;
 };
 
-// A norm and what its forward pass gives beside y.
+// A norm and its outputs besides y.
 struct Measured {
   Norm norm;
   Values moving_mean, moving_variance, statistics, next_mean, next_variance;
@@ -249,7 +248,7 @@ void check_ghost(const Batch& z, bool relu, bool has_residual, const std::string
   forward.out(y);
   primary.outputs(forward);
   cheap.outputs(forward);
-  forward.run(&Operators::ghost);
+  forward.run(has_residual ? &Operators::ghost_residual : &Operators::ghost);
 
   const Batch down = random_batch(z.images, z.channels, z.height, z.width);
   const Batch dcheap = random_batch(z.images, z.channels, z.height, z.width);

@@ -1,7 +1,7 @@
-// The activations, element by element; a NaN leaves ReLU and ReLU6 as 0, as in MindSpore.
+// Element-wise activations. As in MindSpore, ReLU and ReLU6 turn a NaN into 0.
 #pragma once
 
-#include "quad.h"
+#include "float4.h"
 
 namespace ghostnet::cuda {
 
@@ -28,7 +28,7 @@ GHOSTNET_DEVICE inline float activate(Activation activation, float x) {
   }
 }
 
-GHOSTNET_DEVICE inline Quad activate(Activation activation, Quad x) {
+GHOSTNET_DEVICE inline Float4 activate(Activation activation, Float4 x) {
   for (int i = 0; i < 4; ++i) x[i] = activate(activation, x[i]);
   return x;
 }

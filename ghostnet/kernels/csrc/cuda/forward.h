@@ -1,41 +1,58 @@
-// A batch of pictures through the whole network.
+// A batch of images through the whole network.
 #pragma once
 
 #include "bottleneck.h"
-#include "head.h"
+#include "last_unit.h"
 #include "stem.h"
 
 namespace ghostnet::cuda {
 
-// Pictures (images, 3, height, width) to (images, outputs), both of T. Everything is started on
-// the stream and nothing is waited for.
+// Images (images, 3, height, width) and outputs (images, outputs), both row-major. `outputs` are at
+// most those of the last layer, which are padded.
 template <class T>
-void forward(Stream& stream, const Model& model, const Route& route, const T* pictures, T* out,
-             int outputs, const Workspace<T>& space) {
-  const T* map = space.maps[0];
-  stream.launch(StemKernel<T>{model.stem, model.activation, route.pictures, route.stem, pictures,
-                              space.maps[0]});
-  for (std::size_t i = 0; i < model.blocks.size(); ++i) {
-    T* const next = space.maps[(i + 1) % 2];
-    bottleneck(stream, model.blocks[i], route.blocks[i], model.activation, map, next, space);
-    map = next;
-  }
-  const Head& head = model.head;
-  const int pixels = route.last_grid.image_pixels();
-  const int images = route.last_grid.images;
-  const LastKernel<T> last{head.last, model.activation, route.last_grid, route.last,
-                           MapSource<T>{map, nullptr, head.last.in, pixels}, space.totals};
+struct ImageBatch {
+  const T* images;
+  T* out;
+  int outputs;
+};
+
+// From the last bottleneck's map to the outputs.
+template <class T>
+void head(Stream& stream, const Model& model, const Schedule& schedule, const T* map,
+          const ImageBatch<T>& batch, const Workspace<T>& space) {
+  const Head& layers = model.head;
+  const int pixels = schedule.last_grid.image_pixels();
+  const int images = schedule.last_grid.images;
+  const LastUnitKernel<T> last{layers.last, model.activation, schedule.last_grid, schedule.last,
+                               MapSource<T>{map, nullptr, layers.last.in, pixels}, space.sums};
   stream.launch(last);
-  const Totals means{space.totals, last.regions(), head.last.out, 1.0F / pixels};
-  if (head.classifier.out == 0) {
-    stream.launch(DenseKernel<T>{head.head, model.activation, means, images, out, outputs});
+  const ChannelSums means{space.sums, last.regions(), layers.last.out, 1.0F / pixels};
+  if (layers.classifier.out == 0) {
+    stream.launch(DenseKernel<T>{layers.head, model.activation, means, images, batch.out,
+                                 batch.outputs});
     return;
   }
-  stream.launch(DenseKernel<float>{head.head, model.activation, means, images, space.features,
-                                   head.head.out});
-  stream.launch(DenseKernel<T>{head.classifier, Activation::kNone,
-                               Totals{space.features, 1, head.head.out, 1.0F}, images, out,
-                               outputs});
+  stream.launch(DenseKernel<float>{layers.head, model.activation, means, images, space.features,
+                                   layers.head.out});
+  stream.launch(DenseKernel<T>{layers.classifier, Activation::kNone,
+                               ChannelSums{space.features, 1, layers.head.out, 1.0F}, images,
+                               batch.out, batch.outputs});
+}
+
+// Launches all kernels on the stream and does not wait for them.
+template <class T>
+void forward(Stream& stream, const Model& model, const Schedule& schedule,
+             const ImageBatch<T>& batch, const Workspace<T>& space) {
+  const T* map = space.maps[0];
+  stream.launch(StemKernel<T>{model.stem, model.activation, schedule.input, schedule.stem,
+                              batch.images, space.maps[0]});
+  for (std::size_t i = 0; i < model.blocks.size(); ++i) {
+    T* const next = space.maps[(i + 1) % 2];
+    bottleneck<T>(stream, {model.blocks[i], schedule.blocks[i], model.activation, map, next},
+                  space);
+    map = next;
+  }
+  head(stream, model, schedule, map, batch, space);
 }
 
 }  // namespace ghostnet::cuda

@@ -1,9 +1,9 @@
-// Maps, and the parts of them that a block of threads works on.
+// Feature maps, and the regions of them that a thread block computes.
 #pragma once
 
 #include <cstdint>
 
-#include "execution.h"
+#include "kernel.h"
 
 namespace ghostnet::cuda {
 
@@ -12,7 +12,7 @@ GHOSTNET_HOST_DEVICE inline int ceil_div(int a, int b) { return (a + b - 1) / b;
 // Height or width after a convolution that is padded by half its kernel.
 GHOSTNET_HOST_DEVICE inline int strided(int size, int stride) { return ceil_div(size, stride); }
 
-// The size of a feature map in memory: the pixels of all pictures one after another, row by row,
+// The size of a feature map. In memory, pixels follow one another image by image and row by row,
 // each with all its channels (NHWC).
 struct Grid {
   int images;
@@ -26,6 +26,7 @@ struct Grid {
   }
 };
 
+// begin, …, end - 1
 struct Range {
   int begin;
   int end;
@@ -33,13 +34,13 @@ struct Range {
   GHOSTNET_HOST_DEVICE int size() const { return end - begin; }
   GHOSTNET_HOST_DEVICE bool contains(int i) const { return i >= begin && i < end; }
 
-  // With `around` more on each side, as far as there are `size`.
-  GHOSTNET_HOST_DEVICE Range widened(int around, int size) const {
-    return {max(0, begin - around), min(size, end + around)};
+  // This range with `halo` more on each side, clipped to 0, …, size - 1.
+  GHOSTNET_HOST_DEVICE Range with_halo(int halo, int size) const {
+    return {max(0, begin - halo), min(size, end + halo)};
   }
 
-  // What a convolution reads to write this range, as far as there are `size`.
-  GHOSTNET_HOST_DEVICE Range under(int kernel, int stride, int size) const {
+  // What a convolution reads to write this range, clipped to 0, …, size - 1.
+  GHOSTNET_HOST_DEVICE Range receptive_field(int kernel, int stride, int size) const {
     const int pad = kernel / 2;
     return {max(0, begin * stride - pad), min(size, (end - 1) * stride - pad + kernel)};
   }
@@ -51,7 +52,7 @@ struct Position {
   int column;
 };
 
-// A rectangle of rows and columns of one or several pictures.
+// A rectangle of rows and columns of one or several images.
 struct Region {
   Range images;
   Range rows;
@@ -59,36 +60,36 @@ struct Region {
 
   GHOSTNET_HOST_DEVICE int pixels() const { return images.size() * rows.size() * columns.size(); }
 
-  // The place in the picture of the region's pixel number `index`.
+  // The position in the map of the region's pixel `index`.
   GHOSTNET_DEVICE Position position(int index) const {
     const int row = index / columns.size();
     return {images.begin + row / rows.size(), rows.begin + row % rows.size(),
             columns.begin + index % columns.size()};
   }
 
-  // The number of a pixel in the region, or -1 where it is outside.
+  // The index in the region of a pixel, or -1 for a pixel outside.
   GHOSTNET_DEVICE int index(const Position& at) const {
     if (!rows.contains(at.row) || !columns.contains(at.column)) return -1;
     return ((at.image - images.begin) * rows.size() + at.row - rows.begin) * columns.size() +
            at.column - columns.begin;
   }
 
-  GHOSTNET_DEVICE Region widened(int around, const Grid& grid) const {
-    return {images, rows.widened(around, grid.height), columns.widened(around, grid.width)};
+  GHOSTNET_DEVICE Region with_halo(int halo, const Grid& grid) const {
+    return {images, rows.with_halo(halo, grid.height), columns.with_halo(halo, grid.width)};
   }
 
-  GHOSTNET_DEVICE Region under(int kernel, int stride, const Grid& grid) const {
-    return {images, rows.under(kernel, stride, grid.height),
-            columns.under(kernel, stride, grid.width)};
+  GHOSTNET_DEVICE Region receptive_field(int kernel, int stride, const Grid& grid) const {
+    return {images, rows.receptive_field(kernel, stride, grid.height),
+            columns.receptive_field(kernel, stride, grid.width)};
   }
 };
 
-// The number of a pixel in memory.
+// The index of a pixel in memory.
 GHOSTNET_DEVICE inline int pixel_of(const Grid& grid, const Position& at) {
   return (at.image * grid.height + at.row) * grid.width + at.column;
 }
 
-// A map cut into regions of equal size, but for those at its end.
+// A map cut into regions of `images` × `rows` × `columns`; those at the edges are smaller.
 struct Tiling {
   Grid grid;
   int images;

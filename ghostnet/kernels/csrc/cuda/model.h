@@ -1,8 +1,8 @@
 // The layers of a fused GhostNet: their sizes and where their weights lie.
 //
-// Weights lie on the device, where the host cannot read them, so a network is known by the shapes of
-// its weights alone; `model_reader.h` has the grammar. Channels are padded to whole quads with zeros, in
-// each half of a Ghost module for itself.
+// Weights lie on the device, where the host cannot read them, so the shapes of the weights alone
+// tell the network; `model_reader.h` has the grammar. Channels are zero-padded to whole quads, each
+// half of a Ghost module for itself.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,14 @@
 
 namespace ghostnet::cuda {
 
-// One tensor among the inputs of the operator.
+// One input of the operator.
 struct Tensor {
   const void* data;
   const std::int64_t* shape;
   int rank;
 };
 
-// Weights (in + 1, out), the last row the bias.
+// Weights [input channel][output channel]; one more row holds the bias.
 struct Pointwise {
   int in;
   int out;
@@ -32,15 +32,15 @@ struct Pointwise {
   GHOSTNET_DEVICE const float* bias() const { return row(in); }
 };
 
-// Weights (quads of channels, kernel² + 1, 4), the last of each quad the bias.
+// Weights [quad of channels][tap][4]; after the last tap of each quad comes its bias.
 struct Depthwise {
   int channels;
   int kernel;
   const float* weights;
 
-  GHOSTNET_DEVICE const Quad* filter(int quad) const {
+  GHOSTNET_DEVICE const Float4* filter(int quad) const {
     const std::ptrdiff_t size = kernel * kernel + 1;
-    return reinterpret_cast<const Quad*>(weights) + quad * size;
+    return reinterpret_cast<const Float4*>(weights) + quad * size;
   }
 };
 
@@ -80,12 +80,12 @@ struct Bottleneck {
 struct Head {
   Pointwise last;
   Pointwise head;
-  Pointwise classifier;  // without outputs where the features are wanted
+  Pointwise classifier;  // without outputs where the features are the output
 };
 
 struct Model {
   Activation activation;
-  Pointwise stem;  // of the 27 taps of a 3×3 convolution of three colours
+  Pointwise stem;  // a pointwise convolution of the 27 taps of three colors
   std::vector<Bottleneck> blocks;
   Head head;
 };

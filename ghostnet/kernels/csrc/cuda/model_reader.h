@@ -7,14 +7,17 @@
 
 namespace ghostnet::cuda {
 
-constexpr int kMatrix = 2;  // rank of the weights of a pointwise layer
-constexpr int kFilter = 3;  // rank of the weights of a depthwise layer
+// Ranks of the weights.
+constexpr int kMatrix = 2;  // of a pointwise layer
+constexpr int kFilter = 3;  // of a depthwise layer
 
-// network = stem, bottleneck…, last, head, [classifier]
-// bottleneck = ghost, [downsample], [reduce, expand], ghost, [depthwise, pointwise]
-// ghost = pointwise, depthwise
-//
-// Only a Ghost module begins with a matrix that a filter follows, so ranks tell what comes next.
+constexpr int kStemTaps = 27;
+
+// Parses the operator's weights by this grammar, in which […] is optional:
+//   network    = stem, bottleneck…, last, head, [classifier]
+//   bottleneck = ghost, [downsample], [reduce, expand], ghost, [depthwise, pointwise]
+//   ghost      = pointwise, depthwise
+// Only a Ghost module begins with a matrix followed by a filter, so ranks tell what comes next.
 class ModelReader {
  public:
   explicit ModelReader(const std::vector<Tensor>& tensors)
@@ -23,7 +26,7 @@ class ModelReader {
   Model model(Activation activation) {
     Model model{};
     model.activation = activation;
-    model.stem = pointwise(27);
+    model.stem = pointwise(kStemTaps);
     int channels = model.stem.out;
     while (at_ghost_module()) {
       model.blocks.push_back(bottleneck(channels));
@@ -96,8 +99,7 @@ class ModelReader {
   const Tensor* end_;
 };
 
-// Reads a model from its tensors. Throws std::invalid_argument where they are not those of a
-// GhostNet.
+// Throws std::invalid_argument where the tensors are not those of a GhostNet.
 inline Model read_model(Activation activation, const std::vector<Tensor>& tensors) {
   return ModelReader(tensors).model(activation);
 }

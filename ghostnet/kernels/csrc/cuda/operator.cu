@@ -1,5 +1,5 @@
-// What MindSpore and Python see. A host compiler takes this file too (g++ -x c++): the operators
-// then run on the CPU, for tests.
+// The C API: two operators of ops.Custom, and the size of their scratch memory. A host compiler
+// takes this file too (g++ -x c++); the operators then run on the CPU, for tests.
 #include <cstring>
 #include <exception>
 
@@ -12,56 +12,78 @@ namespace {
 // What an operator returns where its inputs do not fit together; CUDA's own errors are positive.
 constexpr int kWrongInputs = -1;
 
-// The inputs are pictures and the tensors of weights; the outputs are logits and the memory to work
-// in. Memory that is an output needs no more of MindSpore than its operators' C interface, and the
-// graph reuses it as soon as the operator is done.
-struct Call {
-  Tensor pictures;
-  std::vector<Tensor> weights;
+// The arguments of an operator: the images, one tensor of weights for each layer, and two outputs.
+// The memory to work in is an output because MindSpore allocates outputs and reuses their memory as
+// soon as the operator is done.
+class Arguments {
+ public:
+  static constexpr int kOutputs = 2;
+
+  Arguments(int count, void** data, const int* ranks, std::int64_t** shapes)
+      : inputs_(count - kOutputs), data_(data), ranks_(ranks), shapes_(shapes) {
+    if (inputs_ < 1) throw std::invalid_argument("too few arguments");
+  }
+
+  // The inputs alone, of which only the shapes are known.
+  static Arguments of_inputs(int inputs, const int* ranks, std::int64_t** shapes) {
+    return {inputs + kOutputs, nullptr, ranks, shapes};
+  }
+
+  Tensor images() const {
+    const Tensor images = tensor(0);
+    if (images.rank != 4 || images.shape[1] != 3) throw std::invalid_argument("not images");
+    return images;
+  }
 
   Grid grid() const {
-    return {static_cast<int>(pictures.shape[0]), static_cast<int>(pictures.shape[2]),
-            static_cast<int>(pictures.shape[3])};
+    const Tensor of = images();
+    return {static_cast<int>(of.shape[0]), static_cast<int>(of.shape[2]),
+            static_cast<int>(of.shape[3])};
   }
+
+  std::vector<Tensor> weights() const {
+    std::vector<Tensor> tensors;
+    for (int i = 1; i < inputs_; ++i) tensors.push_back(tensor(i));
+    return tensors;
+  }
+
+  Tensor logits() const { return tensor(inputs_); }
+
+  char* scratch() const { return static_cast<char*>(data_[inputs_ + 1]); }
+  std::int64_t scratch_bytes() const {
+    return shapes_[inputs_ + 1][0] * static_cast<std::int64_t>(sizeof(float));
+  }
+
+ private:
+  Tensor tensor(int i) const {
+    return {data_ == nullptr ? nullptr : data_[i], shapes_[i], ranks_[i]};
+  }
+
+  int inputs_;
+  void** data_;
+  const int* ranks_;
+  std::int64_t** shapes_;
 };
 
-Call call_of(int inputs, void** data, const int* ranks, std::int64_t** shapes) {
-  const auto tensor = [&](int i) {
-    return Tensor{data == nullptr ? nullptr : data[i], shapes[i], ranks[i]};
-  };
-  Call call{tensor(0), {}};
-  if (ranks[0] != 4 || shapes[0][1] != 3) throw std::invalid_argument("not pictures");
-  for (int i = 1; i < inputs; ++i) call.weights.push_back(tensor(i));
-  return call;
-}
-
 template <class T>
-int run(Activation activation, const Call& call, void* out, int outputs, void* scratch,
-        std::int64_t scratch_size, void* stream_pointer) {
-  const Model model = read_model(activation, call.weights);
-  const Route route = route_of(model, call.grid());
-  const Workspace<T> space(model, route, static_cast<char*>(scratch));
-  if (space.bytes() > scratch_size) return kWrongInputs;
+int run(Activation activation, const Arguments& arguments, void* stream_pointer) {
+  const Model model = read_model(activation, arguments.weights());
+  const Schedule schedule = make_schedule(model, arguments.grid());
+  const Workspace<T> space(model, schedule, arguments.scratch());
+  if (space.bytes() > arguments.scratch_bytes()) return kWrongInputs;
+  const Tensor logits = arguments.logits();
+  const ImageBatch<T> batch{static_cast<const T*>(arguments.images().data),
+                            static_cast<T*>(const_cast<void*>(logits.data)),
+                            static_cast<int>(logits.shape[1])};
   Stream stream(stream_pointer);
-  forward(stream, model, route, static_cast<const T*>(call.pictures.data), static_cast<T*>(out),
-          outputs, space);
+  forward(stream, model, schedule, batch, space);
   return stream.error();
 }
 
-int run(Activation activation, int count, void** data, int* ranks, std::int64_t** shapes,
-        const char** types, void* stream) {
-  constexpr int kOutputs = 2;
-  if (count < 1 + kOutputs) return kWrongInputs;
-  const int inputs = count - kOutputs;
-  try {
-    const Call call = call_of(inputs, data, ranks, shapes);
-    const auto typed = std::strcmp(types[0], "float16") == 0 ? run<Half> : run<float>;
-    return typed(activation, call, data[inputs], static_cast<int>(shapes[inputs][1]),
-                 data[inputs + 1], shapes[inputs + 1][0] * static_cast<std::int64_t>(sizeof(float)),
-                 stream);
-  } catch (const std::exception&) {
-    return kWrongInputs;
-  }
+// `type` is that of the images and the logits.
+int run(Activation activation, const Arguments& arguments, const char* type, void* stream) {
+  return std::strcmp(type, "float16") == 0 ? run<Half>(activation, arguments, stream)
+                                           : run<float>(activation, arguments, stream);
 }
 
 }  // namespace
@@ -69,26 +91,30 @@ int run(Activation activation, int count, void** data, int* ranks, std::int64_t*
 
 #define GHOSTNET_EXPORT extern "C" __attribute__((visibility("default")))
 
-GHOSTNET_EXPORT int GhostNetReluForward(int count, void** data, int* ranks, int64_t** shapes,
-                                        const char** types, void* stream, void*) {
-  return ghostnet::cuda::run(ghostnet::cuda::Activation::kRelu, count, data, ranks, shapes, types,
-                             stream);
-}
+// Returns 0, an error of CUDA, or kWrongInputs.
+#define GHOSTNET_FORWARD(symbol, activation)                                                       \
+  GHOSTNET_EXPORT int symbol(int count, void** data, int* ranks, int64_t** shapes,                 \
+                             const char** types, void* stream, void*) {                            \
+    using namespace ghostnet::cuda;                                                                \
+    try {                                                                                          \
+      return run(activation, Arguments(count, data, ranks, shapes), types[0], stream);             \
+    } catch (const std::exception&) {                                                              \
+      return kWrongInputs;                                                                         \
+    }                                                                                              \
+  }
 
-GHOSTNET_EXPORT int GhostNetHardSwishForward(int count, void** data, int* ranks, int64_t** shapes,
-                                             const char** types, void* stream, void*) {
-  return ghostnet::cuda::run(ghostnet::cuda::Activation::kHardSwish, count, data, ranks, shapes,
-                             types, stream);
-}
+GHOSTNET_FORWARD(GhostNetReluForward, Activation::kRelu)
+GHOSTNET_FORWARD(GhostNetHardSwishForward, Activation::kHardSwish)
 
-// The bytes that an operator with these inputs works in, whatever their type, or -1 where they do
-// not fit together.
+// The bytes of scratch memory of an operator with these inputs, whatever their type, or
+// kWrongInputs.
 GHOSTNET_EXPORT int64_t ghostnet_scratch_bytes(int inputs, int* ranks, int64_t** shapes) {
   using namespace ghostnet::cuda;
   try {
-    const Call call = call_of(inputs, nullptr, ranks, shapes);
-    const Model model = read_model(Activation::kNone, call.weights);
-    return Workspace<float>(model, route_of(model, call.grid()), nullptr).bytes();
+    const Arguments arguments = Arguments::of_inputs(inputs, ranks, shapes);
+    const Grid grid = arguments.grid();
+    const Model model = read_model(Activation::kNone, arguments.weights());
+    return Workspace<float>(model, make_schedule(model, grid), nullptr).bytes();
   } catch (const std::exception&) {
     return kWrongInputs;
   }

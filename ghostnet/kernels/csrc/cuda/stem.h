@@ -1,5 +1,5 @@
-// The stem: a 3×3 convolution with stride 2 of pictures (NCHW), to a map (NHWC). A thread has a
-// pixel of the map and all its channels.
+// The stem: a 3×3 convolution with stride 2, from images (NCHW) to a map (NHWC). Each thread
+// computes all channels of one pixel.
 #pragma once
 
 #include "geometry.h"
@@ -9,7 +9,7 @@ namespace ghostnet::cuda {
 
 template <class T>
 struct StemKernel {
-  static constexpr int kTaps = 27;
+  static constexpr int kTaps = 27;  // [color][row][column]
 
   struct Registers {};
 
@@ -17,14 +17,14 @@ struct StemKernel {
   Activation activation;
   Grid in;
   Grid out_grid;
-  const T* pictures;
+  const T* images;
   T* out;
 
-  Launch size() const { return {ceil_div(out_grid.pixels(), kMaxThreads), kMaxThreads, 0}; }
+  LaunchSize size() const { return {ceil_div(out_grid.pixels(), kMaxThreads), kMaxThreads, 0}; }
 
-  GHOSTNET_DEVICE void run(Team<Registers>& team, int block, float*) const {
-    team.each([&](int thread, Registers&) {
-      const int pixel = block * kMaxThreads + thread;
+  GHOSTNET_DEVICE void run(ThreadBlock<Registers>& threads, int block_index, float*) const {
+    threads.each([&](int thread, Registers&) {
+      const int pixel = block_index * kMaxThreads + thread;
       if (pixel < out_grid.pixels()) convolve(pixel);
     });
   }
@@ -40,11 +40,11 @@ struct StemKernel {
       const int column = left + i % 3;
       const bool inside = row >= 0 && row < in.height && column >= 0 && column < in.width;
       const std::int64_t plane = image * 3 + i / 9;
-      taps[i] = inside ? static_cast<float>(pictures[(plane * in.height + row) * in.width + column])
+      taps[i] = inside ? static_cast<float>(images[(plane * in.height + row) * in.width + column])
                        : 0.0F;
     }
     for (int quad = 0; quad < layer.quads(); ++quad) {
-      Quad sum = load(layer.bias() + 4 * quad);
+      Float4 sum = load(layer.bias() + 4 * quad);
       GHOSTNET_UNROLL
       for (int i = 0; i < kTaps; ++i) sum = sum + load(layer.row(i) + 4 * quad) * taps[i];
       store(out + static_cast<std::int64_t>(pixel) * layer.out + 4 * quad,

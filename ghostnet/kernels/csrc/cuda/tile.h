@@ -1,4 +1,4 @@
-// How the threads of a block share a product, and the choice of it.
+// The tile of a matrix product that one thread block computes, and the choice of its size.
 #pragma once
 
 #include "geometry.h"
@@ -7,70 +7,81 @@ namespace ghostnet::cuda {
 
 constexpr int kThreadPixels = 8;
 
-// A block computes `pixels` × 4 · `quads` outputs. Each thread has kThreadPixels pixels and a quad
-// of channels, and takes each `parts`-th input channel. Input channels come into shared memory
-// 4 << slice_bits at a time.
+// `pixels` × 4 · `quads` outputs. Each thread computes kThreadPixels pixels × one quad, and adds up
+// every `k_splits`-th input channel. Input channels come into shared memory slice by slice.
 struct Tile {
   int pixels;  // a multiple of kThreadPixels
   int quads;
-  int parts;
-  int slice_bits;
+  int k_splits;
+  int slice_bits;  // a slice has 4 << slice_bits input channels
 
-  GHOSTNET_HOST_DEVICE int groups() const { return pixels / kThreadPixels; }
-  GHOSTNET_HOST_DEVICE int threads() const { return groups() * quads * parts; }
+  GHOSTNET_HOST_DEVICE int pixel_groups() const { return pixels / kThreadPixels; }
+  GHOSTNET_HOST_DEVICE int threads() const { return pixel_groups() * quads * k_splits; }
   GHOSTNET_HOST_DEVICE int channels() const { return 4 * quads; }
   GHOSTNET_HOST_DEVICE int slice() const { return 4 << slice_bits; }
 
-  // Of one channel's inputs in shared memory: rows that begin in different banks.
+  // Floats from one input channel to the next in shared memory; chosen so that channels begin in
+  // different banks.
   GHOSTNET_HOST_DEVICE int pitch() const { return pixels + 4; }
 
   GHOSTNET_HOST_DEVICE int staging_floats() const { return slice() * (pitch() + channels()); }
   GHOSTNET_HOST_DEVICE int value_floats() const { return pixels * channels(); }
 
-  GHOSTNET_HOST_DEVICE int chunks(int all_quads) const { return ceil_div(all_quads, quads); }
+  // The number of tiles that cover all quads of a layer.
+  GHOSTNET_HOST_DEVICE int tiles_for(int all_quads) const { return ceil_div(all_quads, quads); }
 };
 
-// What the choice of tiles rests on. None of it has been measured.
+// The limits of a tile and the constants of the cost model. They follow from the sizes of a GPU;
+// they are not tuned to timings.
 struct TilePolicy {
-  int threads = kMaxThreads;
-  int quads = 8;
-  int pixels = 512;
-  int least_pixels = 64;
-  int value_floats = 8192;    // of one map in shared memory
-  int staging_floats = 4096;  // of a slice of input channels
-  int fetch_cost = 8;         // of an input value, in multiply-adds
-  int busy_threads = 32768;   // that keep a whole GPU at work
-  int parts = 8;
+  int max_threads = kMaxThreads;
+  int max_quads = 8;
+  int max_pixels = 512;
+  int min_pixels = 64;
+  int max_value_floats = 8192;     // of one map in shared memory
+  int max_staging_floats = 4096;   // of a slice of input channels
+  int fetch_cost = 8;              // of an input value, in multiply-adds
+  int saturating_threads = 32768;  // that keep a whole GPU busy
+  int max_k_splits = 8;
 };
 
-// The most pixels of a tile with that many quads.
+// The most pixels of a tile with so many quads.
 inline int capacity(const TilePolicy& policy, int quads) {
-  const int by_threads = policy.threads / quads * kThreadPixels;
-  const int by_values = policy.value_floats / (4 * quads) / kThreadPixels * kThreadPixels;
-  return min(policy.pixels, min(by_threads, by_values));
+  const int by_threads = policy.max_threads / quads * kThreadPixels;
+  const int by_values = policy.max_value_floats / (4 * quads) / kThreadPixels * kThreadPixels;
+  return min(policy.max_pixels, min(by_threads, by_values));
 }
 
-// Completes a tile of at least that many pixels and that many quads: more parts where a GPU would
-// have too little to do, and as large a slice as there is room for.
-inline Tile make_tile(const TilePolicy& policy, int pixels, int quads, int in, int blocks) {
-  Tile tile{ceil_div(pixels, kThreadPixels) * kThreadPixels, quads, 1, 0};
-  while (2 * tile.parts <= policy.parts && blocks * tile.threads() < policy.busy_threads &&
-         2 * tile.threads() <= policy.threads && 32 * tile.parts <= in) {
-    tile.parts *= 2;
+// What a tile is made for.
+struct TileDemand {
+  int pixels;  // the fewest of the tile
+  int quads;   // of the tile
+  int in;      // input channels of the layer
+  int tiles;   // that the layer takes
+};
+
+// Completes a tile: splits the input channels where a GPU would otherwise have too few threads, and
+// takes as large a slice as there is memory for.
+inline Tile make_tile(const TilePolicy& policy, const TileDemand& demand) {
+  Tile tile{ceil_div(demand.pixels, kThreadPixels) * kThreadPixels, demand.quads, 1, 0};
+  while (2 * tile.k_splits <= policy.max_k_splits &&
+         demand.tiles * tile.threads() < policy.saturating_threads &&
+         2 * tile.threads() <= policy.max_threads && 32 * tile.k_splits <= demand.in) {
+    tile.k_splits *= 2;
   }
-  while (2 * tile.staging_floats() <= policy.staging_floats && tile.slice() < in) {
+  while (2 * tile.staging_floats() <= policy.max_staging_floats && tile.slice() < demand.in) {
     ++tile.slice_bits;
   }
   return tile;
 }
 
-// How long a product takes, in multiply-adds of one thread: as long as a thread does, where there
-// are fewer than keep the GPU at work, and in proportion to their number where there are more.
-inline double duration(const TilePolicy& policy, const Tile& tile, int in, int blocks) {
-  const double products = 4.0 * kThreadPixels * in / tile.parts;
+// The estimated time of a product, in multiply-adds of one thread. With fewer threads than saturate
+// the GPU it is the time of one thread; with more it grows in proportion.
+inline double estimate_time(const TilePolicy& policy, const Tile& tile, int in, int tiles) {
+  const double products = 4.0 * kThreadPixels * in / tile.k_splits;
   const double fetches = static_cast<double>(policy.fetch_cost) * in * tile.pixels / tile.threads();
-  const double threads = static_cast<double>(blocks) * tile.threads();
-  return (products + fetches) * max(1.0, threads / policy.busy_threads);
+  const double threads = static_cast<double>(tiles) * tile.threads();
+  return (products + fetches) * max(1.0, threads / policy.saturating_threads);
 }
 
 }  // namespace ghostnet::cuda

@@ -1,13 +1,13 @@
-// The activations of ../activation.h for the backward pass.
+// The gradients of the activations of ops/activation.h.
 #pragma once
 
 #include <type_traits>
 
-#include "activation.h"
+#include "ops/activation.h"
 
 namespace ghostnet::cpu::training {
 
-// `gradient` of act(x), carried back to x.
+// The gradient with respect to x, from the gradient with respect to act(x).
 template <int Lanes>
 inline Floats<Lanes> activation_gradient(Activation activation, Floats<Lanes> x,
                                          Floats<Lanes> gradient) {
@@ -24,7 +24,7 @@ inline Floats<Lanes> activation_gradient(Activation activation, Floats<Lanes> x,
   }
 }
 
-// body(activation) with the activation known to the compiler.
+// Calls body(activation) with the activation as a compile-time constant.
 template <class Body>
 inline void with_activation(Activation activation, Body body) {
   switch (activation) {

@@ -1,12 +1,12 @@
-// Batch norm with its activation, one channel at a time: y = act(scale · z + shift), where mean
-// and variance are those of the channel over the batch.
+// Batch norm with its activation, one channel at a time: y = act(scale · z + shift), where scale
+// and shift follow from the mean and variance of the channel over the batch.
 #pragma once
 
 #include <cmath>
 
-#include "activation_gradient.h"
-#include "maps.h"
-#include "passes.h"
+#include "training/activation_gradient.h"
+#include "training/feature_maps.h"
+#include "training/vector_loop.h"
 
 namespace ghostnet::cpu::training {
 
@@ -36,50 +36,45 @@ struct Moments {
   }
 };
 
-// Two passes, because one loses the variance of a channel that lies far from zero.
+// Takes two passes, because a single one loses the variance of a channel that lies far from zero.
 template <int Lanes>
 Moments moments(ConstChannel z) {
   const double count = static_cast<double>(z.size) * z.images;
   double total = 0;
   for (int image = 0; image < z.images; ++image) {
     const float* plane = z.plane(image);
-    total += sums_over<Lanes, 1>(z.size, [plane](auto lanes, std::ptrdiff_t i) {
-      return Terms<lanes, 1>{load<lanes>(plane + i)};
-    })[0];
+    total += sum_vectors<Lanes>(z.size, [plane](auto lanes, std::ptrdiff_t i) {
+      return load<lanes>(plane + i);
+    });
   }
   const float mean = static_cast<float>(total / count);
   double squares = 0;
   for (int image = 0; image < z.images; ++image) {
     const float* plane = z.plane(image);
-    squares += sums_over<Lanes, 1>(z.size, [plane, mean](auto lanes, std::ptrdiff_t i) {
-      const Floats<lanes> away = load<lanes>(plane + i) - mean;
-      return Terms<lanes, 1>{away * away};
-    })[0];
+    squares += sum_vectors<Lanes>(z.size, [plane, mean](auto lanes, std::ptrdiff_t i) {
+      const Floats<lanes> deviation = load<lanes>(plane + i) - mean;
+      return deviation * deviation;
+    });
   }
   return {mean, squares / count, z.size * z.images};
 }
 
-// One plane: y = act(scale · z + shift).
+// y = act(scale · z + shift) for a channel; y may be z.
 template <int Lanes>
-void normalise(const float* z, std::ptrdiff_t size, Affine affine, Activation activation,
-               float* y) {
-  with_activation(activation, [&](auto act) {
-    for_packs<Lanes>(size, [&](auto lanes, std::ptrdiff_t i) {
-      store<lanes>(y + i,
-                   activate<lanes>(act, load<lanes>(z + i) * affine.scale + affine.shift));
-    });
-  });
-}
-
-// A channel; y may be z.
-template <int Lanes>
-void normalise(ConstChannel z, Affine affine, Activation activation, Channel y) {
+void normalize(ConstChannel z, Affine affine, Activation activation, Channel y) {
   for (int image = 0; image < z.images; ++image) {
-    normalise<Lanes>(z.plane(image), z.size, affine, activation, y.plane(image));
+    const float* from = z.plane(image);
+    float* to = y.plane(image);
+    with_activation(activation, [&](auto act) {
+      for_each_vector<Lanes>(z.size, [&](auto lanes, std::ptrdiff_t i) {
+        store<lanes>(to + i,
+                     activate<lanes>(act, load<lanes>(from + i) * affine.scale + affine.shift));
+      });
+    });
   }
 }
 
-// One channel's norm as the backward pass sees it.
+// The norm of one channel as the backward pass sees it.
 struct Norm {
   Statistics statistics;
   float gamma;
@@ -89,17 +84,17 @@ struct Norm {
   Affine affine() const { return statistics.affine(gamma, beta); }
 };
 
-// The gradients of a channel's gamma and beta, and with them the gradient to z, which is
-// normal · g + z_factor · z + constant, where g is the gradient before the activation.
+// The gradients of a channel's gamma and beta, and the factors of the gradient to z, which is
+// g_factor · g + z_factor · z + constant, where g is the gradient before the activation.
 struct NormGradient {
   float gamma;
   float beta;
-  float normal;
+  float g_factor;
   float z_factor;
   float constant;
 };
 
-// From Σ g and Σ g · (z − mean): fewer digits are lost than with Σ g · z.
+// From Σ g and Σ g · (z − mean), which loses fewer digits than Σ g · z.
 inline NormGradient norm_gradient(const Norm& norm, double sum_g, double sum_gz,
                                   std::ptrdiff_t count) {
   const auto [mean, inverse_deviation] = norm.statistics;
@@ -111,7 +106,7 @@ inline NormGradient norm_gradient(const Norm& norm, double sum_g, double sum_gz,
           static_cast<float>(z_factor), static_cast<float>(constant)};
 }
 
-// The gradients of gamma and beta from the gradient after the activation.
+// From the gradient to y.
 template <int Lanes>
 NormGradient norm_gradient(const Norm& norm, ConstChannel z, ConstChannel dy) {
   const Affine affine = norm.affine();
@@ -122,7 +117,7 @@ NormGradient norm_gradient(const Norm& norm, ConstChannel z, ConstChannel dy) {
     const float* z_plane = z.plane(image);
     const float* dy_plane = dy.plane(image);
     with_activation(norm.activation, [&](auto act) {
-      const auto sums = sums_over<Lanes, 2>(z.size, [&](auto lanes, std::ptrdiff_t i) {
+      const auto sums = sum_terms<Lanes, 2>(z.size, [&](auto lanes, std::ptrdiff_t i) {
         const Floats<lanes> value = load<lanes>(z_plane + i);
         const Floats<lanes> g = activation_gradient<lanes>(
             act, value * affine.scale + affine.shift, load<lanes>(dy_plane + i));
@@ -135,27 +130,36 @@ NormGradient norm_gradient(const Norm& norm, ConstChannel z, ConstChannel dy) {
   return norm_gradient(norm, sum_g, sum_gz, z.size * z.images);
 }
 
-// One plane of the gradient to z; dz may be dy.
+// A plane that the gradient of a norm reads and writes.
+struct NormGradientPlane {
+  const float* z;
+  const float* dy;
+  float* dz;  // may be dy or z
+  std::ptrdiff_t size;
+};
+
 template <int Lanes>
-void denormalise(const Norm& norm, const NormGradient& gradient, const float* z, const float* dy,
-                 std::ptrdiff_t size, float* dz) {
+void normalize_gradient(const Norm& norm, const NormGradient& gradient,
+                        const NormGradientPlane& plane) {
   const Affine affine = norm.affine();
-  with_activation(norm.activation, [&](auto act) {
-    for_packs<Lanes>(size, [&](auto lanes, std::ptrdiff_t i) {
+  const auto [z, dy, dz, size] = plane;
+  with_activation(norm.activation, [&, z = z, dy = dy, dz = dz, size = size](auto act) {
+    for_each_vector<Lanes>(size, [&](auto lanes, std::ptrdiff_t i) {
       const Floats<lanes> value = load<lanes>(z + i);
       const Floats<lanes> g = activation_gradient<lanes>(
           act, value * affine.scale + affine.shift, load<lanes>(dy + i));
-      store<lanes>(dz + i, g * gradient.normal + value * gradient.z_factor + gradient.constant);
+      store<lanes>(dz + i, g * gradient.g_factor + value * gradient.z_factor + gradient.constant);
     });
   });
 }
 
 // A channel; dz may be dy.
 template <int Lanes>
-void denormalise(const Norm& norm, const NormGradient& gradient, ConstChannel z, ConstChannel dy,
-                 Channel dz) {
+void normalize_gradient(const Norm& norm, const NormGradient& gradient, ConstChannel z,
+                        ConstChannel dy, Channel dz) {
   for (int image = 0; image < z.images; ++image) {
-    denormalise<Lanes>(norm, gradient, z.plane(image), dy.plane(image), z.size, dz.plane(image));
+    normalize_gradient<Lanes>(norm, gradient,
+                              {z.plane(image), dy.plane(image), dz.plane(image), z.size});
   }
 }
 

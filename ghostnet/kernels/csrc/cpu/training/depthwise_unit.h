@@ -3,25 +3,26 @@
 
 #include <memory>
 
-#include "batch_norm.h"
-#include "frame.h"
+#include "training/batch_norm.h"
+#include "training/padded_plane.h"
 
 namespace ghostnet::cpu::training {
 
-// What one thread needs to convolve planes of one size.
-struct Frames {
-  Frame in;
-  Frame gradient;
-  Frame out;
+// The padded planes that one thread convolves, for planes of one size. Constructor and destructor
+// are no templates and therefore not inline: the files for different instruction sets share them.
+struct DepthwiseScratch {
+  DepthwiseScratch(const Shape& shape, int kernel);
+  ~DepthwiseScratch();
 
-  Frames(const Shape& shape, int kernel)
-      : in(shape.height, shape.width, kernel / 2), gradient(in), out(in) {}
+  PaddedPlane in;
+  PaddedPlane gradient;
+  PaddedPlane out;
 };
 
 // A channel of a batch that only one thread sees.
-class Scratch {
+class ChannelScratch {
  public:
-  explicit Scratch(const Shape& shape)
+  explicit ChannelScratch(const Shape& shape)
       : memory_(new float[shape.plane() * shape.images]),
         channel_{memory_.get(), shape.plane(), shape.plane(), shape.images} {}
 
@@ -41,34 +42,49 @@ Filter<Kernel> filter_of(const float* filters, std::ptrdiff_t channel) {
 
 // The convolution alone.
 template <int Lanes, int Kernel>
-void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride, Frames& frames,
-                       Channel z) {
+void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride,
+                       DepthwiseScratch& scratch, Channel z) {
   for (int image = 0; image < x.images; ++image) {
-    frames.in.set(x.plane(image), 1);
-    convolve<Lanes, Kernel>(frames.in, filter, stride, frames.out);
-    frames.out.get(z.plane(image), stride);
+    scratch.in.set(x.plane(image), 1);
+    convolve<Lanes, Kernel>(scratch.in, filter, stride, scratch.out);
+    scratch.out.get(z.plane(image), stride);
   }
 }
 
-// The gradients of the whole unit. The convolution's output z is computed again, which is faster
-// than to keep it. dx must not be one of the inputs.
+// One channel of the unit in the backward pass.
+template <int Kernel>
+struct DepthwiseUnit {
+  Filter<Kernel> filter;
+  int stride;
+  Norm norm;
+};
+
+// The channels that the backward pass of a unit reads and writes.
+struct DepthwiseUnitGradient {
+  ConstChannel x;
+  ConstChannel dy;
+  float* dfilter;
+  Channel dx;  // not one of the inputs
+};
+
+// Computes the gradients of the unit. Computes the convolution's output z again, which is faster
+// than to save and read it.
 template <int Lanes, int Kernel>
-NormGradient depthwise_backward(ConstChannel x, const Filter<Kernel>& filter, const Norm& norm,
-                                ConstChannel dy, int stride, Frames& frames, const Scratch& z,
-                                float* dfilter, Channel dx) {
-  depthwise_forward<Lanes, Kernel>(x, filter, stride, frames, z.channel());
-  const NormGradient gradient = norm_gradient<Lanes>(norm, z.channel(), dy);
+NormGradient depthwise_backward(const DepthwiseUnit<Kernel>& unit, const DepthwiseUnitGradient& io,
+                                DepthwiseScratch& scratch, const ChannelScratch& z) {
+  depthwise_forward<Lanes, Kernel>(io.x, unit.filter, unit.stride, scratch, z.channel());
+  const NormGradient gradient = norm_gradient<Lanes>(unit.norm, z.channel(), io.dy);
   std::array<double, Kernel * Kernel> taps = {};
-  for (int image = 0; image < x.images; ++image) {
+  for (int image = 0; image < io.x.images; ++image) {
     float* plane = z.channel().plane(image);
-    denormalise<Lanes>(norm, gradient, plane, dy.plane(image), dy.size, plane);
-    frames.gradient.set(plane, stride);
-    frames.in.set(x.plane(image), 1);
-    add_filter_gradient<Lanes, Kernel>(frames.in, frames.gradient, taps);
-    convolve_back<Lanes, Kernel>(frames.gradient, filter, frames.out);
-    frames.out.get(dx.plane(image), 1);
+    normalize_gradient<Lanes>(unit.norm, gradient, {plane, io.dy.plane(image), plane, io.dy.size});
+    scratch.gradient.set(plane, unit.stride);
+    scratch.in.set(io.x.plane(image), 1);
+    add_filter_gradient<Lanes, Kernel>(scratch.in, scratch.gradient, taps);
+    convolve_gradient<Lanes, Kernel>(scratch.gradient, unit.filter, scratch.out);
+    scratch.out.get(io.dx.plane(image), 1);
   }
-  std::copy(taps.begin(), taps.end(), dfilter);
+  std::copy(taps.begin(), taps.end(), io.dfilter);
   return gradient;
 }
 

@@ -1,85 +1,91 @@
-// A Ghost module without its pointwise convolution: norm and activation of the primary half, cheap
-// operation, norm and activation of that, all of one channel while it is in the cache.
+// A Ghost module without its pointwise convolution, as operators: norm and activation of the
+// primary half, cheap operation, norm and activation of the cheap half. A thread takes one channel
+// through all of them while it is in the cache.
 #pragma once
 
-#include "norm_operators.h"
+#include "training/norm_operators.h"
 
 namespace ghostnet::cpu::training {
 
+// y += x
 template <int Lanes>
 void add(ConstChannel x, Channel y) {
   for (int image = 0; image < x.images; ++image) {
     const float* from = x.plane(image);
     float* to = y.plane(image);
-    for_packs<Lanes>(x.size, [from, to](auto lanes, std::ptrdiff_t i) {
+    for_each_vector<Lanes>(x.size, [from, to](auto lanes, std::ptrdiff_t i) {
       store<lanes>(to + i, load<lanes>(to + i) + load<lanes>(from + i));
     });
   }
 }
 
-// z; gamma, beta, moving mean and variance of the primary norm; filter; the same of the cheap one;
-// settings; perhaps a residual, which is added to y
-// → y; statistics, next mean and variance of the primary norm, of the cheap one.
-template <int Lanes>
+template <int Lanes, bool HasResidual>
 void ghost(const Tensors& t, int threads) {
-  constexpr int kInputs = 11;
-  constexpr int kOutputs = 7;
-  const bool has_residual = t.count() > kInputs + kOutputs;
-  const int out = kInputs + has_residual;
-  const ConstMaps z = t.maps_in(0);
-  const Maps y = t.maps_out(out);
-  const NormParameters primary{t.in(1),        t.in(2),        t.in(3),       t.in(4),
-                               t.out(out + 1), t.out(out + 2), t.out(out + 3)};
-  const NormParameters cheap{t.in(6),        t.in(7),        t.in(8),       t.in(9),
-                             t.out(out + 4), t.out(out + 5), t.out(out + 6)};
-  const NormSettings settings(t.in(10));
+  using A = GhostArguments<HasResidual>;
+  const ConstFeatureMaps z = t.maps_in(A::kZ);
+  const FeatureMaps y = t.maps_out(A::kY);
+  const NormParameters primary{t.in(A::kGamma),          t.in(A::kBeta),
+                               t.in(A::kMovingMean),     t.in(A::kMovingVariance),
+                               t.out(A::kStatistics),    t.out(A::kNextMean),
+                               t.out(A::kNextVariance)};
+  const NormParameters cheap{t.in(A::kCheapGamma),       t.in(A::kCheapBeta),
+                             t.in(A::kCheapMovingMean),  t.in(A::kCheapMovingVariance),
+                             t.out(A::kCheapStatistics), t.out(A::kCheapNextMean),
+                             t.out(A::kCheapNextVariance)};
+  const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
-  share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(z.shape, 3);
-    tasks.each([&](std::ptrdiff_t c) {
-      const Channel own = y.channel(c);
-      const Channel other = y.channel(channels + c);
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    DepthwiseScratch scratch(z.shape, 3);
+    indices.for_each([&](std::ptrdiff_t c) {
+      const Channel primary_half = y.channel(c);
+      const Channel cheap_half = y.channel(channels + c);
       const Affine first = measure<Lanes>(primary, settings, c, channels, z.channel(c));
-      normalise<Lanes>(z.channel(c), first, settings.activation, own);
-      depthwise_forward<Lanes, 3>(own, filter_of<3>(t.in(5), c), 1, frames, other);
-      const Affine second = measure<Lanes>(cheap, settings, c, channels, other);
-      normalise<Lanes>(other, second, settings.activation, other);
-      if (has_residual) {
-        add<Lanes>(t.maps_in(kInputs).channel(c), own);
-        add<Lanes>(t.maps_in(kInputs).channel(channels + c), other);
+      normalize<Lanes>(z.channel(c), first, settings.activation, primary_half);
+      depthwise_forward<Lanes, 3>(primary_half, filter_of<3>(t.in(A::kFilter), c), 1, scratch,
+                                  cheap_half);
+      const Affine second = measure<Lanes>(cheap, settings, c, channels, cheap_half);
+      normalize<Lanes>(cheap_half, second, settings.activation, cheap_half);
+      if constexpr (HasResidual) {
+        add<Lanes>(t.maps_in(A::kResidual).channel(c), primary_half);
+        add<Lanes>(t.maps_in(A::kResidual).channel(channels + c), cheap_half);
       }
     });
   });
 }
 
-// dy, z; gamma, beta, statistics of the primary norm; filter; the same of the cheap one; settings
-// → dz; dgamma, dbeta of the primary norm; dfilter; dgamma, dbeta of the cheap one.
 template <int Lanes>
 void ghost_gradient(const Tensors& t, int threads) {
-  const ConstMaps dy = t.maps_in(0);
-  const ConstMaps z = t.maps_in(1);
-  const Maps dz = t.maps_out(10);
-  const NormSettings settings(t.in(9));
+  using A = GhostGradientArguments;
+  const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
+  const ConstFeatureMaps z = t.maps_in(A::kZ);
+  const FeatureMaps dz = t.maps_out(A::kZGradient);
+  const Activation activation = NormSettings(t.in(A::kSettings)).activation;
+  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics), activation};
+  const SavedNorm saved_cheap{t.in(A::kCheapGamma), t.in(A::kCheapBeta), t.in(A::kCheapStatistics),
+                              activation};
   const int channels = z.shape.channels;
-  share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(z.shape, 3);
-    const Scratch primary_y(z.shape);
-    const Scratch cheap_z(z.shape);
-    tasks.each([&](std::ptrdiff_t c) {
-      const Norm primary = saved_norm(t.in(2), t.in(3), t.in(4), settings.activation, c, channels);
-      const Norm cheap = saved_norm(t.in(6), t.in(7), t.in(8), settings.activation, c, channels);
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    DepthwiseScratch scratch(z.shape, 3);
+    const ChannelScratch primary_y(z.shape);
+    const ChannelScratch cheap_z(z.shape);
+    indices.for_each([&](std::ptrdiff_t c) {
+      const Norm primary = saved.channel(c, channels);
+      const DepthwiseUnit<3> cheap{filter_of<3>(t.in(A::kFilter), c), 1,
+                                   saved_cheap.channel(c, channels)};
       const Channel gradient = dz.channel(c);
-      normalise<Lanes>(z.channel(c), primary.affine(), primary.activation, primary_y.channel());
+      normalize<Lanes>(z.channel(c), primary.affine(), primary.activation, primary_y.channel());
       const NormGradient of_cheap = depthwise_backward<Lanes, 3>(
-          primary_y.channel(), filter_of<3>(t.in(5), c), cheap, dy.channel(channels + c), 1, frames,
-          cheap_z, t.out(13) + c * 9, gradient);
+          cheap,
+          {primary_y.channel(), dy.channel(channels + c), t.out(A::kFilterGradient) + c * 9,
+           gradient},
+          scratch, cheap_z);
       add<Lanes>(dy.channel(c), gradient);
       const NormGradient of_primary = norm_gradient<Lanes>(primary, z.channel(c), gradient);
-      denormalise<Lanes>(primary, of_primary, z.channel(c), gradient, gradient);
-      t.out(11)[c] = of_primary.gamma;
-      t.out(12)[c] = of_primary.beta;
-      t.out(14)[c] = of_cheap.gamma;
-      t.out(15)[c] = of_cheap.beta;
+      normalize_gradient<Lanes>(primary, of_primary, z.channel(c), gradient, gradient);
+      t.out(A::kGammaGradient)[c] = of_primary.gamma;
+      t.out(A::kBetaGradient)[c] = of_primary.beta;
+      t.out(A::kCheapGammaGradient)[c] = of_cheap.gamma;
+      t.out(A::kCheapBetaGradient)[c] = of_cheap.beta;
     });
   });
 }

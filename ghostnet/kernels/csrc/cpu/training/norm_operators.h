@@ -2,17 +2,18 @@
 // at a time, so that all passes over a channel but the first find it in the cache.
 #pragma once
 
-#include "depthwise_unit.h"
-#include "operators.h"
-#include "share.h"
+#include "training/arguments.h"
+#include "training/depthwise_unit.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
-// The last input of every operator with a norm: [activation, epsilon, momentum].
+// The argument kSettings of every operator with a norm.
 struct NormSettings {
   Activation activation;
   float epsilon;
-  float momentum;  // share of the new value in a moving one
+  float momentum;  // weight of the batch's value in a moving one
 
   explicit NormSettings(const float* from)
       : activation(static_cast<Activation>(static_cast<int>(from[0]))),
@@ -20,18 +21,18 @@ struct NormSettings {
         momentum(from[2]) {}
 };
 
-// The parameters of a norm, and in the forward pass what becomes of the moving statistics.
+// The parameters of a norm in the forward pass, and its new statistics.
 struct NormParameters {
   const float* gamma;
   const float* beta;
   const float* moving_mean;
   const float* moving_variance;
-  float* statistics;  // [mean, inverse deviation][channels]
+  float* statistics;
   float* next_mean;
   float* next_variance;
 };
 
-// Measures channel `c` of a batch norm's input and moves the moving statistics, whose variance is
+// Measures channel `c` of a norm's input and updates its moving statistics. The moving variance is
 // the unbiased one.
 template <int Lanes>
 Affine measure(const NormParameters& norm, const NormSettings& settings, std::ptrdiff_t c,
@@ -50,90 +51,119 @@ Affine measure(const NormParameters& norm, const NormSettings& settings, std::pt
   return statistics.affine(norm.gamma[c], norm.beta[c]);
 }
 
-inline Norm saved_norm(const float* gamma, const float* beta, const float* statistics,
-                       Activation activation, std::ptrdiff_t c, std::ptrdiff_t channels) {
-  return {{statistics[c], statistics[channels + c]}, gamma[c], beta[c], activation};
-}
+// The parameters of a norm in the backward pass.
+struct SavedNorm {
+  const float* gamma;
+  const float* beta;
+  const float* statistics;
+  Activation activation;
 
-// z, gamma, beta, moving mean, moving variance, settings → y, statistics, next mean and variance.
+  Norm channel(std::ptrdiff_t c, std::ptrdiff_t channels) const {
+    return {{statistics[c], statistics[channels + c]}, gamma[c], beta[c], activation};
+  }
+};
+
 template <int Lanes>
 void batch_norm(const Tensors& t, int threads) {
-  const ConstMaps z = t.maps_in(0);
-  const Maps y = t.maps_out(6);
-  const NormParameters norm{t.in(1), t.in(2), t.in(3), t.in(4), t.out(7), t.out(8), t.out(9)};
-  const NormSettings settings(t.in(5));
+  using A = BatchNormArguments;
+  const ConstFeatureMaps z = t.maps_in(A::kZ);
+  const FeatureMaps y = t.maps_out(A::kY);
+  const NormParameters norm{t.in(A::kGamma),          t.in(A::kBeta),
+                            t.in(A::kMovingMean),     t.in(A::kMovingVariance),
+                            t.out(A::kStatistics),    t.out(A::kNextMean),
+                            t.out(A::kNextVariance)};
+  const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
-  share(threads, channels, [&](Tasks& tasks) {
-    tasks.each([&](std::ptrdiff_t c) {
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    indices.for_each([&](std::ptrdiff_t c) {
       const Affine affine = measure<Lanes>(norm, settings, c, channels, z.channel(c));
-      normalise<Lanes>(z.channel(c), affine, settings.activation, y.channel(c));
+      normalize<Lanes>(z.channel(c), affine, settings.activation, y.channel(c));
     });
   });
 }
 
-// dy, z, gamma, beta, statistics, settings → dz, dgamma, dbeta.
 template <int Lanes>
 void batch_norm_gradient(const Tensors& t, int threads) {
-  const ConstMaps dy = t.maps_in(0);
-  const ConstMaps z = t.maps_in(1);
-  const Maps dz = t.maps_out(6);
-  const NormSettings settings(t.in(5));
+  using A = BatchNormGradientArguments;
+  const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
+  const ConstFeatureMaps z = t.maps_in(A::kZ);
+  const FeatureMaps dz = t.maps_out(A::kZGradient);
+  const NormSettings settings(t.in(A::kSettings));
+  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
+                        settings.activation};
   const int channels = z.shape.channels;
-  share(threads, channels, [&](Tasks& tasks) {
-    tasks.each([&](std::ptrdiff_t c) {
-      const Norm norm =
-          saved_norm(t.in(2), t.in(3), t.in(4), settings.activation, c, channels);
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    indices.for_each([&](std::ptrdiff_t c) {
+      const Norm norm = saved.channel(c, channels);
       const NormGradient gradient = norm_gradient<Lanes>(norm, z.channel(c), dy.channel(c));
-      denormalise<Lanes>(norm, gradient, z.channel(c), dy.channel(c), dz.channel(c));
-      t.out(7)[c] = gradient.gamma;
-      t.out(8)[c] = gradient.beta;
+      normalize_gradient<Lanes>(norm, gradient, z.channel(c), dy.channel(c), dz.channel(c));
+      t.out(A::kGammaGradient)[c] = gradient.gamma;
+      t.out(A::kBetaGradient)[c] = gradient.beta;
     });
   });
 }
 
-// x, filter, gamma, beta, moving mean, moving variance, settings
-// → y, statistics, next mean, next variance. The shape of y says whether the stride is 2.
+// The shapes of x and y tell the stride.
 template <int Lanes, int Kernel>
 void depthwise_unit(const Tensors& t, int threads) {
-  const ConstMaps x = t.maps_in(0);
-  const Maps y = t.maps_out(7);
-  const NormParameters norm{t.in(2), t.in(3), t.in(4), t.in(5), t.out(8), t.out(9), t.out(10)};
-  const NormSettings settings(t.in(6));
+  using A = DepthwiseArguments;
+  const ConstFeatureMaps x = t.maps_in(A::kX);
+  const FeatureMaps y = t.maps_out(A::kY);
+  const NormParameters norm{t.in(A::kGamma),          t.in(A::kBeta),
+                            t.in(A::kMovingMean),     t.in(A::kMovingVariance),
+                            t.out(A::kStatistics),    t.out(A::kNextMean),
+                            t.out(A::kNextVariance)};
+  const NormSettings settings(t.in(A::kSettings));
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, y.shape);
-  share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(x.shape, Kernel);
-    tasks.each([&](std::ptrdiff_t c) {
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    DepthwiseScratch scratch(x.shape, Kernel);
+    indices.for_each([&](std::ptrdiff_t c) {
       const Channel out = y.channel(c);
-      depthwise_forward<Lanes, Kernel>(x.channel(c), filter_of<Kernel>(t.in(1), c), stride, frames,
-                                       out);
+      depthwise_forward<Lanes, Kernel>(x.channel(c), filter_of<Kernel>(t.in(A::kFilter), c), stride,
+                                       scratch, out);
       const Affine affine = measure<Lanes>(norm, settings, c, channels, out);
-      normalise<Lanes>(out, affine, settings.activation, out);
+      normalize<Lanes>(out, affine, settings.activation, out);
     });
   });
 }
 
-// dy, x, filter, gamma, beta, statistics, settings → dx, dfilter, dgamma, dbeta.
 template <int Lanes, int Kernel>
 void depthwise_unit_gradient(const Tensors& t, int threads) {
-  const ConstMaps dy = t.maps_in(0);
-  const ConstMaps x = t.maps_in(1);
-  const Maps dx = t.maps_out(7);
-  const NormSettings settings(t.in(6));
+  using A = DepthwiseGradientArguments;
+  const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
+  const ConstFeatureMaps x = t.maps_in(A::kX);
+  const FeatureMaps dx = t.maps_out(A::kXGradient);
+  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
+                        NormSettings(t.in(A::kSettings)).activation};
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, dy.shape);
-  share(threads, channels, [&](Tasks& tasks) {
-    Frames frames(x.shape, Kernel);
-    const Scratch z(dy.shape);
-    tasks.each([&](std::ptrdiff_t c) {
-      const Norm norm = saved_norm(t.in(3), t.in(4), t.in(5), settings.activation, c, channels);
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    DepthwiseScratch scratch(x.shape, Kernel);
+    const ChannelScratch z(dy.shape);
+    indices.for_each([&](std::ptrdiff_t c) {
+      const DepthwiseUnit<Kernel> unit{filter_of<Kernel>(t.in(A::kFilter), c), stride,
+                                       saved.channel(c, channels)};
+      float* const dfilter = t.out(A::kFilterGradient) + c * Kernel * Kernel;
       const NormGradient gradient = depthwise_backward<Lanes, Kernel>(
-          x.channel(c), filter_of<Kernel>(t.in(2), c), norm, dy.channel(c), stride, frames, z,
-          t.out(8) + c * Kernel * Kernel, dx.channel(c));
-      t.out(9)[c] = gradient.gamma;
-      t.out(10)[c] = gradient.beta;
+          unit, {x.channel(c), dy.channel(c), dfilter, dx.channel(c)}, scratch, z);
+      t.out(A::kGammaGradient)[c] = gradient.gamma;
+      t.out(A::kBetaGradient)[c] = gradient.beta;
     });
   });
+}
+
+template <int Lanes>
+void depthwise(const Tensors& t, int threads) {
+  const bool is_3x3 = t.extent(DepthwiseArguments::kFilter, 2) == 3;
+  is_3x3 ? depthwise_unit<Lanes, 3>(t, threads) : depthwise_unit<Lanes, 5>(t, threads);
+}
+
+template <int Lanes>
+void depthwise_gradient(const Tensors& t, int threads) {
+  const bool is_3x3 = t.extent(DepthwiseGradientArguments::kFilter, 2) == 3;
+  is_3x3 ? depthwise_unit_gradient<Lanes, 3>(t, threads)
+         : depthwise_unit_gradient<Lanes, 5>(t, threads);
 }
 
 }  // namespace ghostnet::cpu::training

@@ -1,41 +1,29 @@
-// The table of one instruction set; each `operators_*.cc` is compiled for its own.
+// The operators of one instruction set; each `operators_*.cc` instantiates those of its own.
 #pragma once
 
-#include "ghost_operators.h"
-#include "pointwise_operators.h"
-#include "squeeze_excite_operators.h"
-#include "stem_operators.h"
+#include "training/ghost_operators.h"
+#include "training/pointwise_operators.h"
+#include "training/squeeze_excite_operators.h"
+#include "training/stem_operators.h"
 
 namespace ghostnet::cpu::training {
 
 template <int Lanes>
-void depthwise(const Tensors& t, int threads) {
-  const bool small = t.extent(1, 2) == 3;
-  small ? depthwise_unit<Lanes, 3>(t, threads) : depthwise_unit<Lanes, 5>(t, threads);
-}
-
-template <int Lanes>
-void depthwise_gradient(const Tensors& t, int threads) {
-  const bool small = t.extent(2, 2) == 3;
-  small ? depthwise_unit_gradient<Lanes, 3>(t, threads)
-        : depthwise_unit_gradient<Lanes, 5>(t, threads);
-}
-
-template <int Lanes>
 Operators operators() {
-  return {&unfold<Lanes>,
-          &unfold_gradient<Lanes>,
-          &batch_norm<Lanes>,
-          &batch_norm_gradient<Lanes>,
-          &depthwise<Lanes>,
-          &depthwise_gradient<Lanes>,
-          &ghost<Lanes>,
-          &ghost_gradient<Lanes>,
-          &pointwise<Lanes>,
-          &pointwise_input_gradient<Lanes>,
-          &pointwise_weight_gradient<Lanes>,
-          &squeeze_excite<Lanes>,
-          &squeeze_excite_gradient<Lanes>};
+  return {{&unfold<Lanes>, UnfoldArguments::kCount},
+          {&unfold_gradient<Lanes>, UnfoldGradientArguments::kCount},
+          {&batch_norm<Lanes>, BatchNormArguments::kCount},
+          {&batch_norm_gradient<Lanes>, BatchNormGradientArguments::kCount},
+          {&depthwise<Lanes>, DepthwiseArguments::kCount},
+          {&depthwise_gradient<Lanes>, DepthwiseGradientArguments::kCount},
+          {&ghost<Lanes, false>, GhostArguments<false>::kCount},
+          {&ghost<Lanes, true>, GhostArguments<true>::kCount},
+          {&ghost_gradient<Lanes>, GhostGradientArguments::kCount},
+          {&pointwise<Lanes>, PointwiseArguments::kCount},
+          {&pointwise_input_gradient<Lanes>, PointwiseInputGradientArguments::kCount},
+          {&pointwise_weight_gradient<Lanes>, PointwiseWeightGradientArguments::kCount},
+          {&squeeze_excite<Lanes>, SqueezeExciteArguments::kCount},
+          {&squeeze_excite_gradient<Lanes>, SqueezeExciteGradientArguments::kCount}};
 }
 
 }  // namespace ghostnet::cpu::training

@@ -1,24 +1,26 @@
-// The operators of training, each for one instruction set; `interface.cc` gives them to MindSpore.
+// The operators of training, forward and backward, for each instruction set.
 #pragma once
 
 #include <cstdint>
 
-#include "maps.h"
+#include "simd/instruction_set.h"
+#include "training/feature_maps.h"
 
 namespace ghostnet::cpu::training {
 
-// The inputs of an operator and after them its outputs, float32 all of them.
+// The float32 arguments of an operator. `arguments.h` names their indices.
 class Tensors {
  public:
-  Tensors(int count, void** data, const int* dimensions, int64_t** shapes)
-      : count_(count), data_(data), dimensions_(dimensions), shapes_(shapes) {}
+  Tensors(int count, void** data, const int* ranks, int64_t** shapes)
+      : count_(count), data_(data), ranks_(ranks), shapes_(shapes) {}
 
   int count() const { return count_; }
   const float* in(int index) const { return static_cast<const float*>(data_[index]); }
   float* out(int index) const { return static_cast<float*>(data_[index]); }
 
+  // Dimensions beyond the rank have extent 1.
   std::ptrdiff_t extent(int index, int dimension) const {
-    return dimension < dimensions_[index] ? shapes_[index][dimension] : 1;
+    return dimension < ranks_[index] ? shapes_[index][dimension] : 1;
   }
 
   Shape shape(int index) const {
@@ -26,20 +28,21 @@ class Tensors {
             static_cast<int>(extent(index, 2)), static_cast<int>(extent(index, 3))};
   }
 
-  ConstMaps maps_in(int index) const { return {in(index), shape(index)}; }
-  Maps maps_out(int index) const { return {out(index), shape(index)}; }
+  ConstFeatureMaps maps_in(int index) const { return {in(index), shape(index)}; }
+  FeatureMaps maps_out(int index) const { return {out(index), shape(index)}; }
 
  private:
   int count_;
   void** data_;
-  const int* dimensions_;
+  const int* ranks_;
   int64_t** shapes_;
 };
 
-using Operator = void (*)(const Tensors& tensors, int threads);
+struct Operator {
+  void (*run)(const Tensors& tensors, int threads);
+  int arguments;  // inputs and outputs
+};
 
-// Forward operators and the gradients of each. What they take and give is said where they are
-// written, in the order of the arguments.
 struct Operators {
   Operator unfold;
   Operator unfold_gradient;
@@ -48,6 +51,7 @@ struct Operators {
   Operator depthwise;
   Operator depthwise_gradient;
   Operator ghost;
+  Operator ghost_residual;
   Operator ghost_gradient;
   Operator pointwise;
   Operator pointwise_input_gradient;
@@ -63,7 +67,7 @@ extern template Operators operators<4>();
 extern template Operators operators<8>();
 extern template Operators operators<16>();
 
-// Those of the instruction set in use.
-Operators current_operators();
+// `set` is a supported instruction set.
+Operators operators_for(InstructionSet set);
 
 }  // namespace ghostnet::cpu::training

@@ -1,4 +1,4 @@
-#include "operator_table.h"
+#include "training/operator_table.h"
 
 namespace ghostnet::cpu::training {
 

@@ -1,61 +1,61 @@
 // Pointwise convolution and its two gradients, as operators.
 #pragma once
 
-#include "channel_products.h"
-#include "matrix.h"
-#include "operators.h"
-#include "share.h"
+#include "training/arguments.h"
+#include "training/gemm.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
+#include "training/pointwise_weight_gradient.h"
 
 namespace ghostnet::cpu::training {
 
-// out = weights · in for every image; threads share the blocks of rows of all images.
+// out = weights · in for every image. Threads take one tile of rows of one image at a time.
 template <int Lanes>
-void multiply(const Weights& weights, ConstMaps in, Maps out, int threads) {
-  const int blocks = weights.blocks();
-  share(threads, std::ptrdiff_t{in.shape.images} * blocks, [&](Tasks& tasks) {
-    std::vector<float> packed(std::size_t(kBlockRows) * weights.columns);
-    tasks.each([&](std::ptrdiff_t task) {
-      const std::ptrdiff_t image = task / blocks;
-      multiply_block<Lanes>(weights, task % blocks, in.data + image * in.shape.image(),
-                            out.data + image * out.shape.image(), in.shape.plane(), packed.data());
+void multiply(const WeightMatrix& weights, ConstFeatureMaps in, FeatureMaps out, int threads) {
+  const int tiles = weights.tiles();
+  parallel_for(threads, std::ptrdiff_t{in.shape.images} * tiles, [&](IndexQueue& indices) {
+    std::vector<float> packed(std::size_t(kTileRows) * weights.columns);
+    indices.for_each([&](std::ptrdiff_t index) {
+      const std::ptrdiff_t image = index / tiles;
+      multiply_tile<Lanes>(weights, index % tiles,
+                           {in.image(image), out.image(image), in.shape.plane()}, packed.data());
     });
   });
 }
 
-// x, weights → z.
 template <int Lanes>
 void pointwise(const Tensors& t, int threads) {
-  const ConstMaps x = t.maps_in(0);
-  const Maps z = t.maps_out(2);
+  using A = PointwiseArguments;
+  const ConstFeatureMaps x = t.maps_in(A::kX);
+  const FeatureMaps z = t.maps_out(A::kZ);
   const int in = x.shape.channels;
-  multiply<Lanes>({t.in(1), z.shape.channels, in, in, 1}, x, z, threads);
+  multiply<Lanes>({t.in(A::kWeights), z.shape.channels, in, in, 1}, x, z, threads);
 }
 
-// dz, weights → dx.
 template <int Lanes>
 void pointwise_input_gradient(const Tensors& t, int threads) {
-  const ConstMaps dz = t.maps_in(0);
-  const Maps dx = t.maps_out(2);
+  using A = PointwiseInputGradientArguments;
+  const ConstFeatureMaps dz = t.maps_in(A::kZGradient);
+  const FeatureMaps dx = t.maps_out(A::kXGradient);
   const int in = dx.shape.channels;
-  multiply<Lanes>({t.in(1), in, dz.shape.channels, 1, in}, dz, dx, threads);
+  multiply<Lanes>({t.in(A::kWeights), in, dz.shape.channels, 1, in}, dz, dx, threads);
 }
 
-// dz, x → dweights. The batch of fewer channels is the one that stays in the cache.
+// The batch of fewer channels is the inner one, which stays in the cache.
 template <int Lanes>
 void pointwise_weight_gradient(const Tensors& t, int threads) {
-  const ConstMaps dz = t.maps_in(0);
-  const ConstMaps x = t.maps_in(1);
-  float* out = t.out(2);
+  using A = PointwiseWeightGradientArguments;
+  const ConstFeatureMaps dz = t.maps_in(A::kZGradient);
+  const ConstFeatureMaps x = t.maps_in(A::kX);
+  float* const out = t.out(A::kWeightsGradient);
   const int in = x.shape.channels;
-  const bool by_outputs = dz.shape.channels > in;
-  const ConstMaps& outer = by_outputs ? dz : x;
-  const int channels = outer.shape.channels;
-  share(threads, (channels + kOuter - 1) / kOuter, [&](Tasks& tasks) {
-    tasks.each([&](std::ptrdiff_t task) {
-      const int first = static_cast<int>(task) * kOuter;
-      const int count = std::min(kOuter, channels - first);
-      by_outputs ? channel_products<Lanes>(dz, first, count, x, out, in, 1)
-                 : channel_products<Lanes>(x, first, count, dz, out, 1, in);
+  const ChannelProducts products = dz.shape.channels > in ? ChannelProducts{dz, x, out, in, 1}
+                                                          : ChannelProducts{x, dz, out, 1, in};
+  const int channels = products.outer.shape.channels;
+  parallel_for(threads, (channels + kOuter - 1) / kOuter, [&](IndexQueue& indices) {
+    indices.for_each([&](std::ptrdiff_t index) {
+      const int first = static_cast<int>(index) * kOuter;
+      channel_products<Lanes>(products, first, std::min(kOuter, channels - first));
     });
   });
 }

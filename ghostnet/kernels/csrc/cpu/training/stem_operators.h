@@ -1,17 +1,18 @@
-// The stem's convolution, 3×3 of stride 2 padded by 1, is a pointwise one of nine shifted copies
-// of each channel: these operators make the copies and carry their gradient back.
+// The stem's convolution, 3×3 of stride 2 padded by 1, is a pointwise convolution of nine shifted
+// copies of each channel. These operators make the copies and carry their gradient back.
 #pragma once
 
 #include <algorithm>
 
-#include "operators.h"
-#include "share.h"
+#include "training/arguments.h"
+#include "training/operators.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
 constexpr int kTaps = 9;
 
-// One of the copies: its pixel (y, x) is pixel (2y + row, 2x + column) of the channel.
+// The shift of one copy: its pixel (y, x) is pixel (2y + row, 2x + column) of the channel.
 struct Tap {
   int row;
   int column;
@@ -20,8 +21,8 @@ struct Tap {
       : row(static_cast<int>(index % kTaps / 3) - 1), column(static_cast<int>(index % 3) - 1) {}
 };
 
-// body(position in the channel, position in the copy) for every pixel of the copy that lies in the
-// channel; outside(position in the copy) for the others.
+// Calls inside(position in the channel, position in the copy) for every pixel of the copy that lies
+// in the channel, and outside(position in the copy) for the others.
 template <class Inside, class Outside>
 void each_pixel(Tap tap, const Shape& in, const Shape& out, Inside inside, Outside outside) {
   std::ptrdiff_t position = 0;
@@ -39,13 +40,14 @@ void each_pixel(Tap tap, const Shape& in, const Shape& out, Inside inside, Outsi
   }
 }
 
-// pictures → copies, nine for each channel in the order of the taps.
+// Makes nine copies of each channel, in the order of the taps.
 template <int Lanes>
 void unfold(const Tensors& t, int threads) {
-  const ConstMaps in = t.maps_in(0);
-  const Maps out = t.maps_out(1);
-  share(threads, std::ptrdiff_t{out.shape.images} * out.shape.channels, [&](Tasks& tasks) {
-    tasks.each([&](std::ptrdiff_t copy) {
+  const ConstFeatureMaps in = t.maps_in(UnfoldArguments::kImages);
+  const FeatureMaps out = t.maps_out(UnfoldArguments::kCopies);
+  const std::ptrdiff_t copies = std::ptrdiff_t{out.shape.images} * out.shape.channels;
+  parallel_for(threads, copies, [&](IndexQueue& indices) {
+    indices.for_each([&](std::ptrdiff_t copy) {
       const float* from = in.data + copy / kTaps * in.shape.plane();
       float* to = out.data + copy * out.shape.plane();
       each_pixel(Tap(copy), in.shape, out.shape,
@@ -55,13 +57,13 @@ void unfold(const Tensors& t, int threads) {
   });
 }
 
-// dcopies, pictures → dpictures.
 template <int Lanes>
 void unfold_gradient(const Tensors& t, int threads) {
-  const ConstMaps in = t.maps_in(0);
-  const Maps out = t.maps_out(2);
-  share(threads, std::ptrdiff_t{out.shape.images} * out.shape.channels, [&](Tasks& tasks) {
-    tasks.each([&](std::ptrdiff_t channel) {
+  const ConstFeatureMaps in = t.maps_in(UnfoldGradientArguments::kCopiesGradient);
+  const FeatureMaps out = t.maps_out(UnfoldGradientArguments::kImagesGradient);
+  const std::ptrdiff_t channels = std::ptrdiff_t{out.shape.images} * out.shape.channels;
+  parallel_for(threads, channels, [&](IndexQueue& indices) {
+    indices.for_each([&](std::ptrdiff_t channel) {
       float* to = out.data + channel * out.shape.plane();
       std::fill_n(to, out.shape.plane(), 0.0F);
       for (int tap = 0; tap < kTaps; ++tap) {

@@ -1,0 +1,269 @@
+// One Ghost bottleneck, from planes to planes.
+//
+// A Ghost module's cheap operation and the depthwise convolutions after it need nothing but their
+// own channel, so a channel tile goes through all of them while it is in the cache. The expanded
+// map exists only at the bottleneck's output size. A team that partitions by rows computes the rows
+// of the expanded map at the border of two threads twice, which is faster than to exchange them.
+#pragma once
+
+#include <cstring>
+
+#include "network/feature_maps.h"
+#include "network/team_squeeze_excite.h"
+#include "ops/channel_sums.h"
+
+namespace ghostnet::cpu {
+
+struct BottleneckParams {
+  const Bottleneck& block;
+  const Grid& in_grid;
+  const Grid& out_grid;
+  Planes in;
+  Planes out;
+  PrefetchTargets next_dense;  // weights of the dense layers after this bottleneck's
+};
+
+// One thread's part of a bottleneck. `PointwiseKernel` is VectorPointwise or AmxPointwise.
+template <class PointwiseKernel>
+class BottleneckTask {
+  static constexpr int Lanes = PointwiseKernel::kLanes;
+
+ public:
+  BottleneckTask(const BottleneckParams& params, const ForwardContext& context)
+      : block_(params.block),
+        activation_(context.model.activation),
+        in_grid_(params.in_grid),
+        out_grid_(params.out_grid),
+        in_(params.in),
+        out_(params.out),
+        next_dense_(params.next_dense),
+        context_(context),
+        own_(context.own()),
+        expansion_tiles_(PointwiseKernel::tiles(block_.ghost1.primary)),
+        projection_tiles_(PointwiseKernel::tiles(block_.ghost2.primary)),
+        pointwise_(own_.input, own_.prefetcher),
+        shortcut_pointwise_(own_.shortcut_input, own_.prefetcher),
+        by_rows_(is_partitioned_by_rows(out_grid_, context.member.team_size)),
+        rows_(by_rows_ ? context.member.part_of(out_grid_.rows()) : out_grid_.all_rows()),
+        expanded_rows_(by_rows_ ? out_grid_.with_halo(rows_, 1) : rows_),
+        expanded_(by_rows_ ? partial_planes(own_.expanded, out_grid_.span(expanded_rows_))
+                           : Planes{context.workspace.expanded, out_grid_.stride()}),
+        shortcut_(by_rows_ ? partial_planes(own_.shortcut, out_grid_.span(rows_))
+                           : Planes{context.workspace.shortcut, out_grid_.stride()}) {}
+
+  void run() {
+    expand();
+    if (block_.has_squeeze_excite()) {
+      context_.member.sync();
+      squeeze_excite<Lanes>(block_.squeeze_excite, out_grid_, context_);
+      apply_gates(expansion_tiles_.channels_of(part_of(expansion_tiles_.count())));
+    }
+    if (!by_rows_) context_.member.sync();
+    own_.prefetcher.retarget(next_dense_);
+    project();
+    context_.member.sync();
+  }
+
+ private:
+  // This thread's part of so many channels or channel tiles.
+  Range part_of(std::ptrdiff_t count) const {
+    return by_rows_ ? Range{0, count} : context_.member.part_of(count);
+  }
+
+  // The first Ghost module, downsampling, the sums for squeeze-excite, and the depthwise
+  // convolution of the shortcut.
+  void expand() {
+    if (block_.has_squeeze_excite()) clear_sums();
+    const Range tiles = part_of(expansion_tiles_.count());
+    const std::ptrdiff_t height = row_tile_height(block_, in_grid_, out_grid_);
+    const Range rows = expanded_rows_;
+    for (std::ptrdiff_t row = rows.begin; row < rows.end; row += height) {
+      expand_row_tile(tiles, {row, std::min(rows.end, row + height)});
+    }
+    if (is_in_place()) apply_cheap(expansion_tiles_.channels_of(tiles));
+    if (block_.has_squeeze_excite()) sum_channels(expansion_tiles_.channels_of(tiles));
+    if (block_.has_shortcut()) convolve_shortcut(part_of(block_.in));
+  }
+
+  // A team of one computes the primary planes of a stride-1 bottleneck straight into the expanded
+  // map.
+  bool is_in_place() const { return block_.stride == 1 && context_.member.team_size == 1; }
+
+  void expand_row_tile(Range tiles, Range rows) {
+    const Range needed = block_.stride == 1 ? rows : rows_under(block_, in_grid_, out_grid_, rows);
+    const Range span = in_grid_.span(is_in_place() ? needed : in_grid_.with_halo(needed, 1));
+    pointwise_.set_input(block_.ghost1.primary, in_, span);
+    for (std::ptrdiff_t i = tiles.begin; i < tiles.end; ++i) {
+      const Range channels = expansion_tiles_.tile(i);
+      if (is_in_place()) {
+        pointwise_.compute(block_.ghost1.primary, channels, activation_,
+                           expanded_.from(channels.begin));
+      } else if (block_.stride == 1) {
+        expand_aside(channels, rows, span);
+      } else {
+        expand_and_downsample(channels, rows, needed, span);
+      }
+    }
+  }
+
+  void apply_cheap(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      depthwise<Lanes>(cheap_params(c, expanded_.plane(c), cheap_half(c)), 3, 1, rows_);
+    }
+  }
+
+  // Stride 1 in a team: computes primary planes aside, with the halo of this thread's rows, so that
+  // no thread reads what another one is writing.
+  void expand_aside(Range channels, Range rows, Range primary_span) {
+    const Range span = in_grid_.span(rows);
+    const Planes primary = partial_planes(own_.primary, primary_span);
+    pointwise_.compute(block_.ghost1.primary, channels, activation_, primary);
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const std::ptrdiff_t channel = channels.begin + c;
+      std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
+                  span.size() * sizeof(float));
+      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap_half(channel)), 3, 1, rows);
+    }
+  }
+
+  // Stride 2: both halves of the Ghost module stay aside; only their downsampling is kept.
+  void expand_and_downsample(Range channels, Range rows, Range needed, Range primary_span) {
+    const Planes primary = partial_planes(own_.primary, primary_span);
+    float* const cheap = partial_planes(own_.cheap, primary_span).data;
+    pointwise_.compute(block_.ghost1.primary, channels, activation_, primary);
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const std::ptrdiff_t channel = channels.begin + c;
+      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap), 3, 1, needed);
+      downsample(block_.downsample, channel, primary.plane(c), expanded_.plane(channel), rows);
+      downsample(block_.downsample, channel + block_.expanded / 2, cheap, cheap_half(channel),
+                 rows);
+    }
+  }
+
+  void convolve_shortcut(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      downsample(block_.shortcut.depthwise, c, in_.plane(c), shortcut_.plane(c), rows_);
+    }
+  }
+
+  // The second Ghost module and the addition of the shortcut.
+  void project() {
+    const Range tiles = part_of(projection_tiles_.count());
+    const std::ptrdiff_t height = row_tile_height(block_, in_grid_, out_grid_);
+    for (std::ptrdiff_t row = rows_.begin; row < rows_.end; row += height) {
+      const Range rows{row, std::min(rows_.end, row + height)};
+      const Range primary_span = out_grid_.span(out_grid_.with_halo(rows, 1));
+      pointwise_.set_input(block_.ghost2.primary, expanded_, primary_span);
+      if (block_.has_shortcut()) {
+        shortcut_pointwise_.set_input(block_.shortcut.halves[0], shortcut_, out_grid_.span(rows));
+      }
+      for (std::ptrdiff_t i = tiles.begin; i < tiles.end; ++i) {
+        project_tile(projection_tiles_.tile(i), rows, primary_span);
+      }
+    }
+  }
+
+  void project_tile(Range channels, Range rows, Range primary_span) {
+    const Range span = out_grid_.span(rows);
+    const Planes primary = partial_planes(own_.primary, primary_span);
+    pointwise_.compute(block_.ghost2.primary, channels, Activation::kNone, primary);
+    const int half = block_.out / 2;
+    Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
+    if (block_.has_shortcut()) {
+      residual[0] = partial_planes(own_.shortcut_output, span);
+      residual[1] = residual[0].from(channels.size());
+      for (int i = 0; i < 2; ++i) {
+        shortcut_pointwise_.compute(block_.shortcut.halves[i], channels, Activation::kNone,
+                                    residual[i]);
+      }
+    }
+    const Depthwise& cheap = block_.ghost2.cheap;
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const std::ptrdiff_t channel = channels.begin + c;
+      add(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
+      depthwise<Lanes>({primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
+                        Activation::kNone, residual[1].plane(c), out_.plane(channel + half),
+                        out_grid_},
+                       3, 1, rows);
+    }
+  }
+
+  // The cheap operation of the first Ghost module, for one primary plane.
+  DepthwiseParams cheap_params(std::ptrdiff_t channel, const float* in, float* out) const {
+    const Depthwise& cheap = block_.ghost1.cheap;
+    return {in,          in_grid_, cheap.filter(channel), cheap.bias[channel],
+            activation_, nullptr,  out,                   in_grid_};
+  }
+
+  // A depthwise convolution of one plane with the bottleneck's stride, without activation.
+  void downsample(const Depthwise& layer, std::ptrdiff_t channel, const float* in, float* out,
+                  Range rows) const {
+    depthwise<Lanes>({in, in_grid_, layer.filter(channel), layer.bias[channel], Activation::kNone,
+                      nullptr, out, out_grid_},
+                     layer.kernel, layer.stride, rows);
+  }
+
+  static void scale(float* values, Range span, float factor) {
+    for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+      store_first<Lanes>(values + p, load<Lanes>(values + p) * factor, span.end - p);
+    }
+  }
+
+  static void add(const float* a, const float* b, float* out, Range span) {
+    for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+      store_first<Lanes>(out + p, load<Lanes>(a + p) + load<Lanes>(b + p), span.end - p);
+    }
+  }
+
+  // The plane of the expanded map that the cheap operation makes of a primary channel.
+  float* cheap_half(std::ptrdiff_t channel) const {
+    return expanded_.plane(channel + block_.expanded / 2);
+  }
+
+  void clear_sums() {
+    for (int image = 0; image < out_grid_.images; ++image) {
+      std::fill_n(own_.sums.row(image), padded(block_.expanded), 0.0F);
+    }
+  }
+
+  // Sums both halves of some primary channels over this thread's rows.
+  void sum_channels(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, own_.sums);
+      sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, own_.sums);
+    }
+  }
+
+  // Multiplies both halves of some primary channels by their gates.
+  void apply_gates(Range channels) {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      for (int image = 0; image < out_grid_.images; ++image) {
+        const float* gates = context_.workspace.gates.row(image);
+        const Range rows = out_grid_.images == 1 ? expanded_rows_ : out_grid_.image_rows(image);
+        scale(expanded_.plane(c), out_grid_.span(rows), gates[c]);
+        scale(cheap_half(c), out_grid_.span(rows), gates[c + block_.expanded / 2]);
+      }
+    }
+  }
+
+  const Bottleneck& block_;
+  const Activation activation_;
+  const Grid& in_grid_;
+  const Grid& out_grid_;
+  const Planes in_;
+  const Planes out_;
+  const PrefetchTargets next_dense_;
+  const ForwardContext& context_;
+  ThreadWorkspace& own_;
+  const ChannelTiles expansion_tiles_;
+  const ChannelTiles projection_tiles_;
+  PointwiseKernel pointwise_;
+  PointwiseKernel shortcut_pointwise_;
+  const bool by_rows_;
+  const Range rows_;
+  const Range expanded_rows_;  // rows_ with the halo that the second cheap operation reads
+  const Planes expanded_;
+  const Planes shortcut_;
+};
+
+}  // namespace ghostnet::cpu

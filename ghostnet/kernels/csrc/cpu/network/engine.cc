@@ -1,0 +1,109 @@
+#include "network/engine.h"
+
+#include <atomic>
+
+#include "runtime/settings.h"
+#include "runtime/thread_pool.h"
+
+namespace ghostnet::cpu {
+namespace {
+
+// Images that one thread takes through the low maps together.
+constexpr int kGroup = 4;
+
+// A batch cut into pieces for single threads: first groups of kGroup images, then single images.
+// What remains cannot be dealt out evenly and is left to the whole team.
+class Pieces {
+ public:
+  Pieces(std::ptrdiff_t images, int threads)
+      : groups_(images / (threads * kGroup) * threads),
+        count_(groups_ + (images - groups_ * kGroup) / threads * threads) {}
+
+  std::ptrdiff_t count() const { return count_; }
+  std::ptrdiff_t first_left() const { return images_of(count_).begin; }
+
+  Range images_of(std::ptrdiff_t piece) const {
+    if (piece < groups_) return {piece * kGroup, (piece + 1) * kGroup};
+    const std::ptrdiff_t image = groups_ * (kGroup - 1) + piece;
+    return {image, image + 1};
+  }
+
+ private:
+  const std::ptrdiff_t groups_;
+  const std::ptrdiff_t count_;
+};
+
+class BatchRunner {
+ public:
+  BatchRunner(const Model& model, const ImageBatch& batch, Forward forward)
+      : model_(model),
+        batch_(batch),
+        forward_(forward),
+        schedule_(model, 1, batch.height, batch.width) {}
+
+  void run(std::ptrdiff_t images, int threads) const {
+    if (threads == 1 || !run_in_team(images, threads)) run_alone({0, images});
+  }
+
+ private:
+  // Each thread takes one piece after the other, so that a thread whose processor is busy elsewhere
+  // takes fewer. The team then computes the remaining images one by one. Returns false, with
+  // nothing computed, if another call has leased the thread pool.
+  bool run_in_team(std::ptrdiff_t images, int threads) const {
+    const Pieces pieces(images, threads);
+    std::atomic<std::ptrdiff_t> next{0};
+    const ArenaLease arena;
+    Workspace space = make_workspace(model_, schedule_, threads, *arena);
+    Barrier barrier(threads);
+    return ThreadPool::instance().try_run(threads, [&](int rank) {
+      for (std::ptrdiff_t i = next++; i < pieces.count(); i = next++) {
+        run_alone(pieces.images_of(i));
+      }
+      const ForwardContext context{model_, schedule_, space, {rank, threads, &barrier}};
+      for (std::ptrdiff_t i = pieces.first_left(); i < images; ++i) {
+        context.member.sync();
+        forward_(context, from_image(i));
+      }
+    });
+  }
+
+  // Computes some images with one thread, in groups as far as possible.
+  void run_alone(Range images) const {
+    const std::ptrdiff_t grouped = images.size() / kGroup * kGroup;
+    if (grouped > 0) {
+      const Schedule group(model_, kGroup, batch_.height, batch_.width);
+      run_alone(group, {images.begin, images.begin + grouped});
+    }
+    run_alone(schedule_, {images.begin + grouped, images.end});
+  }
+
+  void run_alone(const Schedule& schedule, Range images) const {
+    if (images.size() == 0) return;
+    const ArenaLease arena;
+    Workspace space = make_workspace(model_, schedule, 1, *arena);
+    const ForwardContext context{model_, schedule, space, {0, 1, nullptr}};
+    for (std::ptrdiff_t i = images.begin; i < images.end; i += schedule.images()) {
+      forward_(context, from_image(i));
+    }
+  }
+
+  // The batch from one image on.
+  ImageBatch from_image(std::ptrdiff_t index) const {
+    return {batch_.pixels + index * batch_.image_size(), batch_.height, batch_.width,
+            batch_.out + index * model_.head.output().out};
+  }
+
+  const Model& model_;
+  const ImageBatch batch_;
+  const Forward forward_;
+  const Schedule schedule_;  // of one image
+};
+
+}  // namespace
+
+void run(const Model& model, const ImageBatch& batch, int images) {
+  const Settings now = settings();
+  BatchRunner(model, batch, forward_for(now.instruction_set)).run(images, now.threads);
+}
+
+}  // namespace ghostnet::cpu

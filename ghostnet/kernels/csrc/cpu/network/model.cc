@@ -1,0 +1,124 @@
+#include "network/model.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "network/plan.h"
+#include "simd/amx_tile.h"
+
+namespace ghostnet::cpu {
+namespace {
+
+// With fewer input channels, splitting pixels for AMX costs as much as AMX saves.
+constexpr int kDeepChannels = 80;
+
+// Takes the weights of one layer after the other.
+class WeightReader {
+ public:
+  WeightReader(const float* weights, std::int64_t size) : next_(weights), left_(size) {}
+
+  // A layer and the layers that share its channel tiles must agree on AMX. `depth` decides: the
+  // input channels of the layer that the others follow.
+  Pointwise pointwise(int in, int out, int depth) {
+    const float* weights = take(std::int64_t{in} * out);
+    const AmxWeights amx{amx::is_available() ? take(AmxWeights::size(out, in)) : nullptr};
+    return {in, out, depth >= kDeepChannels, weights, amx, take(out)};
+  }
+
+  Depthwise depthwise(int channels, int kernel, int stride) {
+    const float* weights = take(std::int64_t{channels} * kernel * kernel);
+    return {kernel, stride, weights, take(channels)};
+  }
+
+  template <class Weights>
+  DenseLayer<Weights> dense(int in, int out) {
+    const float* taken = take(DenseLayer<Weights>::size(out, in));
+    const auto* weights = reinterpret_cast<const Weights*>(taken);
+    return {in, out, weights, take(out)};
+  }
+
+  GhostModule ghost_module(int in, int out) {
+    const Pointwise primary = pointwise(in, out / 2, in);
+    return {primary, depthwise(out / 2, 3, 1)};
+  }
+
+  Bottleneck bottleneck(int in, const PlanBlock& plan) {
+    Bottleneck block{};
+    block.in = in;
+    block.expanded = plan.expanded_channels;
+    block.out = plan.out_channels;
+    block.kernel = plan.kernel;
+    block.stride = plan.stride;
+    block.ghost1 = ghost_module(in, block.expanded);
+    if (block.stride > 1) block.downsample = depthwise(block.expanded, block.kernel, block.stride);
+    if (plan.squeezed_channels > 0) {
+      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, plan.squeezed_channels);
+      block.squeeze_excite.expand = dense<FullWeights>(plan.squeezed_channels, block.expanded);
+    }
+    block.ghost2 = ghost_module(block.expanded, block.out);
+    if (block.has_shortcut()) {
+      block.shortcut.depthwise = depthwise(in, block.kernel, block.stride);
+      for (Pointwise& half : block.shortcut.halves) {
+        half = pointwise(in, block.out / 2, block.expanded);
+      }
+    }
+    return block;
+  }
+
+  std::int64_t left() const { return left_; }
+
+ private:
+  const float* take(std::int64_t count) {
+    if (count < 0 || count > left_) throw std::invalid_argument("fewer weights than planned");
+    const float* taken = next_;
+    next_ += count;
+    left_ -= count;
+    return taken;
+  }
+
+  const float* next_;
+  std::int64_t left_;
+};
+
+PlanHeader read_header(const PackedModel& packed) {
+  PlanHeader header{};
+  if (packed.plan_size >= kPlanHeaderSize) std::memcpy(&header, packed.plan, sizeof header);
+  if (packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
+    throw std::invalid_argument("a plan of the wrong length");
+  }
+  return header;
+}
+
+PlanBlock read_block(const PackedModel& packed, std::int64_t index) {
+  PlanBlock block;
+  std::memcpy(&block, packed.plan + kPlanHeaderSize + kPlanBlockSize * index, sizeof block);
+  if (block.expanded_channels % 2 || block.out_channels % 2 ||
+      (block.kernel != 3 && block.kernel != 5) || (block.stride != 1 && block.stride != 2)) {
+    throw std::invalid_argument("a block that is not a Ghost bottleneck");
+  }
+  return block;
+}
+
+}  // namespace
+
+Model read_model(const PackedModel& packed) {
+  const PlanHeader plan = read_header(packed);
+  WeightReader reader(packed.weights, packed.weights_size);
+  Model model{};
+  model.activation = static_cast<Activation>(plan.activation);
+  model.stem.taps = reader.pointwise(Stem::kTaps, plan.stem_channels, Stem::kTaps);
+  int channels = plan.stem_channels;
+  for (int block = 0; block < plan.blocks; ++block) {
+    model.blocks.push_back(reader.bottleneck(channels, read_block(packed, block)));
+    channels = model.blocks.back().out;
+  }
+  model.head.last = reader.pointwise(channels, plan.last_channels, channels);
+  model.head.head = reader.dense<ShortWeights>(plan.last_channels, plan.head_channels);
+  if (plan.classes > 0) {
+    model.head.classifier = reader.dense<ShortWeights>(plan.head_channels, plan.classes);
+  }
+  if (reader.left() != 0) throw std::invalid_argument("more weights than planned");
+  return model;
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,75 @@
+// The layers of a fused GhostNet: their sizes and where their weights lie.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ops/dense.h"
+#include "ops/depthwise.h"
+#include "ops/pointwise.h"
+#include "ops/squeeze_excite.h"
+#include "ops/stem.h"
+
+namespace ghostnet::cpu {
+
+struct GhostModule {
+  Pointwise primary;
+  Depthwise cheap;
+};
+
+// `halves` are two halves of the output channels, like those of the Ghost module that the shortcut
+// is added to.
+struct Shortcut {
+  Depthwise depthwise;
+  Pointwise halves[2];
+};
+
+struct Bottleneck {
+  int in;
+  int expanded;
+  int out;
+  int kernel;
+  int stride;
+  GhostModule ghost1;
+  Depthwise downsample;  // only with stride 2
+  SqueezeExcite squeeze_excite;
+  GhostModule ghost2;
+  Shortcut shortcut;
+
+  bool has_squeeze_excite() const { return squeeze_excite.reduce.out > 0; }
+  bool has_shortcut() const { return stride > 1 || in != out; }
+};
+
+struct Head {
+  Pointwise last;
+  ShortDense head;
+  ShortDense classifier;  // without outputs where the features are the output
+
+  const ShortDense& output() const { return classifier.out > 0 ? classifier : head; }
+};
+
+struct Model {
+  Activation activation;
+  Stem stem;
+  std::vector<Bottleneck> blocks;
+  Head head;
+
+  // Channels of the map that block `index` reads, or, past the last block, the head.
+  int channels(std::size_t index) const {
+    return index < blocks.size() ? blocks[index].in : head.last.in;
+  }
+};
+
+// The arguments of read_model(). Plan and weights must outlive the model.
+struct PackedModel {
+  const std::int32_t* plan;
+  std::int64_t plan_size;
+  const float* weights;
+  std::int64_t weights_size;
+};
+
+// The weights are those of the layers in the order of the structures above, each followed by its
+// bias. Throws std::invalid_argument where plan and weights do not fit together.
+Model read_model(const PackedModel& packed);
+
+}  // namespace ghostnet::cpu

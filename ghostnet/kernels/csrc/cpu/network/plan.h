@@ -1,0 +1,29 @@
+// The plan: the sizes of a network's layers as Python passes them, a vector of int32 that holds one
+// PlanHeader and then one PlanBlock for each bottleneck. ghostnet/kernels/pack.py writes it.
+#pragma once
+
+#include <cstdint>
+
+namespace ghostnet::cpu {
+
+struct PlanHeader {
+  std::int32_t stem_channels;
+  std::int32_t activation;  // the number of an `Activation`
+  std::int32_t blocks;
+  std::int32_t last_channels;  // of the last ConvUnit
+  std::int32_t head_channels;
+  std::int32_t classes;  // 0: the output is the head's features
+};
+
+struct PlanBlock {
+  std::int32_t expanded_channels;
+  std::int32_t out_channels;
+  std::int32_t kernel;
+  std::int32_t stride;
+  std::int32_t squeezed_channels;  // 0: no squeeze-excite
+};
+
+constexpr std::int64_t kPlanHeaderSize = sizeof(PlanHeader) / sizeof(std::int32_t);
+constexpr std::int64_t kPlanBlockSize = sizeof(PlanBlock) / sizeof(std::int32_t);
+
+}  // namespace ghostnet::cpu

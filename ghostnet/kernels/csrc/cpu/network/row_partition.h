@@ -1,0 +1,23 @@
+// How a team partitions a bottleneck: by rows where the map is high, else by channel tiles.
+#pragma once
+
+#include "network/row_tiling.h"
+
+namespace ghostnet::cpu {
+
+// The fewest rows of output a thread for which partitioning by rows is worth its halo.
+constexpr int kMinRowsPerThread = 8;
+
+inline bool is_partitioned_by_rows(const Grid& out, int threads) {
+  return threads > 1 && out.rows() >= kMinRowsPerThread * threads;
+}
+
+// The rows of input, halo included, that a bottleneck reads for some rows of output: those under
+// its expanded map, which has a halo of one row, and one more row for the first cheap operation. A
+// shortcut reads no others.
+inline Range rows_read(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+  const Range expanded = out.with_halo(rows, 1);
+  return in.with_halo(block.stride == 1 ? expanded : rows_under(block, in, out, expanded), 1);
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,42 @@
+// Cache blocking of a bottleneck: its rows are cut into row tiles, so that the planes that a
+// channel tile keeps aside stay in the second-level cache.
+#pragma once
+
+#include "network/model.h"
+#include "ops/planes.h"
+
+namespace ghostnet::cpu {
+
+// Positions of a plane in a row tile: 12 + 12 planes of so many floats are 0.4 MB.
+constexpr std::ptrdiff_t kRowTilePositions = 4096;
+
+// The rows of input under some rows of output of the depthwise convolution of stride 2.
+inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+  if (out.images > 1) return in.all_rows();
+  const Range doubled{rows.begin * 2, std::min<std::ptrdiff_t>(rows.end * 2 - 1, in.rows())};
+  return in.with_halo(doubled, block.kernel / 2);
+}
+
+// Rows of output in a row tile. Several images go together only when they are small enough for one.
+inline std::ptrdiff_t row_tile_height(const Bottleneck& block, const Grid& in, const Grid& out) {
+  if (out.images > 1) return out.rows();
+  return std::max<std::ptrdiff_t>(1, kRowTilePositions / in.width / block.stride);
+}
+
+// Positions of the input under a row tile, with the halo of the cheap operation.
+inline std::ptrdiff_t input_tile_positions(const Bottleneck& block, const Grid& in,
+                                           const Grid& out) {
+  const std::ptrdiff_t rows =
+      std::min<std::ptrdiff_t>(out.rows(), row_tile_height(block, in, out));
+  const std::ptrdiff_t under = block.stride == 1 ? rows + 2 : 2 * rows + block.kernel + 2;
+  return std::min(in.stride(), under * in.width);
+}
+
+// Positions of a row tile of the output, with the halo of the cheap operation.
+inline std::ptrdiff_t output_tile_positions(const Bottleneck& block, const Grid& in,
+                                            const Grid& out) {
+  const std::ptrdiff_t rows = row_tile_height(block, in, out) + 2;
+  return std::min(out.stride(), rows * out.width);
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,42 @@
+// Squeeze-excite by a team of threads.
+#pragma once
+
+#include "network/context.h"
+#include "ops/squeeze_excite.h"
+
+namespace ghostnet::cpu {
+
+// Adds the threads' sums up to the means of all channels. The rows are short, so each thread does
+// it for itself rather than wait for another.
+template <int Lanes>
+void average_sums(const Workspace& space, int team_size, const Grid& grid, int channels,
+                  ChannelRows means) {
+  const float scale = 1.0F / (grid.height * grid.width);
+  for (int image = 0; image < grid.images; ++image) {
+    for (std::ptrdiff_t channel = 0; channel < padded(channels); channel += Lanes) {
+      Floats<Lanes> total = {};
+      for (int rank = 0; rank < team_size; ++rank) {
+        total += load<Lanes>(space.threads[rank].sums.row(image) + channel);
+      }
+      store<Lanes>(means.row(image) + channel, total * scale);
+    }
+  }
+}
+
+// Computes the gates of every image from the threads' sums over `grid`.
+template <int Lanes>
+void squeeze_excite(const SqueezeExcite& layer, const Grid& grid, const ForwardContext& context) {
+  const TeamMember& member = context.member;
+  const Workspace& space = context.workspace;
+  const int images = grid.images;
+  average_sums<Lanes>(space, member.team_size, grid, layer.reduce.in, context.own().means);
+  squeeze<Lanes>(layer.reduce, context.own().means, space.squeezed, images,
+                 member.part_of(layer.reduce.out, kMaxLanes));
+  if (member.rank == 0) clear_padding<Lanes>(space.squeezed, images, layer.reduce.out);
+  member.sync();
+  excite<Lanes>(layer.expand, space.squeezed, space.gates, images,
+                member.part_of(layer.expand.out, kMaxLanes));
+  member.sync();
+}
+
+}  // namespace ghostnet::cpu

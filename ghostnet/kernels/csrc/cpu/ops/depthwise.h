@@ -1,0 +1,220 @@
+// Depthwise k×k convolution of one plane, padded by k / 2, stride 1 or 2.
+//
+// For each column of the kernel, a vector of pixels is multiplied by that column's weights of all
+// rows. The sums of the columns are then shifted into place and added. Each pixel is thus loaded
+// once for a vector of outputs, and lanes shift once for each column instead of each weight.
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "ops/activation.h"
+#include "ops/planes.h"
+
+namespace ghostnet::cpu {
+
+struct Depthwise {
+  int kernel;            // 3 or 5
+  int stride;            // 1 or 2
+  const float* weights;  // [channel][kernel][kernel]
+  const float* bias;
+
+  const float* filter(std::ptrdiff_t channel) const {
+    return weights + channel * kernel * kernel;
+  }
+};
+
+// The convolution of one plane.
+struct DepthwiseParams {
+  const float* in;
+  Grid in_grid;
+  const float* filter;
+  float bias;
+  Activation activation;
+  const float* residual;  // on out_grid, added after the activation; may be null
+  float* out;
+  Grid out_grid;
+};
+
+// A vector for each column of the kernel, or for each phase of the pixels: with stride 2 the even
+// and the odd columns, with stride 1 all of them.
+template <int Lanes, int Count>
+using Columns = std::array<Floats<Lanes>, Count>;
+
+// Each weight of a kernel in all lanes, [row][column].
+template <int Lanes, int Kernel>
+using Filter = std::array<Columns<Lanes, Kernel>, Kernel>;
+
+template <int Lanes, int Kernel>
+inline Filter<Lanes, Kernel> load_filter(const float* weights) {
+  Filter<Lanes, Kernel> filter;
+#pragma GCC unroll 32
+  for (int tap = 0; tap < Kernel * Kernel; ++tap) {
+    filter[tap / Kernel][tap % Kernel] = broadcast<Lanes>(weights[tap]);
+  }
+  return filter;
+}
+
+// The sum of each column of the kernel over its rows. row_at(y) gives the phases of the pixels
+// under row y of the kernel.
+template <int Lanes, int Kernel, class RowAt>
+inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, RowAt row_at) {
+  Columns<Lanes, Kernel> sums;
+#pragma GCC unroll 8
+  for (int y = 0; y < Kernel; ++y) {
+    const auto phases = row_at(y);
+#pragma GCC unroll 8
+    for (int x = 0; x < Kernel; ++x) {
+      const Floats<Lanes> product = filter[y][x] * phases[x % phases.size()];
+      sums[x] = y == 0 ? product : sums[x] + product;
+    }
+  }
+  return sums;
+}
+
+// Clears the lanes whose row (or column) `index + offset` is not in 0, …, length - 1, a range that
+// holds `index` itself.
+template <int Lanes>
+inline Floats<Lanes> clear_outside(int length, Bits<Lanes> index, int offset,
+                                   Floats<Lanes> values) {
+  if (offset == 0) return values;
+  const Bits<Lanes> inside = offset < 0 ? index >= -offset : index < length - offset;
+  return inside ? values : Floats<Lanes>{};
+}
+
+template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
+inline Floats<Lanes> add_shifted(Bits<Lanes> center, int width,
+                                 const std::array<Floats<Lanes>, Kernel>& sums,
+                                 const std::array<Floats<Lanes>, Kernel>& right,
+                                 std::index_sequence<X...>) {
+  constexpr int kHalf = Kernel / 2;
+  return (clear_outside<Lanes>(width, center, static_cast<int>(X) - kHalf,
+                               shifted<Lanes, X / Stride>(sums[X], right[X])) +
+          ...);
+}
+
+// Adds the columns' sums for a vector of outputs. Each column is shifted left by its place in the
+// kernel, and columns outside the image count as zero. `right` holds the sums of the vector to the
+// right.
+template <int Lanes, int Stride, std::size_t Kernel>
+inline Floats<Lanes> add_columns(const DepthwiseParams& params, std::ptrdiff_t position,
+                                 const std::array<Floats<Lanes>, Kernel>& sums,
+                                 const std::array<Floats<Lanes>, Kernel>& right) {
+  const Bits<Lanes> center = load_bits<Lanes>(params.out_grid.column + position) * Stride;
+  return add_shifted<Lanes, Stride>(center, params.in_grid.width, sums, right,
+                                    std::make_index_sequence<Kernel>{});
+}
+
+// Adds the bias to a vector of sums, activates, adds the residual, and stores the outputs before
+// `end`.
+template <int Lanes, Activation Act>
+inline void store_outputs(const DepthwiseParams& params, std::ptrdiff_t position,
+                          std::ptrdiff_t end, Floats<Lanes> sum) {
+  Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(params.bias));
+  if (params.residual != nullptr) value += load<Lanes>(params.residual + position);
+  if (position < end) store_first<Lanes>(params.out + position, value, end - position);
+}
+
+// Where the input row under each row of the kernel begins, for stride 2; a row of zeros stands for
+// one outside the image. `row` is the row of output.
+template <int Kernel>
+inline void rows_under_kernel(const DepthwiseParams& params, std::ptrdiff_t row,
+                              const float* (&in)[Kernel]) {
+  const Grid& grid = params.in_grid;
+  const std::ptrdiff_t image = row / params.out_grid.height;
+  const std::ptrdiff_t top = row % params.out_grid.height * 2 - Kernel / 2;
+  for (int y = 0; y < Kernel; ++y) {
+    const bool inside = top + y >= 0 && top + y < grid.height;
+    in[y] = (inside ? params.in + (image * grid.height + top + y) * grid.width : grid.zeros) -
+            Kernel / 2;
+  }
+}
+
+// Where the last vector begins that any of `count` outputs needs. The column sums of the last
+// output may lie in the vector to its right.
+template <int Lanes, int Kernel, int Stride>
+constexpr std::ptrdiff_t last_vector(std::ptrdiff_t count) {
+  return (count - 1 + (Kernel / 2 + Stride - 1) / Stride) / Lanes * Lanes;
+}
+
+// Stride 1: treats the rows as one long row. Vectors go from right to left, so that the column sums
+// to the right of each vector are known.
+template <int Lanes, int Kernel, Activation Act>
+void depthwise_stride1(const DepthwiseParams& shared, Range rows) {
+  constexpr int kHalf = Kernel / 2;
+  const DepthwiseParams params = shared;  // a copy that no store can alias
+  const Grid& grid = params.out_grid;
+  const std::ptrdiff_t width = grid.width;
+  const Range span = grid.span(rows);
+  const auto filter = load_filter<Lanes, Kernel>(params.filter);
+  Columns<Lanes, Kernel> right = {};
+  std::ptrdiff_t position = span.begin + last_vector<Lanes, Kernel, 1>(span.size());
+  // Writes the vectors down to `first`. Vectors at an edge of the image read rows outside it.
+  const auto write_from = [&](std::ptrdiff_t first, auto at_edge) {
+    for (; position >= std::max(first, span.begin); position -= Lanes) {
+      const std::ptrdiff_t left = position - kHalf;
+      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+        const auto pixels = load<Lanes>(params.in + left + (y - kHalf) * width);
+        if (!at_edge) return Columns<Lanes, 1>{in_register<Lanes>(pixels)};
+        const auto row = load_bits<Lanes>(grid.row + left);
+        return Columns<Lanes, 1>{clear_outside<Lanes>(grid.height, row, y - kHalf, pixels)};
+      });
+      store_outputs<Lanes, Act>(params, position, span.end,
+                                add_columns<Lanes, 1>(params, position, sums, right));
+      right = sums;
+    }
+  };
+  for (int image = (static_cast<int>(rows.end) - 1) / grid.height; position >= span.begin;
+       --image) {
+    const std::ptrdiff_t top = (image * grid.height + kHalf) * width;
+    const std::ptrdiff_t bottom = ((image + 1) * grid.height - kHalf) * width;
+    write_from(bottom - Lanes + kHalf + 1, std::true_type{});
+    write_from(top + kHalf, std::false_type{});
+  }
+}
+
+// Stride 2: row by row, from top to bottom. The last vector of a row writes wrong values into the
+// next row, which then overwrites them.
+template <int Lanes, int Kernel, Activation Act>
+void depthwise_stride2(const DepthwiseParams& shared, Range rows) {
+  const DepthwiseParams params = shared;  // a copy that no store can alias
+  const Grid& grid = params.out_grid;
+  const std::ptrdiff_t end = grid.span(rows).end;
+  const auto filter = load_filter<Lanes, Kernel>(params.filter);
+  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
+    const float* in[Kernel];
+    rows_under_kernel(params, row, in);
+    Columns<Lanes, Kernel> right = {};
+    const std::ptrdiff_t begin = row * grid.width;
+    for (std::ptrdiff_t column = last_vector<Lanes, Kernel, 2>(grid.width); column >= 0;
+         column -= Lanes) {
+      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+        const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
+        const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
+        return Columns<Lanes, 2>{even_lanes<Lanes>(low, high), odd_lanes<Lanes>(low, high)};
+      });
+      store_outputs<Lanes, Act>(params, begin + column, end,
+                                add_columns<Lanes, 2>(params, begin + column, sums, right));
+      right = sums;
+    }
+  }
+}
+
+// Computes some rows of output. Only cheap operations have an activation; they are 3×3 of stride 1.
+template <int Lanes>
+void depthwise(const DepthwiseParams& params, int kernel, int stride, Range rows) {
+  constexpr Activation kNone = Activation::kNone;
+  if (params.activation == Activation::kRelu) {
+    depthwise_stride1<Lanes, 3, Activation::kRelu>(params, rows);
+  } else if (params.activation == Activation::kHardSwish) {
+    depthwise_stride1<Lanes, 3, Activation::kHardSwish>(params, rows);
+  } else if (kernel == 3) {
+    stride == 1 ? depthwise_stride1<Lanes, 3, kNone>(params, rows)
+                : depthwise_stride2<Lanes, 3, kNone>(params, rows);
+  } else {
+    stride == 1 ? depthwise_stride1<Lanes, 5, kNone>(params, rows)
+                : depthwise_stride2<Lanes, 5, kNone>(params, rows);
+  }
+}
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,236 @@
+// Pointwise (1×1) convolution: out[n][p] = act(bias[n] + Σ_k weight[n][k] · in[k][p]).
+//
+// A register tile of output channels × vectors of positions holds the sums while k runs. Each step
+// loads the vectors of one input plane once, and one weight for each output channel.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "ops/activation.h"
+#include "ops/amx_packing.h"
+#include "ops/planes.h"
+#include "simd/prefetch.h"
+
+namespace ghostnet::cpu {
+
+// `weights` holds one channel tile after the other, each [in][channel of the tile]. `amx_weights`
+// holds the same weights for AMX, where the processor has it. The weights of the next layer follow
+// weights and bias, so that a vector load may overread.
+struct Pointwise {
+  static constexpr int kChannelTile = 12;
+
+  int in;
+  int out;
+  bool is_deep;  // has enough input channels for AMX to be faster than vectors
+  const float* weights;
+  AmxWeights amx_weights;
+  const float* bias;
+
+  static ChannelTiles tiles_of(int out) { return {out, kChannelTile}; }
+};
+
+// Floats of packed weights, those for AMX included.
+std::ptrdiff_t pointwise_size(int out, int in);
+
+// Packs weights [out][in].
+void pack_pointwise(const float* weights, int out, int in, float* packed);
+
+// Where the input planes begin, in floats from the first: an equal distance apart, or, for a k×k
+// convolution, at a distance of its own for each tap.
+struct EqualOffsets {
+  std::ptrdiff_t stride;
+  std::ptrdiff_t operator[](std::ptrdiff_t k) const { return k * stride; }
+};
+
+using TapOffsets = const std::ptrdiff_t*;
+
+// What the register tiles of one channel tile share. `in` and `out` point to position 0.
+template <class Offsets>
+struct ChannelTileParams {
+  const float* in;
+  Offsets offsets;
+  int depth;             // input planes
+  const float* weights;  // [depth][channel of the tile]
+  const float* bias;
+  Activation activation;
+  Planes out;
+  Prefetcher* prefetcher;
+};
+
+// How far ahead a register tile prefetches its own weights, in floats: far enough for them to
+// arrive from memory in time.
+constexpr std::ptrdiff_t kPrefetchDistance = 1024;
+
+// What a register tile computes after its whole vectors of positions. A map of 7 × 7 is three
+// vectors of 16 positions and one position, for which a fourth vector would be nearly all waste.
+enum class Remainder { kNone, kOnePosition, kHalfVector };
+
+// The sums of a register tile. A single position has its vectors along the channels.
+template <int Lanes, int Channels, int Vectors, Remainder Rest>
+struct Accumulators {
+  Floats<Lanes> whole[Channels][std::max(1, Vectors)];
+  Floats<Lanes / 2> half[Channels];
+  static constexpr int kChannelVectors = (Channels + Lanes - 1) / Lanes;
+  Floats<Lanes> one[kChannelVectors];
+};
+
+// Activates and stores the sums for the positions from `position` on, but none from `end` on.
+// Always inlined, so that the sums stay in registers.
+template <int Lanes, Activation Act, int Channels, int Vectors, Remainder Rest, class Offsets>
+[[gnu::always_inline]] inline void store_tile(
+    const ChannelTileParams<Offsets>& params,
+    const Accumulators<Lanes, Channels, Vectors, Rest>& sums, std::ptrdiff_t position,
+    std::ptrdiff_t end) {
+  const std::ptrdiff_t count = end - position;
+#pragma GCC unroll 16
+  for (int n = 0; n < Channels; ++n) {
+    float* const row = params.out.plane(n) + position;
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      store_first<Lanes>(row + v * Lanes, activate<Lanes>(Act, sums.whole[n][v]),
+                         count - v * Lanes);
+    }
+    if constexpr (Rest == Remainder::kHalfVector) {
+      store_first<Lanes>(row + Vectors * Lanes,
+                         zero_extended<Lanes>(activate<Lanes / 2>(Act, sums.half[n])),
+                         count - Vectors * Lanes);
+    }
+  }
+  if constexpr (Rest == Remainder::kOnePosition) {
+    float values[sums.kChannelVectors * Lanes];
+    for (int i = 0; i < sums.kChannelVectors; ++i) {
+      store<Lanes>(values + i * Lanes, activate<Lanes>(Act, sums.one[i]));
+    }
+    for (int n = 0; n < Channels; ++n) params.out.plane(n)[position + Vectors * Lanes] = values[n];
+  }
+}
+
+// Computes one register tile. The sums begin with the bias.
+template <int Lanes, int Channels, int Vectors, Remainder Rest, class Offsets>
+inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff_t position,
+                          std::ptrdiff_t end) {
+  Accumulators<Lanes, Channels, Vectors, Rest> sums;
+#pragma GCC unroll 16
+  for (int n = 0; n < Channels; ++n) {
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sums.whole[n][v] = broadcast<Lanes>(params.bias[n]);
+    if constexpr (Rest == Remainder::kHalfVector) {
+      sums.half[n] = broadcast<Lanes / 2>(params.bias[n]);
+    }
+  }
+  if constexpr (Rest == Remainder::kOnePosition) {
+    for (int n = 0; n < Channels; n += Lanes) sums.one[n / Lanes] = load<Lanes>(params.bias + n);
+  }
+  const float* weights = params.weights;
+  const CacheLines lines = params.prefetcher->take(params.depth);
+  for (int k = 0; k < params.depth; ++k, weights += Channels) {
+    const float* in = params.in + params.offsets[k] + position;
+    lines.prefetch(k);
+    __builtin_prefetch(weights + kPrefetchDistance);
+    Floats<Lanes> pixels[std::max(1, Vectors)];
+    for (int v = 0; v < Vectors; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
+    Floats<Lanes / 2> last;
+    if constexpr (Rest == Remainder::kHalfVector) last = load<Lanes / 2>(in + Vectors * Lanes);
+    if constexpr (Rest == Remainder::kOnePosition) {
+      for (int n = 0; n < Channels; n += Lanes) {
+        sums.one[n / Lanes] += load<Lanes>(weights + n) * in[Vectors * Lanes];
+      }
+    }
+#pragma GCC unroll 16
+    for (int n = 0; n < Channels; ++n) {
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sums.whole[n][v] += weights[n] * pixels[v];
+      if constexpr (Rest == Remainder::kHalfVector) sums.half[n] += weights[n] * last;
+    }
+  }
+  switch (params.activation) {
+    case Activation::kNone:
+      return store_tile<Lanes, Activation::kNone>(params, sums, position, end);
+    case Activation::kRelu:
+      return store_tile<Lanes, Activation::kRelu>(params, sums, position, end);
+    case Activation::kHardSwish:
+      return store_tile<Lanes, Activation::kHardSwish>(params, sums, position, end);
+  }
+}
+
+// Vectors of a register tile. Its sums take 24 of 32 registers with AVX-512, else 12 of 16.
+template <int Lanes, int Channels>
+constexpr int vectors_per_tile() {
+  constexpr int kRegisters = Lanes == 16 ? 24 : 12;
+  return std::max(1, std::min(4, kRegisters / Channels));
+}
+
+template <int Lanes, int Channels, class Offsets>
+void channel_tile_span(const ChannelTileParams<Offsets>& params, Range span) {
+  constexpr int kVectors = vectors_per_tile<Lanes, Channels>();
+  constexpr int kHalf = Lanes / 2;
+  std::ptrdiff_t position = span.begin;
+  for (; position + kVectors * Lanes <= span.end; position += kVectors * Lanes) {
+    register_tile<Lanes, Channels, kVectors, Remainder::kNone>(params, position, span.end);
+  }
+  for (; position + Lanes + kHalf < span.end; position += Lanes) {
+    register_tile<Lanes, Channels, 1, Remainder::kNone>(params, position, span.end);
+  }
+  const std::ptrdiff_t left = span.end - position;
+  if (left > Lanes + 1) {
+    register_tile<Lanes, Channels, 1, Remainder::kHalfVector>(params, position, span.end);
+  } else if (left > Lanes) {
+    register_tile<Lanes, Channels, 1, Remainder::kOnePosition>(params, position, span.end);
+  } else if (left > kHalf) {
+    register_tile<Lanes, Channels, 1, Remainder::kNone>(params, position, span.end);
+  } else if (left > 1) {
+    register_tile<Lanes, Channels, 0, Remainder::kHalfVector>(params, position, span.end);
+  } else if (left > 0) {
+    register_tile<Lanes, Channels, 0, Remainder::kOnePosition>(params, position, span.end);
+  }
+}
+
+template <int Lanes, class Offsets, int... Index>
+constexpr auto channel_tile_spans(std::integer_sequence<int, Index...>) {
+  return std::array{&channel_tile_span<Lanes, Index + 1, Offsets>...};
+}
+
+// Computes a tile of `channels` output channels over one span of positions.
+template <int Lanes, class Offsets>
+void channel_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff_t channels, Range span) {
+  static constexpr auto kSpans = channel_tile_spans<Lanes, Offsets>(
+      std::make_integer_sequence<int, Pointwise::kChannelTile>{});
+  if (channels > 0) kSpans[channels - 1](params, span);
+}
+
+// A pointwise convolution with vectors: set_input() once, then compute() for each channel tile.
+template <int Lanes>
+class VectorPointwise {
+ public:
+  static constexpr int kLanes = Lanes;
+
+  VectorPointwise(float* /*scratch*/, Prefetcher& prefetcher) : prefetcher_(&prefetcher) {}
+
+  static ChannelTiles tiles(const Pointwise& layer) { return Pointwise::tiles_of(layer.out); }
+
+  void set_input(const Pointwise&, Planes in, Range span) {
+    in_ = in;
+    span_ = span;
+  }
+
+  // `channels` is a channel tile, and `out` begins with its first channel.
+  void compute(const Pointwise& layer, Range channels, Activation activation, Planes out) const {
+    const ChannelTileParams<EqualOffsets> params{in_.data,
+                                                 {in_.stride},
+                                                 layer.in,
+                                                 layer.weights + channels.begin * layer.in,
+                                                 layer.bias + channels.begin,
+                                                 activation,
+                                                 out,
+                                                 prefetcher_};
+    channel_tile<Lanes>(params, channels.size(), span_);
+  }
+
+ private:
+  Prefetcher* prefetcher_;
+  Planes in_{};
+  Range span_{};
+};
+
+}  // namespace ghostnet::cpu

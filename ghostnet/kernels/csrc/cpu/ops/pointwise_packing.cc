@@ -1,0 +1,23 @@
+#include "ops/pointwise.h"
+#include "simd/amx_tile.h"
+
+namespace ghostnet::cpu {
+
+std::ptrdiff_t pointwise_size(int out, int in) {
+  return std::ptrdiff_t{out} * in + (amx::is_available() ? AmxWeights::size(out, in) : 0);
+}
+
+void pack_pointwise(const float* weights, int out, int in, float* packed) {
+  const ChannelTiles tiles = Pointwise::tiles_of(out);
+  for (int tile = 0; tile < tiles.count(); ++tile) {
+    const Range channels = tiles.tile(tile);
+    for (int k = 0; k < in; ++k) {
+      for (std::ptrdiff_t n = channels.begin; n < channels.end; ++n) {
+        *packed++ = weights[n * in + k];
+      }
+    }
+  }
+  if (amx::is_available()) pack_amx_weights(weights, out, in, packed);
+}
+
+}  // namespace ghostnet::cpu

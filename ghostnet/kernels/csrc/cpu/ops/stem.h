@@ -1,0 +1,138 @@
+// The stem: 3×3 convolution with stride 2 of an image, its batch norm folded in, and activation.
+//
+// The image is split into its phases, the planes of its even and odd rows under each column of the
+// kernel. Each of the 27 taps of the kernel is then a phase, moved by at most one row, and the
+// convolution is a pointwise one. A few rows are split at a time, so that their phases stay in the
+// first-level cache.
+#pragma once
+
+#include "ops/pointwise.h"
+
+namespace ghostnet::cpu {
+
+struct Stem {
+  static constexpr int kTaps = 27;  // [color][row][column]
+  Pointwise taps;
+};
+
+// Planes [color][row][column].
+struct Image {
+  const float* pixels;
+  int height;
+  int width;
+};
+
+// Planes [color][row parity][kernel column] of some rows of the stem's output, each with one row
+// before them.
+class PhaseLayout {
+ public:
+  static constexpr int kPlanes = 18;
+
+  explicit PhaseLayout(const Grid& grid)
+      : rows_(std::clamp<std::ptrdiff_t>(kPositions / grid.width, 1, grid.rows())),
+        stride_(odd_cache_lines((rows_ + 1) * grid.width)) {}
+
+  std::ptrdiff_t rows() const { return rows_; }
+  std::ptrdiff_t size() const { return kPlanes * stride_; }
+
+  // Where the plane of a phase begins, with the row before the first.
+  std::ptrdiff_t begin(int color, int row_parity, int column) const {
+    return ((color * 2 + row_parity) * 3 + column) * stride_;
+  }
+
+ private:
+  // 18 planes of so many floats fill a first-level cache of 32 KiB.
+  static constexpr std::ptrdiff_t kPositions = 460;
+
+  // An odd number of cache lines, so that the planes of one position lie in different cache sets.
+  static std::ptrdiff_t odd_cache_lines(std::ptrdiff_t positions) {
+    return (positions + 2 * kMaxLanes - 1) / (2 * kMaxLanes) * (2 * kMaxLanes) + kMaxLanes;
+  }
+
+  std::ptrdiff_t rows_;
+  std::ptrdiff_t stride_;
+};
+
+// Writes one row of one phase: every second pixel from column `first` on. Columns outside the
+// image, -1 among them, are zero.
+template <int Lanes>
+void split_row(const float* in, int width, int first, float* out, int columns) {
+  int column = 0;
+  if (first < 0) out[column++] = 0;
+  for (; first + 2 * (column + Lanes) <= width; column += Lanes) {
+    const float* const from = in + first + 2 * column;
+    store<Lanes>(out + column, even_lanes<Lanes>(load<Lanes>(from), load<Lanes>(from + Lanes)));
+  }
+  for (; column < columns; ++column) {
+    const int from = first + 2 * column;
+    out[column] = from < width ? in[from] : 0;
+  }
+}
+
+// Writes the phases of some rows of output and of the row before them.
+template <int Lanes>
+void split_phases(const Image& image, const Grid& grid, const PhaseLayout& layout, Range rows,
+                  float* phases) {
+  for (int plane = 0; plane < PhaseLayout::kPlanes; ++plane) {
+    const int color = plane / 6;
+    const int row_parity = plane / 3 % 2;
+    const int x = plane % 3;
+    float* out = phases + layout.begin(color, row_parity, x);
+    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.width) {
+      const std::ptrdiff_t from = 2 * row + row_parity;
+      const bool inside = from >= 0 && from < image.height;
+      const float* in = image.pixels + (std::ptrdiff_t{color} * image.height +
+                                        (inside ? from : 0)) * image.width;
+      split_row<Lanes>(in, inside ? image.width : 0, x - 1, out, grid.width);
+    }
+  }
+}
+
+// Where each tap of the kernel finds its plane among the phases.
+inline void tap_offsets(const Grid& grid, const PhaseLayout& layout,
+                        std::ptrdiff_t (&offsets)[Stem::kTaps]) {
+  for (int tap = 0; tap < Stem::kTaps; ++tap) {
+    const int y = tap / 3 % 3;
+    const int x = tap % 3;
+    offsets[tap] = layout.begin(tap / 9, y != 1, x) + (y == 0 ? 0 : grid.width);
+  }
+}
+
+struct StemParams {
+  const Stem& layer;
+  Activation activation;
+  Image image;
+  const Grid& grid;  // of the output
+  Planes out;
+  float* phases;  // scratch memory of PhaseLayout(grid).size() floats
+  Prefetcher* prefetcher;
+};
+
+// Computes some rows of output.
+template <int Lanes>
+void stem(const StemParams& params, Range rows) {
+  const Pointwise& taps = params.layer.taps;
+  const PhaseLayout layout(params.grid);
+  std::ptrdiff_t offsets[Stem::kTaps];
+  tap_offsets(params.grid, layout, offsets);
+  const ChannelTiles tiles = Pointwise::tiles_of(taps.out);
+  for (std::ptrdiff_t row = rows.begin; row < rows.end; row += layout.rows()) {
+    const Range part{row, std::min(rows.end, row + layout.rows())};
+    const Range span = params.grid.span(part);
+    split_phases<Lanes>(params.image, params.grid, layout, part, params.phases);
+    for (int tile = 0; tile < tiles.count(); ++tile) {
+      const Range channels = tiles.tile(tile);
+      const ChannelTileParams<TapOffsets> tile_params{params.phases - span.begin,
+                                                      offsets,
+                                                      Stem::kTaps,
+                                                      taps.weights + channels.begin * Stem::kTaps,
+                                                      taps.bias + channels.begin,
+                                                      params.activation,
+                                                      params.out.from(channels.begin),
+                                                      params.prefetcher};
+      channel_tile<Lanes>(tile_params, channels.size(), span);
+    }
+  }
+}
+
+}  // namespace ghostnet::cpu

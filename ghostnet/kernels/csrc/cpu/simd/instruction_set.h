@@ -1,0 +1,19 @@
+// The instruction sets that the kernels are compiled for.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+namespace ghostnet::cpu {
+
+enum class InstructionSet { kPortable, kAvx2, kAvx512, kAmx };
+
+const char* name(InstructionSet set);
+
+// Those that this processor and this build have, best first; the last is always kPortable.
+const std::vector<InstructionSet>& supported_instruction_sets();
+
+// The supported instruction set of that name.
+std::optional<InstructionSet> find_instruction_set(const char* name);
+
+}  // namespace ghostnet::cpu

@@ -1,0 +1,36 @@
+// A parallel loop whose threads take the next index as soon as they are free.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "runtime/thread_pool.h"
+
+namespace ghostnet::cpu::training {
+
+// Hands out the indices 0, …, count - 1, each once, to whichever thread asks next.
+class IndexQueue {
+ public:
+  explicit IndexQueue(std::ptrdiff_t count) : count_(count) {}
+
+  // body(index) for every index that this thread takes.
+  template <class Body>
+  void for_each(Body body) {
+    for (std::ptrdiff_t index = next_++; index < count_; index = next_++) body(index);
+  }
+
+ private:
+  const std::ptrdiff_t count_;
+  std::atomic<std::ptrdiff_t> next_{0};
+};
+
+// Calls work(indices) on every thread; `work` can allocate what its thread needs before it takes
+// indices. Runs on the calling thread alone if another call has leased the thread pool.
+template <class Work>
+void parallel_for(int threads, std::ptrdiff_t count, Work work) {
+  IndexQueue indices(count);
+  const auto job = [&](int) { work(indices); };
+  if (threads == 1 || !ThreadPool::instance().try_run(threads, job)) job(0);
+}
+
+}  // namespace ghostnet::cpu::training
