@@ -1,21 +1,21 @@
-"""The page of the command line, from the command itself."""
+"""The page of the command line, generated from the command itself."""
 
 from collections.abc import Iterator
 
 import typer
 
-from ghostnet.cli import app
+from ghostnet.cli.main import app
 
 INTRODUCTION = """# Command line
 
-`ghostnet VERB --help` shows the same in a terminal. With `--json`, stdout holds one JSON document
-and nothing else; logs and progress go to stderr. Exit status is 0 for fine, 1 for work that failed,
-2 for words that were wrong.
+`ghostnet COMMAND --help` shows the same in a terminal, `ghostnet --version` the versions of the
+package and of what it runs on. With `--json`, stdout holds one JSON document and nothing else; logs
+and progress go to stderr. Exit status: 0 success, 1 failure, 2 usage error.
 """
 
 
 def page() -> str:
-    """The page as Markdown: a section for each verb, with a table of its arguments and options."""
+    """Return the page as Markdown: a section for each command, with its arguments and options."""
     command = typer.main.get_command(app)
     return "\n".join([INTRODUCTION, *_sections(command, typer.Context(command), "ghostnet")])
 
@@ -30,11 +30,19 @@ def _sections(command: typer.core.TyperCommand, context: typer.Context, name: st
 
 
 def _section(command: typer.core.TyperCommand, context: typer.Context, name: str) -> Iterator[str]:
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join([name, *map(_word, arguments), "[OPTIONS]"])
     yield f"\n## {name.removeprefix('ghostnet ')}\n\n{command.help}\n\n```console\n$ {usage}\n```\n"
-    yield "| | |\n| --- | --- |"
+    yield "| argument or option | meaning |\n| --- | --- |"
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record and parameter.name != "help":
-            words, text = (part.replace("|", "\\|").replace("[", "\\[") for part in record)
+            words = _word(parameter) if parameter in arguments else record[0].replace("|", "\\|")
+            text = record[1].replace("|", "\\|").replace("[", "\\[")
             yield f"| `{words}` | {text} |"
+
+
+def _word(argument: typer.core.TyperArgument) -> str:
+    """Return an argument as usage lines write it."""
+    word = argument.metavar or str(argument.name).upper()
+    return word + "…" if argument.nargs == -1 else word

@@ -12,10 +12,13 @@ TIMEOUT_SECONDS = 600
 
 
 def execute(path: Path) -> NotebookNode:
-    """The notebook with the outputs of a clean kernel that runs it in its own folder.
+    """Run a notebook in a clean kernel, in its own folder.
+
+    Returns:
+        The notebook with the outputs.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed.
+        nbclient.exceptions.CellExecutionError: A cell failed.
     """
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}

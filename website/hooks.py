@@ -1,6 +1,6 @@
-"""What MkDocs does beside turning `docs` into pages: generated pages, files from outside, links.
+"""Hooks of MkDocs: generated pages, files from outside `docs`, and links.
 
-MkDocs calls the functions here by their names.
+MkDocs calls the functions by their names.
 """
 
 import posixpath
@@ -17,21 +17,21 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Folders and files of the repository → where they are on the site.
 PLACES = {
     "docs/": "",
     "benchmarks/results/": "benchmarks/",
-    "assets/images/": "pictures/",
+    "assets/images/": "photographs/",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",
 }
+"""Place on the site of each folder and file of the repository."""
 
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#\s])")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages and files that do not lie in `docs`."""
+    """Add the pages and files from outside `docs`."""
     for notebook in [file for file in files if file.src_path.endswith(".ipynb")]:
         for path, content in notebook_page.files(Path(str(notebook.abs_src_path))):
             folder = posixpath.dirname(notebook.src_path)
@@ -50,7 +50,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Let links that lead through the repository lead through the site."""
+    """Rewrite links between files of the repository as links between pages of the site."""
     here = posixpath.dirname(page.file.src_path)
     source = _in_repository(page.file.src_path)
 
@@ -68,7 +68,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def _in_repository(page: str) -> str:
-    """The path in the repository of a page of the site."""
+    """Return the path in the repository of a page of the site."""
     for source, target in PLACES.items():
         if target and page.startswith(target) and not (ROOT / "docs" / page).exists():
             return source + page.removeprefix(target)

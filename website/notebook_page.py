@@ -1,4 +1,4 @@
-"""A notebook as a page: cells and their stored outputs as Markdown, plots as files beside it."""
+"""A notebook as a page: cells and their stored outputs as Markdown, plots as files."""
 
 import base64
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 
 def files(path: Path) -> Iterator[tuple[str, str | bytes]]:
-    """(name, content) of the page ``<stem>.md`` and of each plot, ``<stem>-<number>.png``."""
+    """Yield name and content of the page ``<stem>.md`` and of each plot ``<stem>-<number>.png``."""
     notebook = nbformat.read(path, as_version=4)
     plots: list[bytes] = []
     parts = [part for cell in notebook.cells for part in _cell(cell, path.stem, plots)]

@@ -1,16 +1,16 @@
-/** The bundled model in ONNX Runtime Web: a picture in, labels with probabilities out. */
+/** The bundled model in ONNX Runtime Web: an image in, labels with probabilities out. */
 
-import { centreCrop } from "./crop.js";
+import { centerCrop } from "./crop.js";
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
 
-/** What is wrong with a picture, in a sentence for whoever gave it. */
-export class PictureError extends Error {}
+/** An image that cannot be classified; the message tells the reader why. */
+export class ImageError extends Error {}
 
 // More threads need headers (cross-origin isolation) that a static site does not send.
 ort.env.wasm.numThreads = 1;
 
 /**
- * Fetches the model that lies beside this file.
+ * Fetches the model from the folder of this file.
  *
  * @returns {Promise<{description: object, session: object}>}
  */
@@ -27,22 +27,22 @@ async function get(name) {
 }
 
 /**
- * Labels a picture.
+ * Classifies an image.
  *
- * @param model as `loadModel` gives it.
- * @param {Blob | HTMLVideoElement} source a picture file, or a camera's present frame.
+ * @param model as `loadModel` returns it.
+ * @param {Blob | HTMLVideoElement} source an image file, or the current frame of a camera.
  * @returns {Promise<{answers: {label: string, probability: number}[], preparing: number,
- *   network: number}>} all labels, likeliest first; milliseconds of decoding with resizing, and of
+ *   network: number}>} all labels, likeliest first; milliseconds for decoding and resizing, and for
  *   the network.
- * @throws {PictureError}
+ * @throws {ImageError}
  */
 export async function classify(model, source) {
   const start = performance.now();
   const { labels, crop } = model.description;
-  const pixels = centreCrop(await decode(source, model.description), model.description);
-  const pictures = new ort.Tensor("uint8", new Uint8Array(pixels.buffer), [1, crop, crop, 3]);
+  const pixels = centerCrop(await decode(source, model.description), model.description);
+  const images = new ort.Tensor("uint8", new Uint8Array(pixels.buffer), [1, crop, crop, 3]);
   const prepared = performance.now();
-  const { logits } = await model.session.run({ pictures });
+  const { logits } = await model.session.run({ pictures: images });
   const done = performance.now();
   const probabilities = softmax([...logits.data]);
   const answers = labels.map((label, index) => ({ label, probability: probabilities[index] }));
@@ -55,14 +55,14 @@ async function decode(source, { max_pixels, max_aspect }) {
   try {
     bitmap = await createImageBitmap(source, { colorSpaceConversion: "none" });
   } catch {
-    throw new PictureError("This is not a picture that your browser can read, or it is cut short.");
+    throw new ImageError("Your browser cannot read this file as an image.");
   }
   const { width, height } = bitmap;
   if (width * height > max_pixels) {
-    throw new PictureError(`${width} × ${height} pixels are too many; make a smaller copy.`);
+    throw new ImageError(`${width} × ${height} pixels are too many. Use a smaller copy.`);
   }
   if (Math.max(width, height) > max_aspect * Math.min(width, height)) {
-    throw new PictureError(`${width} × ${height} pixels are too narrow; crop the picture first.`);
+    throw new ImageError(`${width} × ${height} pixels are too narrow. Crop the image first.`);
   }
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });

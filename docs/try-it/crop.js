@@ -1,12 +1,12 @@
 /**
- * The centre of a picture as the network wants it: what `ghostnet.transforms.Preprocess.crop` does,
- * to the last bit. A canvas resizes differently, so the filter is written out here.
+ * Resizes and crops an image exactly as `ghostnet.data.transforms.Preprocess.crop` does. A canvas
+ * resizes differently, so Pillow's filter is implemented here.
  */
 
-/** Coefficients are whole numbers of 2^-22, as in Pillow's 8-bit resampling. */
+/** Coefficients are multiples of 2^-22, as in Pillow's 8-bit resampling. */
 const PRECISION_BITS = 22;
 
-/** Radius of the bicubic filter, in pixels of the smaller picture. */
+/** Radius of the bicubic filter, in pixels of the smaller image. */
 const SUPPORT = 2;
 
 function bicubic(x) {
@@ -26,11 +26,11 @@ function roundHalfToEven(x) {
 function taps(inputSize, outputSize, index) {
   const scale = inputSize / outputSize;
   const stretch = Math.max(scale, 1);
-  const centre = (index + 0.5) * scale;
-  const first = Math.max(0, Math.trunc(centre - SUPPORT * stretch + 0.5));
-  const end = Math.min(inputSize, Math.trunc(centre + SUPPORT * stretch + 0.5));
+  const center = (index + 0.5) * scale;
+  const first = Math.max(0, Math.trunc(center - SUPPORT * stretch + 0.5));
+  const end = Math.min(inputSize, Math.trunc(center + SUPPORT * stretch + 0.5));
   const weights = [];
-  for (let x = first; x < end; x++) weights.push(bicubic((x - centre + 0.5) / stretch));
+  for (let x = first; x < end; x++) weights.push(bicubic((x - center + 0.5) / stretch));
   const sum = weights.reduce((total, weight) => total + weight, 0);
   const whole = (weight) => {
     const scaled = (weight / sum) * 2 ** PRECISION_BITS;
@@ -41,11 +41,11 @@ function taps(inputSize, outputSize, index) {
 
 /**
  * Resizes every row to `size` pixels, keeps `count` of them from `start`, and turns rows into
- * columns: called twice, it resizes both sides of a picture.
+ * columns: two calls resize both sides of an image.
  *
  * @param {{data: Uint8ClampedArray, width: number, height: number, channels: number}} input
  * @param {{size: number, start: number, count: number}} wanted
- * @returns the same kind of picture, RGB, `count` pixels high and as wide as the input was high.
+ * @returns an image of the same kind, RGB, `count` pixels high and as wide as the input was high.
  */
 function resizeAndTranspose({ data, width, height, channels }, { size, start, count }) {
   const output = new Uint8ClampedArray(count * height * 3);
@@ -67,13 +67,13 @@ function resizeAndTranspose({ data, width, height, channels }, { size, start, co
 }
 
 /**
- * Resizes the short side of a picture to `resize` pixels and cuts out the middle `crop` × `crop`.
+ * Resizes the short side of an image to `resize` pixels and crops the center `crop` × `crop`.
  *
- * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA, row by row.
+ * @param {{width: number, height: number, data: Uint8ClampedArray}} image RGBA, row by row.
  * @param {{resize: number, crop: number}} sizes
  * @returns {Uint8ClampedArray} (crop, crop, 3), RGB.
  */
-export function centreCrop({ width, height, data }, { resize, crop }) {
+export function centerCrop({ width, height, data }, { resize, crop }) {
   const short = Math.min(width, height);
   const middle = (side) => {
     const size = side === short ? resize : Math.trunc(side * (resize / short));

@@ -1,6 +1,6 @@
-/** What the try-it page does with files, samples and the camera. */
+/** The try-it page: files, samples and the camera. */
 
-import { classify, loadModel, PictureError } from "./classify.js";
+import { classify, loadModel, ImageError } from "./classify.js";
 
 const SHOWN = 5;
 
@@ -9,7 +9,7 @@ const video = element("video");
 
 let loading;
 
-/** The model, fetched when it is first needed; after a failure it is fetched anew. */
+/** Returns the model; fetches it on first use, and again after a failure. */
 function model() {
   loading ??= loadModel().catch((error) => {
     loading = undefined;
@@ -27,7 +27,7 @@ async function answer(source) {
     const { network, preparing } = result;
     say(`The network took ${network.toFixed(0)} ms, decoding and resizing ${preparing.toFixed(0)} ms.`);
   } catch (error) {
-    say(error instanceof PictureError ? error.message : `The model did not run: ${error.message}`);
+    say(error instanceof ImageError ? error.message : `The model did not run: ${error.message}`);
   }
 }
 
@@ -51,8 +51,8 @@ function bar({ label, probability }) {
 function showFile(file) {
   if (!file) return;
   stopCamera();
-  URL.revokeObjectURL(element("picture").src);
-  element("picture").src = URL.createObjectURL(file);
+  URL.revokeObjectURL(element("image").src);
+  element("image").src = URL.createObjectURL(file);
   answer(file);
 }
 
@@ -65,7 +65,7 @@ async function startCamera() {
   }
   await video.play();
   element("box").dataset.camera = "on";
-  element("camera").textContent = "Take the picture";
+  element("camera").textContent = "Take a photograph";
 }
 
 function stopCamera() {
@@ -75,7 +75,7 @@ function stopCamera() {
   element("camera").textContent = "Use the camera";
 }
 
-/** The camera's present frame, as a file. */
+/** Returns the current frame of the camera, as a file. */
 function frame() {
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   canvas.getContext("2d").drawImage(video, 0, 0);
@@ -83,7 +83,7 @@ function frame() {
 }
 
 element("file").addEventListener("change", (event) => showFile(event.target.files[0]));
-element("picture").addEventListener("error", (event) => event.target.removeAttribute("src"));
+element("image").addEventListener("error", (event) => event.target.removeAttribute("src"));
 element("camera").addEventListener("click", async () => {
   if (video.srcObject) showFile(await frame());
   else startCamera();

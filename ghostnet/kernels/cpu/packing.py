@@ -1,6 +1,6 @@
 """A network as the CPU kernels read it: a plan of sizes, and one vector of packed weights.
 
-The order of the plan and of the weights is that of `read_model` in csrc/cpu.
+The plan is that of csrc/cpu/network/plan.h; the weights are in the order of `read_model`.
 """
 
 from collections.abc import Mapping

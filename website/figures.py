@@ -1,0 +1,400 @@
+"""Keep the figures in the documents equal to the results of the benchmarks.
+
+``python website/figures.py`` writes the figures of `benchmarks/results` into the documents. A test
+fails where that would change anything.
+
+`SENTENCES` lists every sentence with figures, and `TABLES` every table. A table stands between the
+lines ``<!-- figures: NAME -->`` and ``<!-- /figures -->`` of its document.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ghostnet.hub.claims import ClaimTable
+from ghostnet.hub.registry import find_card
+from ghostnet.verify import count
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results"
+DRAWING = "docs/images/latency.svg"
+
+PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
+PETS_CLASSES = 37
+
+TRAINING_IMAGES, HELD_OUT_IMAGES = 2934, 370
+"""Photographs that the bundled model was trained on, and evaluated on."""
+
+ENGINES = {
+    "ghostnet": "this package",
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+    "torch-compile": "torch.compile",
+    "torch": "PyTorch",
+    "mindspore": "MindSpore",
+}
+"""Engines as the documents call them, in the order of tables and drawings."""
+
+
+# Results --------------------------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """One comparison of engines."""
+
+    network: str = "ghostnet_1x"
+    batch: int = 1
+    threads: int = 2
+
+
+ONE_IMAGE = Case()
+ONE_THREAD = Case(threads=1)
+BATCH = Case(batch=32)
+
+
+@cache
+def results(name: str) -> Any:
+    """Read a file of results: a JSON document, or the rows of a CSV file."""
+    text = (RESULTS / name).read_text()
+    return list(csv.DictReader(text.splitlines())) if name.endswith(".csv") else json.loads(text)
+
+
+def inference(file: str = "cpu_inference.json") -> dict[Case, dict[str, float]]:
+    """Return the milliseconds of a call, by case and engine."""
+    times = {}
+    for entry in results(file)["cases"]:
+        case = Case(*(entry["case"][field] for field in Case._fields))
+        ran = [one for one in entry["measurements"] if not one["error"]]
+        times[case] = {one["engine"]: one["milliseconds"] for one in ran}
+        times[case].setdefault("ghostnet", times[case]["mindspore-fused"])  # as in version 1.0
+    return times
+
+
+def counted(model: str) -> Iterator[float]:
+    """Yield the parameters and the multiply-adds of a network, in millions."""
+    yield from (number / 1e6 for number in count(model, PETS_CLASSES))
+
+
+def best_epoch(run: str) -> tuple[int, int]:
+    """Return the number of an epoch, and how many held-out images it has right."""
+    rows = results(f"flowers_{run}.csv")
+    best = max(rows, key=lambda row: float(row["top1"]))
+    return int(best["epoch"]), round(HELD_OUT_IMAGES * float(best["top1"]))
+
+
+def minutes(run: str) -> float:
+    """Return the time that a run took for its training steps."""
+    speeds = [float(row["images_per_second"]) for row in results(f"flowers_{run}.csv")]
+    return sum(TRAINING_IMAGES / speed for speed in speeds) / 60
+
+
+# Sentences ------------------------------------------------------------------------------------
+
+
+class Sentence(NamedTuple):
+    """A sentence with figures.
+
+    Attributes:
+        document: Its document.
+        template: Its text, with a `str.format` field for each figure. It begins and ends with
+            words; a space stands for any white space.
+        figures: Returns the values of the fields.
+    """
+
+    document: str
+    template: str
+    figures: Callable[[], Iterable[Any]]
+
+    def write(self, text: str) -> str:
+        """Write the figures into the text of the document.
+
+        Raises:
+            ValueError: The text does not have the sentence, or has it more than once.
+        """
+        parts = re.split(r"(\{.*?\})", self.template)
+        words, fields = parts[::2], parts[1::2]
+        values = [field.format(value) for field, value in zip(fields, self.figures(), strict=True)]
+        spaced = (r"\s+".join(map(re.escape, part.split(" "))) for part in words)
+        pattern = r"[^|]{1,40}?".join(f"({part})" for part in spaced)
+
+        def replace(match: re.Match[str]) -> str:
+            return "".join(chain(*zip_longest(match.groups(), values, fillvalue="")))
+
+        text, found = re.subn(pattern, replace, text)
+        if found != 1:
+            raise ValueError(f"{self.document}: expected once, found {found} ×: {self.template}")
+        return text
+
+
+def one_image() -> Iterator[Any]:
+    """Yield the figures of the first screen of the READMEs."""
+    yield results("cpu_inference.json")["machine"]["processor"]
+    for engine in ("ghostnet", "openvino"):
+        yield inference()[ONE_IMAGE][engine]
+        yield BATCH.batch / inference()[BATCH][engine] * 1000
+    yield inference()[ONE_IMAGE]["mindspore"]
+
+
+def startup() -> Iterator[str]:
+    """Yield seconds and MiB of `ghostnet predict`, without and with MindSpore."""
+    if not (RESULTS / "startup.json").exists():
+        yield from ["[pending]"] * 4
+        return
+    commands = results("startup.json")["commands"]
+    for command in ("ghostnet predict", "ghostnet predict --no-fuse"):
+        yield f"{commands[command]['seconds']:.1f}"
+        yield f"{commands[command]['peak_mib']:.0f}"
+
+
+def flower_runs() -> Iterator[Any]:
+    """Yield the figures of the two training runs of the bundled model."""
+    runs = ("first", "second")
+    yield from (len(results(f"flowers_{run}.csv")) for run in runs)
+    yield from map(minutes, runs)
+    yield from (best_epoch(run)[0] for run in runs)
+    yield from (best_epoch(run)[1] for run in runs)
+
+
+def last_epochs() -> Iterator[int]:
+    """Yield the least and the most images that the last seven epochs have right."""
+    shares = [float(row["top1"]) for row in results("flowers_second.csv")[-7:]]
+    yield from (round(HELD_OUT_IMAGES * share) for share in (min(shares), max(shares)))
+
+
+def training_setting() -> Iterator[Any]:
+    """Yield the setting of the training benchmark."""
+    setting = results("cpu_training.json")
+    yield from (setting[key] for key in ("classes", "batch", "size", "size", "threads"))
+    yield from (setting[key] for key in ("instruction_set", "rounds"))
+
+
+MODELS = {
+    "ghostnet_1x": "| `ghostnet_1x` | `GhostNet` | {:.2f} M | {:.1f} M",
+    "ghostnet_nose_1x": "| `ghostnet_nose_1x` | `GhostNet_nose` | {:.2f} M | {:.1f} M",
+    "ghostnet_600m": "| `ghostnet_600m` | `GhostNet-600` | {:.2f} M | {:.1f} M",
+}
+
+SENTENCES = (
+    Sentence(
+        "README.md",
+        "On two cores of an {}, this package classifies one image in {:.1f} ms and {:.0f} images "
+        "per second in batches of 32. OpenVINO takes {:.1f} ms and reaches {:.0f} images per "
+        "second; MindSpore's own operators take {:.0f} ms",
+        one_image,
+    ),
+    Sentence(
+        "README_CN.md",
+        "在 {} 的两个核上，本包处理一张图像需 {:.1f} 毫秒，批量为 32 时每秒处理 {:.0f} 张；"
+        "OpenVINO 需 {:.1f} 毫秒，每秒 {:.0f} 张；MindSpore 自带的算子需 {:.0f} 毫秒",
+        one_image,
+    ),
+    Sentence(
+        "README.md",
+        "From the shell to the first label, `ghostnet predict` takes {} s and {} MiB of memory; "
+        "with MindSpore's own operators, it takes {} s and {} MiB (",
+        startup,
+    ),
+    Sentence(
+        "README_CN.md",
+        "从命令行启动到给出第一个标签，`ghostnet predict` 需 {} 秒、{} MiB 内存；"
+        "使用 MindSpore 自带的算子时需 {} 秒、{} MiB（",
+        startup,
+    ),
+    *(
+        Sentence(document, row, partial(counted, model))
+        for document in ("README.md", "README_CN.md")
+        for model, row in MODELS.items()
+    ),
+    Sentence(
+        "docs/kernels.md",
+        "Inside a MindSpore graph, the operator takes {:.1f} ms for",
+        lambda: [inference()[ONE_IMAGE]["mindspore-fused-graph"]],
+    ),
+    Sentence(
+        "docs/training.md",
+        "| epochs | {} of 50 | {} of 16 | | time | {:.0f} min | {:.0f} min | | best epoch | {} | "
+        "{} | | top-1 of that epoch | {} of 370 | {} of 370 |",
+        flower_runs,
+    ),
+    Sentence(
+        "docs/training.md",
+        "The last seven epochs of the second run have between {} and {} images right.",
+        last_epochs,
+    ),
+    Sentence(
+        "docs/cpu_training.md",
+        "training steps of `ghostnet_1x` with {} classes: forward, loss, backward and momentum. A "
+        "batch has {} images of {} × {} pixels. Each engine runs in a process of its own on {} "
+        "threads of an x86-64 processor ({}); the engines take {} turns,",
+        training_setting,
+    ),
+)
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def table(header: str, rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right."""
+    names = header.split(" | ")
+    lines = [names, ["---", *["---:"] * (len(names) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def inference_table(file: str) -> str:
+    """Return the times of this package beside those of other runtimes."""
+    peak = results(file)["fma_peak_g_per_second_and_core"]
+
+    def row(case: Case, times: dict[str, float]) -> Iterator[str]:
+        engines = ("openvino", "onnxruntime", "mindspore")
+        multiply_adds = count(case.network, PETS_CLASSES).multiply_adds * case.batch
+        share = multiply_adds / (times["ghostnet"] * peak * 1e6 * case.threads)
+        yield from (f"`{case.network}`", str(case.batch), str(case.threads))
+        yield f"**{times['ghostnet'] / case.batch:.2f}**"
+        yield from (
+            f"{times[engine] / case.batch:.2f}" if engine in times else "–" for engine in engines
+        )
+        yield f"{times['openvino'] / times['ghostnet']:.2f} ×"
+        yield f"{share:.0%}"
+
+    machine = results(file)["machine"]["processor"]
+    header = (
+        "network | batch | threads | this package | OpenVINO | ONNX Runtime | MindSpore | "
+        "faster than OpenVINO | share of the peak"
+    )
+    rows = (row(case, times) for case, times in inference(file).items())
+    return f"{machine}, {peak:.0f} G multiply-adds per second and core:\n\n{table(header, rows)}"
+
+
+def training_table() -> str:
+    """Return speed and memory of training steps."""
+    engines = results("cpu_training.json")["engines"]
+    names = {"fused": "this package", "torch": "PyTorch", "mindspore": "MindSpore"}
+    speeds = {
+        engine: one.get("images_a_second", one.get("pictures_a_second"))
+        for engine, one in engines.items()
+    }
+    header = (
+        "engine | images per second | over PyTorch's | memory of training, MiB | of which "
+        "compilation, MiB | peak of the process, MiB"
+    )
+    rows = (
+        (
+            names[engine],
+            f"{speeds[engine]:.1f}",
+            f"{speeds[engine] / speeds['torch']:.2f} ×",
+            *(f"{one[key]:.0f}" for key in ("training_mib", "compiling_mib", "peak_mib")),
+        )
+        for engine, one in engines.items()
+    )
+    return table(header, rows)
+
+
+def comparison_table() -> str:
+    """Return the table of the Pets card beside counted and measured figures."""
+    card = card_table()
+    measured = results("comparison.json")
+
+    def row(model: str, claims: dict[str, str]) -> Iterator[str]:
+        parameters, multiply_adds = counted(model)
+        yield from (model, claims["FLOPs (M)"], f"{multiply_adds:.1f}", f"{parameters:.2f}")
+        yield claims["Latency (ms)"].replace("-", "–")
+        others = {engine: one["milliseconds"] for engine, one in measured[model].items()}
+        others.setdefault("ghostnet", others.get("mindspore-fused"))  # as in version 1.0
+        for time in (others["onnxruntime"], others["ghostnet"]):
+            yield f"{time:.2f}" if time else "–"
+        yield claims["Accuracy (Top1)"]
+
+    header = (
+        "model | FLOPs (M), card | counted | parameters (M), counted | latency (ms), card | ONNX "
+        "Runtime | this package | top-1 (%), card"
+    )
+    return table(header, (row(*entry) for entry in card.by_model().items()))
+
+
+def card_table() -> ClaimTable:
+    """Return the table of the Pets card that compares networks."""
+    return next(table for table in find_card(PETS).claims if "Comparison" in table.title)
+
+
+TABLES = {
+    "inference": ("docs/kernels.md", partial(inference_table, "cpu_inference.json")),
+    "inference-amx": ("docs/kernels.md", partial(inference_table, "cpu_inference_amx.json")),
+    "training": ("docs/cpu_training.md", training_table),
+    "comparison": ("docs/comparison.md", comparison_table),
+}
+"""Document and content of each table, by name."""
+
+
+def write_table(text: str, name: str, content: str) -> str:
+    """Write a table between its two comments.
+
+    Raises:
+        ValueError: The text does not have the comments, or has them more than once.
+    """
+    begin, end = f"<!-- figures: {name} -->\n", "\n<!-- /figures -->"
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    text, found = re.subn(pattern, lambda _: begin + content + end, text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"expected the table {name} once, found it {found} ×")
+    return text
+
+
+# The drawing ----------------------------------------------------------------------------------
+
+BAR, ROW, LEFT, WIDTH = 20, 30, 130, 760
+
+STYLE = """text { font: 14px sans-serif; fill: #808893 }
+    .own { font-weight: bold }
+    .own, rect.own { fill: #5c6bc0 }
+    rect { fill: #9aa1ab }"""
+
+
+def latency_svg() -> str:
+    """Return bars for the time of one image in each engine."""
+    times = {name: inference()[ONE_IMAGE][engine] for engine, name in ENGINES.items()}
+    scale = (WIDTH - LEFT - 70) / max(times.values())
+    height = ROW * len(times) + 30
+    title = "Milliseconds for one image, ghostnet_1x on two CPU cores; less is better"
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+        f"  <title>{title}</title>",
+        f"  <style>\n    {STYLE}\n  </style>",
+        f'  <text x="{LEFT}" y="18">{title}</text>',
+    ]
+    for index, (name, time) in enumerate(times.items()):
+        y, length = 30 + ROW * index, time * scale
+        own = ' class="own"' if index == 0 else ""
+        lines += [
+            f'  <text x="{LEFT - 10}" y="{y + 15}" text-anchor="end"{own}>{name}</text>',
+            f'  <rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}"{own}/>',
+            f'  <text x="{LEFT + length + 8:.1f}" y="{y + 15}"{own}>{time:.1f}</text>',
+        ]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+# Documents ------------------------------------------------------------------------------------
+
+
+def documents() -> dict[str, str]:
+    """Return every document with its figures, by path."""
+    texts = {DRAWING: latency_svg()}
+    for sentence in SENTENCES:
+        path = sentence.document
+        texts[path] = sentence.write(texts.get(path) or (ROOT / path).read_text())
+    for name, (path, content) in TABLES.items():
+        texts[path] = write_table(texts.get(path) or (ROOT / path).read_text(), name, content())
+    return texts
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        file = ROOT / path
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+            print(f"updated {path}")
