@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 600
 LOCK := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10
 
 run: $(VENV)/.installed
-	$(BIN)/ghostnet predict assets/images --model ghostnet/cpu/2.10/ghostnet_v1.0_flowers
+	$(BIN)/ghostnet predict assets/images
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -23,7 +23,7 @@ test: $(VENV)/.installed-test
 
 fuzz: $(VENV)/.installed-test
 	-$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
-	for name in card uid checkpoint safetensors picture; do \
+	for name in card uid checkpoint safetensors image; do \
 		$(BIN)/python tests/fuzz $$name --seconds $(FUZZ_SECONDS) || exit 1; \
 	done
 

@@ -1,7 +1,8 @@
-"""The card's table of networks beside what this machine measures: docs/comparison.md and its plot.
+"""Time the networks of the card's table on this machine, one image on one thread.
 
-``python benchmarks/comparison.py`` needs the extra ``bench``. Weights are fresh: neither the size
-nor the speed of a network depends on them.
+``python benchmarks/comparison.py`` writes results/comparison.json and docs/comparison.png; then
+`website/figures.py` updates docs/comparison.md. It needs the extra ``bench``. Weights are random:
+the speed of a network does not depend on them.
 """
 
 import json
@@ -11,47 +12,28 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 from matplotlib.figure import Figure
+from mindcv.models import create_model
+from random_parameters import random_parameters
 
-from ghostnet import kernels
 from ghostnet.benchmark import Measurement, race
 from ghostnet.benchmark.engines import Job, prepare
-from ghostnet.checkpoints import parameters_of, write_checkpoint
+from ghostnet.checkpoints import write_checkpoint
 from ghostnet.hub import read_card
 from ghostnet.hub.claims import ClaimTable
 from ghostnet.hub.registry import shipped_card
-from ghostnet.verify import MOBILENET, build, count
+from ghostnet.models import find_model, mobilenet_v2
+from ghostnet.models.registry import canonical
+from ghostnet.verify import MOBILENET
 
 UID = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 CLASSES = 37
 THREADS = 1
 """As on the card."""
 
-ENGINES = {"onnxruntime": "ONNX Runtime", "mindspore-fused": "this package"}
+ENGINES = {"onnxruntime": "ONNX Runtime", "ghostnet": "this package"}
 FIGURES = ("milliseconds", "low", "high", "calls")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RESULTS = Path(__file__).with_name("results") / "comparison.json"
-
-PAGE = """# Four networks: the card's table and ours
-
-The card of `{uid}` compares four networks.
-Here is its table again, each column beside what `python benchmarks/comparison.py` measures.
-Networks have {classes} classes; images are 224 × 224, and 240 × 240 for Ghost-600. FLOPs are the
-multiply-adds of convolutions and dense layers, counted on the built network; MobileNetV2-1x is
-MindCV's `mobilenet_v2_100`.
-
-{table}
-
-![Latency of the four networks](comparison.png)
-
-- The card's latency is that of one thread of a Kirin 990 phone chip; ours that of one thread of an
-  x86-64 processor ({instruction_set}), one image at a time, the median of turns taken in one run.
-  So columns can be compared downwards, not across.
-- ONNX Runtime runs all four networks and so compares them; this package has fused kernels for the
-  Ghost networks only.
-- The accuracy is the card's alone: where this page was made, the released checkpoints were not to
-  be had. Where they are, this measures it:
-  `ghostnet verify {uid} --data DIR`.
-"""
 
 
 def card_table() -> ClaimTable:
@@ -63,8 +45,8 @@ def card_table() -> ClaimTable:
 
 def prepare_ghost(model: str, folder: Path) -> Job:
     """A job for a Ghost network of the card's table."""
-    network, _ = build(model, CLASSES)
-    write_checkpoint(parameters_of(network), folder / "model.ckpt")
+    parameters = random_parameters(find_model(model).architecture, CLASSES)
+    write_checkpoint(parameters, folder / "model.ckpt")
     job = Job(str(folder / "model.ckpt"), None, folder, batch=1, threads=THREADS)
     prepare(job, tuple(ENGINES))
     return job
@@ -72,7 +54,8 @@ def prepare_ghost(model: str, folder: Path) -> Job:
 
 def prepare_mobilenet(model: str, folder: Path) -> Job:
     """A job for the other network, which MindSpore itself can export."""
-    network, size = build(model, CLASSES)
+    network = create_model("mobilenet_v2_100", num_classes=CLASSES).set_train(False)
+    size = mobilenet_v2.IMAGE_SIZE
     job = Job(model, None, folder, batch=1, threads=THREADS)
     images = np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32)
     np.save(job.images, images)
@@ -89,7 +72,7 @@ def measure(models: list[str]) -> dict[str, dict[str, Measurement]]:
         for index, model in enumerate(models):
             folder = Path(root) / str(index)
             folder.mkdir()
-            if model.lower() == MOBILENET:
+            if canonical(model) == MOBILENET:
                 entries.append(("onnxruntime", prepare_mobilenet(model, folder)))
                 names.append(model)
             else:
@@ -103,24 +86,6 @@ def measure(models: list[str]) -> dict[str, dict[str, Measurement]]:
             raise SystemExit(f"{model} in {result.engine}: {result.error}")
         found[model][result.engine] = result
     return found
-
-
-def render_table(card: ClaimTable, measured: dict[str, dict[str, Measurement]]) -> str:
-    """The two tables side by side, as Markdown."""
-    header = ("Model", "FLOPs (M), card", "counted", "Parameters (M), counted")
-    header += ("Latency (ms), card", *(f"{name}, here" for name in ENGINES.values()))
-    header += ("Accuracy (Top1), card",)
-    rows = [header, ("---",) + ("---:",) * (len(header) - 1)]
-    for model, claims in card.by_model().items():
-        parameters, multiply_adds = count(model, CLASSES)
-        latencies = [
-            f"{measured[model][engine].milliseconds:.2f}" if engine in measured[model] else "–"
-            for engine in ENGINES
-        ]
-        counted = (f"{multiply_adds / 1e6:.1f}", f"{parameters / 1e6:.2f}")
-        shown = (claims["Latency (ms)"].replace("-", "–"), *latencies, claims["Accuracy (Top1)"])
-        rows.append((model, claims["FLOPs (M)"], *counted, *shown))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def plot(card: ClaimTable, measured: dict[str, dict[str, Measurement]], path: Path) -> None:
@@ -156,13 +121,6 @@ def main() -> None:
         for model, found in measured.items()
     }
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
-    page = PAGE.format(
-        uid=UID,
-        classes=CLASSES,
-        table=render_table(card, measured),
-        instruction_set=kernels.instruction_set(),
-    )
-    (DOCS / "comparison.md").write_text(page)
     plot(card, measured, DOCS / "comparison.png")
 
 

@@ -1,7 +1,8 @@
 """Training steps of ghostnet_1x on a CPU: this package, PyTorch and MindSpore's own operators.
 
 ``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn, and writes
-results/cpu_training.json, docs/cpu_training.md and its plot. It needs the extra ``torch``.
+results/cpu_training.json and docs/cpu_training.png. It needs the extras ``plot`` and ``torch``.
+`website/figures.py` then updates docs/cpu_training.md.
 """
 
 import argparse
@@ -29,24 +30,6 @@ TORCH_FILE = "ghostnet.pt"
 ENVIRONMENT = dict(os.environ)
 """As it is before MindSpore, once imported, puts its own libraries on LD_LIBRARY_PATH: a PyTorch
 that is started with them is a quarter slower."""
-
-PAGE = """# Training on a CPU, measured
-
-Whole steps of `ghostnet_1x`, {classes} classes: forward, loss, backward and momentum, {batch}
-images of {size} × {size} at a time, on {threads} threads of an x86-64 processor
-({instruction_set}). `python benchmarks/cpu_training.py` runs each engine in a process of its own,
-in turn, {rounds} times, and takes medians.
-
-{table}
-
-![Images a second](cpu_training.png)
-
-- PyTorch is eager, in its channels-last layout. MindSpore is the plain network in graph mode.
-- *Memory of training* is how far the process grows from the built network to its peak: activations,
-  gradients, the optimizer's state and, for MindSpore, the compiled graph. *Of that, compiling* is
-  what the process has gained when the graph is compiled, before the first step.
-- *Peak of the process* also counts the engine's own libraries.
-"""
 
 Step = Callable[[], float]
 
@@ -134,7 +117,7 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
         seconds.append(time.perf_counter() - start)
     peak = mebibytes("VmHWM")
     return {
-        "images_a_second": BATCH / statistics.median(seconds),
+        "images_per_second": BATCH / statistics.median(seconds),
         "training_mib": peak - built,
         "compiling_mib": compiled - built,
         "peak_mib": peak,
@@ -165,34 +148,17 @@ def race() -> dict[str, dict[str, float]]:
     }
 
 
-def render(measured: dict[str, dict[str, float]]) -> str:
-    """The table of the page."""
-    torch = measured["torch"]["images_a_second"]
-    rows = [
-        "| Engine | Images a second | of PyTorch's | Memory of training (MiB) "
-        "| Of that, compiling | Peak of the process (MiB) |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for engine, one in measured.items():
-        rows.append(
-            f"| {ENGINES[engine][1]} | {one['images_a_second']:.1f} "
-            f"| {one['images_a_second'] / torch:.2f} × | {one['training_mib']:.0f} "
-            f"| {one['compiling_mib']:.0f} | {one['peak_mib']:.0f} |"
-        )
-    return "\n".join(rows)
-
-
 def plot(measured: dict[str, dict[str, float]], path: Path) -> None:
-    """Images a second of each engine, as bars."""
+    """Images per second of each engine, as bars."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axes = figure.subplots()
     names = [ENGINES[engine][1] for engine in measured]
-    bars = axes.barh(names, [one["images_a_second"] for one in measured.values()])
+    bars = axes.barh(names, [one["images_per_second"] for one in measured.values()])
     axes.bar_label(bars, fmt="%.1f", padding=3)
     axes.invert_yaxis()
-    axes.set_xlabel(f"images a second, training ghostnet_1x, batch {BATCH}")
+    axes.set_xlabel(f"images per second, training ghostnet_1x, batch {BATCH}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 
@@ -218,7 +184,6 @@ def main() -> None:
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({**setting, "engines": measured}, indent=2) + "\n")
-    (DOCS / "cpu_training.md").write_text(PAGE.format(table=render(measured), **setting))
     plot(measured, DOCS / "cpu_training.png")
 
 

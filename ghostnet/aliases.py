@@ -4,7 +4,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -14,23 +13,30 @@ MOVED = {
     "checkpoint": ("checkpoints", "checkpoints.mindspore", "checkpoints.convert"),
     "complexity": ("models.complexity",),
     "engines": ("benchmark.engines",),
+    "export.onnx_graph": ("export.onnx",),
     "extras": ("packages",),
     "hub.cache": ("hub.registry",),
     "hub.fetch": ("hub.download",),
     "hub.find": ("hub.registry", "hub.download"),
     "hub.store": ("hub.verified_file",),
     "hub.web": ("hub.http",),
+    "kernels.cuda_build": ("kernels.cuda.build",),
+    "kernels.cuda_library": ("kernels.cuda.library",),
+    "kernels.cuda_pack": ("kernels.cuda.packing",),
     "kernels.fallback": ("kernels.fused_network",),
     "kernels.library": ("kernels.cpu.library",),
     "kernels.pack": ("kernels.cpu.packing", "kernels.folding"),
+    "kernels.training": ("kernels.cpu.training",),
     "layers": ("models.layers",),
     "network": ("models", "models.network", "models.architectures", "models.registry"),
     "oxford_pets": ("data.oxford_pets",),
     "predict": ("inference.classifier",),
     "torch_network": ("benchmark.torch_network",),
     "training.evaluation": ("inference.evaluation",),
+    "training.head": ("training.logistic_regression",),
     "training.folders": ("data.image_folder",),
     "training.pets": ("data.oxford_pets",),
+    "training.report": ("training.model_card",),
     "transforms": ("data.transforms", "data.image_folder"),
     "wire": ("checkpoints.protobuf",),
 }
@@ -43,6 +49,8 @@ RENAMED = {
     "list_cards": "shipped_uids",
     "normalise": "normalize",
     "num_classes": "count_classes",
+    "pack_for_cuda": "pack",
+    "serialised": "serialized",
     "widened": "scale_width",
 }
 """Each old name and the new one."""
@@ -50,15 +58,19 @@ RENAMED = {
 PACKAGE = "ghostnet."
 
 
-class _AliasFinder(MetaPathFinder, Loader):
-    """Finds old modules; registered last, so that it is asked only for what nobody else finds."""
+class _AliasFinder:
+    """Finds old modules; registered last, so that it is asked only for what nobody else finds.
+
+    It is no `importlib.abc.MetaPathFinder`, since that takes 0.01 s to import.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the specification of an old module, or None for any other name."""
         if name.removeprefix(PACKAGE) in MOVED and name.startswith(PACKAGE):
-            return ModuleSpec(name, self)
+            loader: Any = self
+            return ModuleSpec(name, loader)
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -69,7 +81,8 @@ class _AliasFinder(MetaPathFinder, Loader):
         """Let an old module look its names up in the new ones."""
         homes = [PACKAGE + home for home in MOVED[module.__name__.removeprefix(PACKAGE)]]
         warnings.warn(
-            f"{module.__name__} has moved to {' and '.join(homes)}; the old name goes in version 2",
+            f"{module.__name__} has moved to {' and '.join(homes)}; the old name will be removed "
+            "in version 2.0",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from ghostnet.errors import PackageError
+
 
 def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
     """Return a package's ``__getattr__`` (PEP 562).
@@ -17,6 +19,12 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[
     def get(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(home_of[name]), name)
+        try:
+            module = import_module(home_of[name])
+        except ModuleNotFoundError as error:
+            if error.name != "mindspore":
+                raise
+            raise PackageError(f"{package}.{name} needs MindSpore: pip install mindspore") from None
+        return getattr(module, name)
 
     return get

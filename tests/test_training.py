@@ -164,7 +164,7 @@ def test_finetune_can_tune_all_weights(
     assert read_config(out / "config.yaml", {}).backbone_rate < 1
     assert read_log(out, 10)[-1].epoch == 10
     assert answer["card"] == str(out / "card.md")
-    assert "holds a run" in ghostnet.json(*words, status=1)["error"]
+    assert "expected no run, found one" in ghostnet.json(*words, status=1)["error"]
 
 
 # Resuming -----------------------------------------------------------------------------------

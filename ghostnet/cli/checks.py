@@ -1,7 +1,5 @@
 """The verbs that check and measure: `verify`, `benchmark` and `doctor`."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,8 +72,8 @@ def benchmark(
 ) -> None:
     """Time a model on this machine's CPU, in this package and in other engines by turns.
 
-    Engines: mindspore-fused, mindspore-fused-graph, mindspore, mindcv, torch, torch-compile,
-    onnxruntime, openvino.
+    Engines: ghostnet (this package, always measured), mindspore-fused, mindspore-fused-graph,
+    mindspore, mindcv, torch, torch-compile, onnxruntime, openvino.
     """
     from ghostnet.benchmark import benchmark as measure
 
@@ -132,6 +130,9 @@ def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of this package and of what it runs on, by name."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
     import ghostnet
     from ghostnet import kernels
     from ghostnet.errors import KernelError

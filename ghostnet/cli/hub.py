@@ -71,6 +71,6 @@ def install(uid: UidArgument, cache_dir: CacheOption = None, as_json: JsonOption
 
     installed = install_model(uid, cache_dir, watch=watch_download)
     if as_json:
-        print_json({"uid": uid, "folder": str(installed)})
+        print_json({"uid": uid, "folder": str(installed.parent), "file": str(installed)})
     else:
-        print(f"mindspore_hub finds {uid} in {installed}")
+        print(f"mindspore_hub finds {uid} in {installed.parent}")

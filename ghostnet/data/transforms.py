@@ -108,8 +108,8 @@ class Preprocess:
     Attributes:
         image_size: Height and width of the result, in pixels.
 
-    Example:
-        >>> from ghostnet.transforms import Preprocess, decode
+    Examples:
+        >>> from ghostnet.data.transforms import Preprocess, decode
         >>> Preprocess(224)(decode(Path("cat.jpg"))).shape
         (3, 224, 224)
     """
@@ -160,7 +160,7 @@ class Preprocess:
         Args:
             encoded: Content of an image file, as a uint8 vector.
 
-        Example:
+        Examples:
             >>> ImageFolderDataset(folder).map(Preprocess().dataset_operation, "image")
         """
         return self(decode(encoded.tobytes()))

@@ -9,6 +9,7 @@ from ghostnet.errors import ExportError
 from ghostnet.export.formats import Format
 from ghostnet.files import raising, write_whole
 from ghostnet.hub.loader import Model
+from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:
     from ghostnet.models.network import GhostNet
@@ -82,6 +83,7 @@ def serialized(
 
     metadata = Metadata(model.labels, model.preprocess.image_size, with_preprocessing)
     if format is Format.MINDIR:
+        start_mindspore()
         from ghostnet.export.mindir import mindir_model
 
         return bytes(mindir_model(model.network, metadata, batch).SerializeToString())

@@ -172,7 +172,7 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         CardError: The file is not a card; the message names the file, the line and the field.
 
-    Example:
+    Examples:
         >>> card = read_card("assets/noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets.md")
         >>> card.name, card.accuracy
         ('GhostNet', 0.8245)

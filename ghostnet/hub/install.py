@@ -49,7 +49,7 @@ def install(
         watch: Shows the progress of the download.
 
     Returns:
-        The path of the checkpoint.
+        The path of the installed checkpoint.
 
     Raises:
         CardError: No such card ships with this package.

@@ -19,10 +19,10 @@ from ghostnet.checkpoints import (
     read_checkpoint,
 )
 from ghostnet.data.transforms import Preprocess
-from ghostnet.errors import CardError, ModelError
+from ghostnet.errors import CardError, FetchError, IntegrityError, ModelError
 from ghostnet.hub.card import ModelCard
-from ghostnet.hub.download import Watch, fetch_checkpoint, unwatched
-from ghostnet.hub.registry import find_card
+from ghostnet.hub.download import Watch, fetch_checkpoint, location, unwatched
+from ghostnet.hub.registry import asset_folder, find_card
 from ghostnet.hub.verified_file import read_verified
 from ghostnet.models import Architecture, find_model
 from ghostnet.models.registry import is_model
@@ -84,7 +84,7 @@ def open_model(
     Raises:
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
 
-    Example:
+    Examples:
         >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
         >>> model.labels
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
@@ -137,7 +137,7 @@ def load(
         IntegrityError: The checkpoint does not have the card's SHA-256.
         CheckpointError: The parameters are not the network's.
 
-    Example:
+    Examples:
         >>> import ghostnet.hub as mshub
         >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", num_classes=5)
     """
@@ -197,7 +197,7 @@ def create_model(
         ModelError: The name is not registered, the weights are another model's, or there are none.
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
 
-    Example:
+    Examples:
         >>> import ghostnet
         >>> network = ghostnet.create_model("ghostnet_1x", num_classes=37)
     """
@@ -244,8 +244,21 @@ def card_parameters(
     watch: Watch = unwatched,
 ) -> Parameters:
     """Read the parameters of a card's checkpoint, from the very bytes whose hash was checked."""
-    path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)
-    return parse_checkpoint(read_verified(path, str(card.checkpoint.sha256)), str(path))
+    sha256 = str(card.checkpoint.sha256)
+    path = location(card.checkpoint, asset_folder(name, card.checkpoint, cache_dir))
+    content = None if force_reload else _read_if_right(path, sha256)
+    if content is None:
+        path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)
+        content = read_verified(path, sha256)
+    return parse_checkpoint(content, str(path))
+
+
+def _read_if_right(path: Path, sha256: str) -> bytes | None:
+    """Read a file that has the expected SHA-256, so that it is hashed once; else return None."""
+    try:
+        return read_verified(path, sha256)
+    except (FetchError, IntegrityError):
+        return None
 
 
 def _load_pretrained(network: "GhostNet", parameters: Parameters, classes: int, name: str) -> None:

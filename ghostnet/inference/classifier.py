@@ -72,7 +72,7 @@ class Classifier:
         batch_size: Images that go through the network together.
         forward: What computes the logits instead, such as an exported network in its runtime.
 
-    Example:
+    Examples:
         >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
         >>> classifier = Classifier(model)
         >>> photo = ImageSource("rose.jpg", Path("rose.jpg"))

@@ -1,7 +1,7 @@
 """GhostNet as one fused operator: C++ for CPUs, CUDA for GPUs.
 
-`Session` runs a network from arrays to arrays without MindSpore; `fuse` makes a MindSpore cell. See
-docs/kernels.md and docs/gpu.md.
+`Session` runs a network from arrays to arrays without MindSpore; `fuse` makes a MindSpore cell. The
+documentation describes the CPU kernels and the GPU kernels.
 """
 
 from typing import TYPE_CHECKING

@@ -107,7 +107,7 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
             (``set_train(False)``) unless it is fused for training.
         features: Return the features that the classifier reads, as `GhostNet.features` does.
         training: Return a cell for training that shares the network's parameters and gives its
-            gradients and moving statistics; CPU only, see docs/training_kernels.md.
+            gradients and moving statistics; CPU only.
 
     Returns:
         A cell with the input and output of ``network``.
@@ -117,7 +117,7 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
             that they do not know.
         ValueError: Features of a network in training were asked for.
 
-    Example:
+    Examples:
         >>> fast = fuse(ghostnet_1x(num_classes=37).set_train(False))
         >>> fast(Tensor(np.zeros((1, 3, 224, 224), np.float32))).shape
         (1, 37)

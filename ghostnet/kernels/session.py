@@ -44,7 +44,7 @@ class Session:
     Raises:
         KernelError: The kernels are not available, or do not know a layer of the network.
 
-    Example:
+    Examples:
         >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
         >>> session = Session(model.architecture, model.parameters)
         >>> session(np.zeros((1, 3, 224, 224), np.float32)).shape

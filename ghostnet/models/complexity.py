@@ -29,7 +29,7 @@ def complexity(network: "GhostNet | Iterable[LayerSpec]", image_size: int) -> Co
         network: A GhostNet, or the layers of any network.
         image_size: Height and width of the image, in pixels.
 
-    Example:
+    Examples:
         >>> from ghostnet.models import GHOSTNET_1X, complexity, network_spec
         >>> complexity(network_spec(GHOSTNET_1X, num_classes=37).layers(), image_size=224)
         Complexity(parameters=3948905, multiply_adds=139917872)

@@ -127,7 +127,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
         pattern: Shell pattern that a name, or an alias, has to match, such as ``*nose*``.
         pretrained: List only models that have weights.
 
-    Example:
+    Examples:
         >>> list_models("*1x")
         ['ghostnet_1x', 'ghostnet_nose_1x']
     """

@@ -49,7 +49,7 @@ class FeatureCache:
         return dict(zip(keys.tolist(), features, strict=True)) if fits and keys.ndim == 1 else {}
 
     def write(self, features: Mapping[str, Features]) -> None:
-        """Replace the features that are kept; of too many, the last ones stay."""
+        """Replace the features that are kept; the first ones are dropped if there are too many."""
         fitting = self.max_bytes // (4 * self.length)
         kept = list(features.items())[-fitting:]
         try:

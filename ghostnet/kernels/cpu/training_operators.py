@@ -1,8 +1,8 @@
 """The fused operators for training and their gradients, as graph-mode primitives.
 
-Inputs and outputs are in the order of csrc/cpu/training/arguments.h. Feature maps are float32 of shape (batch,
-channels, height, width). The forward operator saves the statistics of a norm, (2, channels), for
-its gradient.
+Inputs and outputs are in the order of csrc/cpu/training/arguments.h. Feature maps are float32 of
+shape (batch, channels, height, width). The forward operator saves the statistics of a norm, (2,
+channels), for its gradient.
 """
 
 from collections.abc import Callable, Sequence
