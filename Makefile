@@ -1,5 +1,6 @@
 # make run:  classify the photographs in assets/images with the model that comes along.
-# make test: lint, types and every test.
+# make test: lint, types and the tests, but for those that build environments and sanitized programs.
+# make test-all: lint, types and every test.
 # make fuzz: ten minutes of damaged input for each kind that the package reads.
 # make lock: renew the pinned packages in requirements/; needs uv.
 # make docs: these pages as a site, in build/site; needs npm.
@@ -10,16 +11,22 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -type f)
 FUZZ_SECONDS ?= 600
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 LOCK := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10
 
 run: $(VENV)/.installed
 	$(BIN)/ghostnet predict assets/images
 
-test: $(VENV)/.installed-test
+test: lint
+	$(PYTEST) -m 'not nightly'
+
+test-all: lint
+	$(PYTEST)
+
+lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
 
 fuzz: $(VENV)/.installed-test
 	-$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
@@ -62,4 +69,4 @@ $(VENV):
 clean:
 	rm -rf $(VENV) build dist website/node_modules ghostnet/kernels/*.so
 
-.PHONY: run test fuzz lock docs notebooks clean
+.PHONY: run test test-all lint fuzz lock docs notebooks clean

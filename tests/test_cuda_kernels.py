@@ -211,6 +211,7 @@ print(build.library_path())
 
 
 @needs_nvcc
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_two_processes_compile_at_once_into_one_cache(tmp_path: Path) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}

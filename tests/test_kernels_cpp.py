@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(("sanitizers", "batch"), [("address,undefined", 9), ("thread", 4)])
 def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Path) -> None:

@@ -43,3 +43,10 @@ def test_every_requirement_is_locked_at_a_version_that_it_allows(lock: str) -> N
         versions = [version for pinned, version in pins if pinned == name]
         assert versions, f"{requirement} is not locked: make lock"
         assert all(version in requirement.specifier for version in versions), requirement
+
+
+def test_inference_needs_what_the_project_does_but_mindspore() -> None:
+    lines = (REPOSITORY / "requirements" / "inference.txt").read_text().splitlines()
+    listed = {line for line in lines if line and not line.startswith("#")}
+    needed = {line for line in PROJECT["project"]["dependencies"] if "mindspore" not in line}
+    assert listed == needed

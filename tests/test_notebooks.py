@@ -22,6 +22,7 @@ def outputs(notebook: NotebookNode) -> list[NotebookNode]:
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @named(NOTEBOOKS)
 def test_a_notebook_runs_in_a_clean_kernel(path: Path, request: pytest.FixtureRequest) -> None:

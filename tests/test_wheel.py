@@ -1,4 +1,4 @@
-"""The wheel carries all that it needs: installed alone, it predicts from any directory."""
+"""The wheel carries all that it needs, and runs inference where MindSpore is not installed."""
 
 import json
 import os
@@ -10,8 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from toy_images import draw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+REQUIREMENTS = REPOSITORY / "requirements" / "inference.txt"
+IMAGE = REPOSITORY / "assets/images/sunflower.jpg"
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 
 SOURCES = ("ghostnet", "assets", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml")
@@ -40,6 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path) -> None:
     modules = (REPOSITORY / "ghostnet").rglob("*.py")
@@ -56,6 +60,7 @@ def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path
     assert sorted(zipfile.ZipFile(wheel).namelist()) == sorted(expected)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_same_wheel_comes_of_the_same_sources(wheel: Path, tmp_path: Path) -> None:
     source = tmp_path / "some" / "where" / "else"
@@ -72,6 +77,7 @@ def test_the_same_wheel_comes_of_the_same_sources(wheel: Path, tmp_path: Path) -
     assert again.read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_an_installed_wheel_predicts_from_another_directory(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
@@ -93,6 +99,7 @@ def test_an_installed_wheel_predicts_from_another_directory(wheel: Path, tmp_pat
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_without_kernels_a_wheel_still_builds(tmp_path: Path) -> None:
     assert build(tmp_path, {"GHOSTNET_NO_KERNELS": "1"}).returncode == 0
@@ -101,6 +108,7 @@ def test_without_kernels_a_wheel_still_builds(tmp_path: Path) -> None:
     assert not [name for name in names if name.endswith(".so")]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_without_a_compiler_the_build_says_so_in_one_line(tmp_path: Path) -> None:
     no_compiler = {
@@ -110,3 +118,68 @@ def test_without_a_compiler_the_build_says_so_in_one_line(tmp_path: Path) -> Non
     done = build(tmp_path, no_compiler)
     assert done.returncode != 0
     assert "No C++ compiler" in done.stdout + done.stderr
+
+
+# Without MindSpore ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of the bundled model's classes, and of others."""
+    root = tmp_path_factory.mktemp("data")
+    draw(root / "own")
+    draw(root / "labeled", 2, ("daisy", "dandelion", "roses", "sunflowers", "tulips"))
+    return root
+
+
+def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def ghostnet(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command in an environment that has what requirements/inference.txt lists, and no more."""
+    root = tmp_path_factory.mktemp("inference")
+    venv.create(root / "venv", with_pip=True)
+    pip = [root / "venv/bin/python", "-m", "pip", "install", "--quiet"]
+    for what in (["--requirement", REQUIREMENTS], ["--no-deps", wheel]):
+        done = run([*pip, *what])
+        assert done.returncode == 0, done.stderr
+    return root / "venv/bin/ghostnet"
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_an_environment_without_mindspore_predicts_evaluates_and_finetunes(
+    ghostnet: Path, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "own"
+    predicted = run([ghostnet, "predict", IMAGE, "--json"])
+    assert json.loads(predicted.stdout)[0]["predictions"][0]["label"] == "sunflowers"
+    evaluated = run([ghostnet, "eval", folder / "labeled", "--json"])
+    assert json.loads(evaluated.stdout)["images"] == 10
+    tuned = run([ghostnet, "finetune", folder / "own", "--out", out, "--cache-dir", tmp_path])
+    assert tuned.returncode == 0, tuned.stderr
+    (blue, *_) = (folder / "own" / "blue one").iterdir()
+    answer = run([ghostnet, "predict", blue, "--model", out / "card.md", "--json"])
+    assert json.loads(answer.stdout)[0]["predictions"][0]["label"] == "blue one"
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--data", "{folder}/own", "--out", "{out}"),
+        ("export", "{out}/model.mindir"),
+        ("predict", "{image}", "--no-fuse"),
+    ],
+)
+def test_what_needs_mindspore_says_so_in_one_line(
+    ghostnet: Path, folder: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    places = {"image": IMAGE, "folder": folder, "out": tmp_path}
+    done = run([ghostnet, *(word.format(**places) for word in words)])
+    assert done.returncode == 1
+    assert done.stderr.startswith("ghostnet: this needs the package mindspore: pip install mind")
+    assert done.stderr.count("\n") == 1

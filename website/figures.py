@@ -71,7 +71,9 @@ def inference(file: str = "cpu_inference.json") -> dict[Case, dict[str, float]]:
         case = Case(*(entry["case"][field] for field in Case._fields))
         ran = [one for one in entry["measurements"] if not one["error"]]
         times[case] = {one["engine"]: one["milliseconds"] for one in ran}
-        times[case].setdefault("ghostnet", times[case]["mindspore-fused"])  # as in version 1.0
+        times[case].setdefault(
+            "ghostnet", times[case]["mindspore-fused"]
+        )  # version 1.0 had no session
     return times
 
 
@@ -142,13 +144,15 @@ def one_image() -> Iterator[Any]:
 
 def startup() -> Iterator[str]:
     """Yield seconds and MiB of `ghostnet predict`, without and with MindSpore."""
-    if not (RESULTS / "startup.json").exists():
-        yield from ["[pending]"] * 4
-        return
     commands = results("startup.json")["commands"]
     for command in ("ghostnet predict", "ghostnet predict --no-fuse"):
         yield f"{commands[command]['seconds']:.1f}"
         yield f"{commands[command]['peak_mib']:.0f}"
+
+
+def footprint() -> Iterator[float]:
+    """Yield the MiB of an installation without and with MindSpore."""
+    yield from (results("footprint.json")[f"{name}_mib"] for name in ("inference", "mindspore"))
 
 
 def flower_runs() -> Iterator[Any]:
@@ -204,6 +208,16 @@ SENTENCES = (
         "从命令行启动到给出第一个标签，`ghostnet predict` 需 {} 秒、{} MiB 内存；"
         "使用 MindSpore 自带的算子时需 {} 秒、{} MiB（",
         startup,
+    ),
+    Sentence(
+        "README.md",
+        "The environment takes {:.0f} MiB of disk; one with MindSpore takes {:.0f} MiB",
+        footprint,
+    ),
+    Sentence(
+        "README_CN.md",
+        "该环境占用 {:.0f} MiB 磁盘；带 MindSpore 的环境占用 {:.0f} MiB",
+        footprint,
     ),
     *(
         Sentence(document, row, partial(counted, model))
@@ -275,10 +289,7 @@ def training_table() -> str:
     """Return speed and memory of training steps."""
     engines = results("cpu_training.json")["engines"]
     names = {"fused": "this package", "torch": "PyTorch", "mindspore": "MindSpore"}
-    speeds = {
-        engine: one.get("images_a_second", one.get("pictures_a_second"))
-        for engine, one in engines.items()
-    }
+    speeds = {engine: one["images_per_second"] for engine, one in engines.items()}
     header = (
         "engine | images per second | over PyTorch's | memory of training, MiB | of which "
         "compilation, MiB | peak of the process, MiB"
@@ -305,8 +316,7 @@ def comparison_table() -> str:
         yield from (model, claims["FLOPs (M)"], f"{multiply_adds:.1f}", f"{parameters:.2f}")
         yield claims["Latency (ms)"].replace("-", "–")
         others = {engine: one["milliseconds"] for engine, one in measured[model].items()}
-        others.setdefault("ghostnet", others.get("mindspore-fused"))  # as in version 1.0
-        for time in (others["onnxruntime"], others["ghostnet"]):
+        for time in (others["onnxruntime"], others.get("ghostnet")):
             yield f"{time:.2f}" if time else "–"
         yield claims["Accuracy (Top1)"]
 

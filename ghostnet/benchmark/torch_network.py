@@ -144,5 +144,5 @@ class GhostNet(nn.Module):
         state = dict(self.state_dict())  # keeps the counters of batch norm, which MindSpore lacks
         for name, values in parameters.items():
             owner, _, leaf = name.rpartition(".")
-            state[f"{owner}.{BATCH_NORM.get(leaf, leaf)}"] = torch.from_numpy(values)
+            state[f"{owner}.{BATCH_NORM.get(leaf, leaf)}"] = torch.tensor(values)
         self.load_state_dict(state)

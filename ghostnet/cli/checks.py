@@ -8,7 +8,6 @@ import typer
 from ghostnet.cli.models import configure
 from ghostnet.cli.options import (
     DEFAULT_MODEL,
-    BatchOption,
     CacheOption,
     JsonOption,
     ModelOption,
@@ -59,7 +58,9 @@ def _line(check: "Check") -> str:
 
 def benchmark(
     model: ModelOption = DEFAULT_MODEL,
-    batch: BatchOption = 1,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "--batch", min=1, help="Images in one call.")
+    ] = 1,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Default: one for each processor.")
     ] = None,
@@ -83,7 +84,7 @@ def benchmark(
         results = measure(
             model,
             engines,
-            batch=batch,
+            batch=batch_size,
             threads=threads,
             rounds=rounds,
             cache_dir=cache_dir,
@@ -105,7 +106,7 @@ def benchmark(
             )
             for r in results
         ]
-        title = f"{model}, batch {batch}, threads {results[0].threads}"
+        title = f"{model}, batch {batch_size}, threads {results[0].threads}"
         print_table(title, header, rows)
     if any(result.error for result in results):
         raise typer.Exit(1)

@@ -27,7 +27,9 @@ def export(
     out: Annotated[Path, typer.Argument(help="File to write, .onnx or .mindir")],
     model: ModelOption = DEFAULT_MODEL,
     format: Annotated[Format | None, typer.Option(help="Default: the suffix of OUT.")] = None,
-    batch: Annotated[str, typer.Option(help="Images in a batch, or dynamic.")] = DYNAMIC,
+    batch_size: Annotated[
+        str, typer.Option("--batch-size", "--batch", help="Images in a batch, or dynamic.")
+    ] = DYNAMIC,
     image_size: Annotated[
         int | None, typer.Option(min=32, help="Pixels a side. Default: the model's own.")
     ] = None,
@@ -52,7 +54,7 @@ def export(
     verbose: VerboseOption = False,
 ) -> None:
     """Export a model as ONNX or MindIR for other runtimes."""
-    length = _batch(batch)
+    length = _batch(batch_size)
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate DIR go together")
     configure(verbose=verbose)

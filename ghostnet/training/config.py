@@ -16,7 +16,7 @@ from ghostnet.errors import TrainingError
 CONFIG = "config.yaml"
 """File of the settings in the folder of a run."""
 
-RENAMED = {"colour_jitter": "color_jitter"}
+RENAMED = {"colour_jitter": "color_jitter", "workers": "decode_threads"}
 """Settings that saved configurations may have under an older name."""
 
 
@@ -93,7 +93,7 @@ class TrainingConfig:
     precision: Annotated[Precision, "Precision of the arithmetic."] = Precision.AUTO
     seed: Annotated[int, Ge(0), "Seed of everything that is random."] = 0
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200
-    workers: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
+    decode_threads: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
 
     def __post_init__(self) -> None:
         held_out(self.val)

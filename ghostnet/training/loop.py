@@ -80,7 +80,7 @@ def train(
     check_folder(state, resume)
     task = open_task(config)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
-    source, threads = task.source, config.workers
+    source, threads = task.source, config.decode_threads
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
     trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
     examiner = Examiner(trainer, task)
