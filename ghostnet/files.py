@@ -19,7 +19,7 @@ PART = ".part"
 MAX_BYTES = 2 * 1024**3
 """Largest file that is fetched or read whole: the limit of a checkpoint, a protobuf message."""
 
-BLOCK_BYTES = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 """Read at a time where a file is hashed or copied."""
 
 
@@ -110,8 +110,8 @@ def sha256_of(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with open_regular(path) as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

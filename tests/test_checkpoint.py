@@ -139,7 +139,7 @@ def test_problems_are_listed_and_nothing_is_loaded(network: GhostNet) -> None:
 def test_the_head_can_be_left_alone(network: GhostNet) -> None:
     other = create_network(SMALL, 7)
     head = other.classifier.weight.asnumpy().copy()
-    load_parameters(other, parameters_of(network), keep_head=False)
+    load_parameters(other, parameters_of(network), keep_classifier=False)
     np.testing.assert_array_equal(other.classifier.weight.asnumpy(), head)
     np.testing.assert_array_equal(
         other.conv_stem.weight.asnumpy(), network.conv_stem.weight.asnumpy()

@@ -250,9 +250,9 @@ def test_cached_features_are_used_until_image_view_size_or_weights_change(
 def blobs(count: int, seed: int, spread: float = 1.0) -> Samples:
     generator = np.random.default_rng(seed)
     classes = generator.integers(0, 3, count)
-    centres = np.array([[4, 0, 9, 0.1], [0, 4, 9, 0.1], [0, 0, 9, 0.2]])
+    centers = np.array([[4, 0, 9, 0.1], [0, 4, 9, 0.1], [0, 0, 9, 0.2]])
     noise = generator.normal(size=(count, 4)) * spread * [1, 1, 3, 0.01]
-    return Samples((centres[classes] + noise).astype(np.float32), classes)
+    return Samples((centers[classes] + noise).astype(np.float32), classes)
 
 
 def test_the_head_learns_what_can_be_told_apart() -> None:

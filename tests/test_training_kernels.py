@@ -131,8 +131,8 @@ def randomise(cell: nn.Cell, random: np.random.Generator) -> None:
     """Parameters that tell every term of a gradient from the others."""
     for parameter in cell.get_parameters():
         noise = random.normal(size=parameter.shape) * 0.3
-        centre = 1.0 if parameter.name.endswith(("gamma", "variance")) else 0.0
-        parameter.set_data(Tensor(np.abs(noise + centre) if centre else noise, mindspore.float32))
+        center = 1.0 if parameter.name.endswith(("gamma", "variance")) else 0.0
+        parameter.set_data(Tensor(np.abs(noise + center) if center else noise, mindspore.float32))
 
 
 def loss_and_gradients(
@@ -198,24 +198,24 @@ def test_gradients_are_finite_differences(name: str) -> None:
     def loss() -> float:
         return float((cell(Tensor(x)).asnumpy().astype(np.float64) * weights).sum())
 
-    def slope(change: Callable[[np.ndarray], None], centre: np.ndarray) -> tuple[float, np.ndarray]:
+    def slope(change: Callable[[np.ndarray], None], center: np.ndarray) -> tuple[float, np.ndarray]:
         """Of the loss along a random direction of length 1, and that direction."""
         step = 1e-3
-        direction = random.normal(size=centre.shape)
+        direction = random.normal(size=center.shape)
         direction /= np.linalg.norm(direction)
         sides = []
         for sign in (1, -1):
-            change((centre + sign * step * direction).astype(np.float32))
+            change((center + sign * step * direction).astype(np.float32))
             sides.append(loss())
-        change(centre)
+        change(center)
         return (sides[0] - sides[1]) / (2 * step), direction
 
     def set_input(to: np.ndarray) -> None:
         x[:] = to
 
     places = {p.name: (lambda to, p=p: p.set_data(Tensor(to)), p.asnumpy()) for p in parameters}
-    for name, (change, centre) in (places | {"input": (set_input, x)}).items():
-        found, direction = slope(change, centre.copy())
+    for name, (change, center) in (places | {"input": (set_input, x)}).items():
+        found, direction = slope(change, center.copy())
         expected = (gradients[name] * direction).sum()
         assert found == pytest.approx(expected, rel=0.02, abs=0.02), name
 

@@ -65,9 +65,9 @@ def test_resize_is_eight_sevenths_of_the_crop(image_size: int, resize: int) -> N
     assert preprocess(photograph()).shape == (3, image_size, image_size)
 
 
-def test_normalisation() -> None:
-    grey = Image.new("RGB", (50, 50), (124, 116, 104))  # ImageNet's mean in bytes
-    assert np.abs(Preprocess(32)(grey)).max() < 0.02
+def test_normalization() -> None:
+    gray = Image.new("RGB", (50, 50), (124, 116, 104))  # ImageNet's mean in bytes
+    assert np.abs(Preprocess(32)(gray)).max() < 0.02
 
 
 @given(width=st.integers(1, 120), height=st.integers(1, 120), size=st.integers(8, 48))
@@ -103,7 +103,7 @@ def test_the_crop_is_the_middle_of_the_resized_image(width: int, height: int, si
     np.testing.assert_array_equal(preprocess.crop(Image.fromarray(noise)), middle)
 
 
-def test_normalising_into_an_array_is_normalising() -> None:
+def test_normalizing_into_an_array_is_normalizing() -> None:
     out = np.zeros((2, 3, 48, 64), np.float32)
     assert normalize(photograph(64, 48), out=out[1]) is not None
     np.testing.assert_array_equal(out[1], normalize(photograph(64, 48)))
@@ -112,8 +112,8 @@ def test_normalising_into_an_array_is_normalising() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 def test_any_mode_becomes_rgb(mode: str) -> None:
-    grey = photograph().convert("L")
-    assert decode(encoded(grey.convert(mode), "TIFF")).mode == "RGB"
+    gray = photograph().convert("L")
+    assert decode(encoded(gray.convert(mode), "TIFF")).mode == "RGB"
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:

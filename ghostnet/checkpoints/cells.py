@@ -20,7 +20,7 @@ def load_parameters(
     network: GhostNet,
     parameters: Mapping[str, NDArray[Any]],
     *,
-    keep_head: bool = True,
+    keep_classifier: bool = True,
     name: str = "checkpoint",
 ) -> None:
     """Load parameters into a network, all of them or none.
@@ -28,13 +28,13 @@ def load_parameters(
     Args:
         network: Changed in place.
         parameters: Arrays by name, as `ghostnet.checkpoints.read_checkpoint` returns them.
-        keep_head: Load the classifier too; False leaves the network's own as it is.
+        keep_classifier: Load the classifier too; False leaves the network's own as it is.
         name: What errors call the checkpoint.
 
     Raises:
         CheckpointError: Parameters are missing, unknown or have other shapes; all are listed.
     """
-    skipped = () if keep_head else CLASSIFIER
+    skipped = () if keep_classifier else CLASSIFIER
     wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}
     found = {key: array for key, array in parameters.items() if key not in skipped}
     check_parameters(found, {key: tuple(value.shape) for key, value in wanted.items()}, name)

@@ -41,7 +41,7 @@ CARD_FIELDS = {
     "infer_backends": "infer-backend",
     "mindspore_version": "mindspore-version",
     "assets": "asset",
-    "licence": "license",
+    "license": "license",
     "summary": "summary",
     "labels": "labels",
 }
@@ -146,7 +146,7 @@ class ModelCard(BaseModel):
     infer_backends: Backends = ()
     mindspore_version: Text
     assets: tuple[Asset, ...] = ()
-    licence: Text
+    license: Text
     summary: Text
     labels: tuple[Text, ...] | None = None
     claims: tuple[ClaimTable, ...] = ()

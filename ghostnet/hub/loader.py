@@ -265,9 +265,9 @@ def _load_pretrained(network: "GhostNet", parameters: Parameters, classes: int, 
     """Load the parameters of a checkpoint of ``classes`` classes."""
     from ghostnet.checkpoints.cells import load_parameters
 
-    keep_head = network.num_classes == classes
-    load_parameters(network, parameters, keep_head=keep_head, name=name)
-    if not keep_head:
+    keep_classifier = network.num_classes == classes
+    load_parameters(network, parameters, keep_classifier=keep_classifier, name=name)
+    if not keep_classifier:
         warnings.warn(
             f"{name} was trained for {classes} classes: the classifier for {network.num_classes} "
             "is initialized afresh and has to be trained",

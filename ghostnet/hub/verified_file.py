@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ghostnet.errors import FetchError, IntegrityError
-from ghostnet.files import BLOCK_BYTES, open_regular, raising, read_whole, replacing, sha256_of
+from ghostnet.files import CHUNK_BYTES, open_regular, raising, read_whole, replacing, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
     with raising(FetchError, f"{source}: cannot be read"):
         file = open_regular(source)
     with file, locked(target.parent):
-        store(iter(lambda: file.read(BLOCK_BYTES), b""), target, sha256, str(source))
+        store(iter(lambda: file.read(CHUNK_BYTES), b""), target, sha256, str(source))
 
 
 @contextmanager

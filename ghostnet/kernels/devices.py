@@ -49,16 +49,22 @@ def cuda_device(library_path: Callable[[], Path]) -> Device:
         return Forward(library_path(), architecture, outputs)
 
     return Device(
-        lambda: cuda.library.load(library_path()),
-        cuda.packing.pack,
-        operator,
+        load=lambda: cuda.library.load(library_path()),
+        pack=cuda.packing.pack,
+        operator=operator,
         session=None,
         trains=False,
     )
 
 
 DEVICES = {
-    "CPU": Device(cpu.library.load, cpu.packing.pack, cpu_operator, Session, trains=True),
+    "CPU": Device(
+        load=cpu.library.load,
+        pack=cpu.packing.pack,
+        operator=cpu_operator,
+        session=Session,
+        trains=True,
+    ),
     "GPU": cuda_device(cuda.build.library_path),
 }
 """The devices, by MindSpore's names."""

@@ -81,17 +81,21 @@ def pack(
     classes = len(parameters["classifier.bias"])
     spec = network_spec(architecture, classes)
     header = PlanHeader(
-        architecture.stem_channels,
-        ACTIVATIONS[architecture.activation],
-        len(architecture.blocks),
-        architecture.last_channels,
-        architecture.head_channels,
-        0 if features else classes,
+        stem_channels=architecture.stem_channels,
+        activation=ACTIVATIONS[architecture.activation],
+        blocks=len(architecture.blocks),
+        last_channels=architecture.last_channels,
+        head_channels=architecture.head_channels,
+        classes=0 if features else classes,
     )
     plan: list[int] = [*header]
     for row in architecture.blocks:
         plan += PlanBlock(
-            row.expansion_channels, row.out_channels, row.kernel_size, row.stride, row.se_channels
+            expansion_channels=row.expansion_channels,
+            out_channels=row.out_channels,
+            kernel_size=row.kernel_size,
+            stride=row.stride,
+            se_channels=row.se_channels,
         )
     packer = Packer(parameters)
     parts = packer.pointwise(spec.stem)
