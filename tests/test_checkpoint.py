@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mindspore.train.checkpoint_pb2 import Checkpoint
+from random_parameters import random_parameters
 from safetensors.numpy import save_file
 
 from ghostnet.checkpoints import (
     Parameters,
     convert,
     count_classes,
+    fit_parameters,
     identify,
     load_parameters,
     parameters_of,
@@ -329,3 +331,18 @@ def test_foreign_files_that_cannot_be_read(
         read_foreign(tmp_path / name)
     with pytest.raises(CheckpointError, match="no such file"):
         read_foreign(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_named(value: float, tmp_path: Path) -> None:
+    architecture = find_model(SMALL).architecture
+    parameters = random_parameters(architecture, 3)
+    parameters["blocks.2.ghost1.cheap_operation.bn.beta"][1] = value
+    name = r"blocks\.2\.ghost1\.cheap_operation\.bn\.beta: expected finite values"
+    with pytest.raises(CheckpointError, match=name):
+        write_checkpoint(parameters, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=name):
+        fit_parameters(parameters, architecture, 3)
+    with pytest.raises(CheckpointError, match=name):
+        load_parameters(create_network(SMALL, 3), parameters)
+    assert not list(tmp_path.iterdir())

@@ -242,3 +242,41 @@ def test_hub_install_lays_card_and_entry_first(
 def test_help_names_every_verb(ghostnet: Ghostnet) -> None:
     out = ghostnet("--help")
     assert all(verb in out for verb in ("predict", "eval", "convert", "hub"))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["--help", "hub list", "predict $IMAGE --json"])
+def test_a_closed_stream_is_no_error(closed: str, words: str) -> None:
+    command = f"{sys.executable} -m ghostnet.cli {words} {closed}"
+    environment = os.environ | {"IMAGE": str(IMAGES / "cat.jpg")}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1"])
+def test_json_is_utf_8_in_every_locale(locale: str, tmp_path: Path) -> None:
+    image = tmp_path / "Kätzchen 猫.jpg"
+    image.write_bytes((IMAGES / "cat.jpg").read_bytes())
+    environment = os.environ | {"LC_ALL": locale, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "ghostnet.cli", "predict", tmp_path, "--json"]
+    done = subprocess.run(command, capture_output=True, env=environment)
+    (answer,) = json.loads(done.stdout.decode())
+    assert Path(answer["file"]).parent == tmp_path
+
+
+def test_the_bundled_model_needs_no_home() -> None:
+    program = (
+        "import os, pwd, sys\n"
+        "os.environ.pop('HOME', None)\n"
+        "def getpwuid(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = getpwuid\n"
+        "from ghostnet.cli.main import main\n"
+        "main()\n"
+    )
+    run = [sys.executable, "-c", program]
+    done = subprocess.run([*run, "predict", IMAGES / "cat.jpg"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([*run, "hub", "fetch", PETS], capture_output=True, text=True)
+    assert done.stderr.startswith("ghostnet: ~/.mscache: expected a user with a home")
+    assert done.returncode == 1

@@ -1,6 +1,8 @@
 """The fused network against the plain one, and what it does with what it cannot take."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -324,3 +326,35 @@ def test_widths_give_even_halves() -> None:
     for width in (0.35, 0.5, 0.75, 1.0, 1.3, 2.0):
         table = scale_width(GHOSTNET_1X, width)
         assert all(b.expansion_channels % 2 == 0 and b.out_channels % 2 == 0 for b in table.blocks)
+
+
+def test_a_child_forked_while_a_call_runs_can_call() -> None:
+    program = """
+import os, sys, threading
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from random_parameters import random_parameters
+from ghostnet import kernels
+from ghostnet.models import find_model
+
+architecture = find_model("ghostnet_050").architecture
+session = kernels.Session(architecture, random_parameters(architecture, 3))
+images = np.zeros((8, 3, 224, 224), np.float32)
+stop = threading.Event()
+def call():
+    while not stop.is_set(): session(images)
+threads = [threading.Thread(target=call) for _ in range(2)]
+for thread in threads: thread.start()
+codes = []
+for _ in range(10):
+    child = os.fork()
+    if not child:
+        os._exit(session(images[:1]).shape != (1, 3))
+    codes.append(os.waitpid(child, 0)[1])
+stop.set()
+print(codes)
+"""
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    command = [sys.executable, "-c", program, benchmarks]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout == f"{[0] * 10}\n", done.stderr

@@ -395,3 +395,14 @@ def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_pat
         np.testing.assert_allclose(state[name] / scale, mean / scale, atol=1e-4, err_msg=name)
     first, second = (shard["moments.classifier.weight"] for shard in shards)
     assert np.abs(first - second).max() > 0.1 * np.abs(first).max()  # the shards do differ
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_last_finite_state(
+    config: TrainingConfig, tmp_path: Path
+) -> None:
+    wild = replace(config, learning_rate=1e6, warmup_epochs=0.0, epochs=8)
+    with pytest.raises(TrainingError, match=r"expected (a finite loss|finite values)"):
+        loop.train(wild, tmp_path, command="")
+    for checkpoint in tmp_path.glob("*.ckpt"):
+        for name, values in read_checkpoint(checkpoint).items():
+            assert np.isfinite(values).all(), (checkpoint, name)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from ghostnet.data.image_folder import find_images
 from ghostnet.data.transforms import MAX_PIXELS, Preprocess, decode, normalize
@@ -208,3 +209,48 @@ def test_folders_are_searched_for_images_only(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find_images([tmp_path, Path("given.xyz")])
     assert [file.name for file in found] == ["a.png", "b.JPG", "c.webp", "given.xyz"]
+
+
+def test_an_image_whose_metadata_is_odd_is_turned_all_the_same(tmp_path: Path) -> None:
+    image = photograph()
+    orientation = struct.pack("<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0)
+    software = struct.pack("<HHII", ExifTags.Base.Software, 5, 1, 38)  # a rational, not text
+    directory = struct.pack("<H", 2) + orientation + software + bytes(4)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + directory + struct.pack("<II", 7, 2)
+    image.save(tmp_path / "odd.jpg", exif=exif)
+    assert decode(tmp_path / "odd.jpg").size == image.size[::-1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_what_pillow_makes_of_it(orientation: int, tmp_path: Path) -> None:
+    image = photograph()
+    exif = image.getexif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as opened:
+        expected = ImageOps.exif_transpose(opened)
+    assert np.array_equal(decode(tmp_path / "turned.png"), expected.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [
+        (np.linspace(0, 65535, 64 * 64).astype(np.uint16), 65535),
+        (np.linspace(0, 65535, 64 * 64).astype(np.int32), 65535),
+        (np.linspace(0, 1, 64 * 64).astype(np.float32), 1),
+    ],
+    ids=["16 bits", "int32", "float32"],
+)
+def test_gray_values_keep_their_range(values: np.ndarray, most: int, tmp_path: Path) -> None:
+    Image.fromarray(values.reshape(64, 64)).save(tmp_path / "gray.tif")
+    found = np.asarray(decode(tmp_path / "gray.tif"))[..., 0].ravel()
+    np.testing.assert_allclose(found, values * (255 / most), atol=1)
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((8, 8), 1 << 20, np.int32), np.full((8, 8), -0.5, "f4")]
+)
+def test_gray_values_of_an_unknown_range_are_refused(values: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(values).save(tmp_path / "gray.tif")
+    with pytest.raises(ImageError, match=r"gray\.tif: expected gray integers of 16 bits"):
+        decode(tmp_path / "gray.tif")

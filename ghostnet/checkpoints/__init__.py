@@ -11,6 +11,7 @@ from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, wr
 from ghostnet.checkpoints.parameters import (
     CLASSIFIER,
     Parameters,
+    check_finite,
     check_parameters,
     count_classes,
     fit_parameters,
@@ -25,6 +26,7 @@ __all__ = [
     "CLASSIFIER",
     "Conversion",
     "Parameters",
+    "check_finite",
     "check_parameters",
     "convert",
     "count_classes",

@@ -7,7 +7,12 @@ import mindspore as ms
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.parameters import CLASSIFIER, Parameters, check_parameters
+from ghostnet.checkpoints.parameters import (
+    CLASSIFIER,
+    Parameters,
+    check_finite,
+    check_parameters,
+)
 from ghostnet.models.network import GhostNet
 
 
@@ -32,11 +37,13 @@ def load_parameters(
         name: What errors call the checkpoint.
 
     Raises:
-        CheckpointError: Parameters are missing, unknown or have other shapes; all are listed.
+        CheckpointError: Parameters are missing, unknown or have other shapes, which are all listed;
+            or a value is not finite.
     """
     skipped = () if keep_classifier else CLASSIFIER
     wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}
     found = {key: array for key, array in parameters.items() if key not in skipped}
     check_parameters(found, {key: tuple(value.shape) for key, value in wanted.items()}, name)
+    check_finite({key: found[key] for key in wanted}, name)
     for key, parameter in wanted.items():
         parameter.set_data(ms.Tensor(np.array(found[key], dtype=np.float32)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.checkpoints.parameters import Parameters, check_finite
 from ghostnet.checkpoints.protobuf import (
     WireError,
     bytes_field,
@@ -128,8 +128,9 @@ def write_checkpoint(parameters: Mapping[str, NDArray[Any]], path: Path) -> None
         path: File to write.
 
     Raises:
-        CheckpointError: The folder cannot be written, or the disk is full.
+        CheckpointError: A value is not finite, the folder cannot be written, or the disk is full.
     """
+    check_finite(parameters, str(path))
     with raising(CheckpointError, f"{path}: cannot be written"), replacing(path) as file:
         for name, array in parameters.items():
             file.write(_encoded(name, np.asarray(array)))

@@ -77,6 +77,17 @@ def check_parameters(
         raise CheckpointError(f"{name} does not fit the network:\n  " + "\n  ".join(problems))
 
 
+def check_finite(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> None:
+    """Check that every value is finite.
+
+    Raises:
+        CheckpointError: A parameter has a value that is not.
+    """
+    for key, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{name}: {key}: expected finite values, found NaN or infinity")
+
+
 def fit_parameters(
     parameters: Mapping[str, NDArray[Any]],
     architecture: Architecture,
@@ -92,10 +103,11 @@ def fit_parameters(
         name: What errors call the checkpoint.
 
     Raises:
-        CheckpointError: As `check_parameters`.
+        CheckpointError: As `check_parameters` and `check_finite`.
     """
     expected = network_spec(architecture, num_classes).parameter_shapes()
     check_parameters(parameters, expected, name)
+    check_finite(parameters, name)
     return {key: np.asarray(parameters[key], np.float32) for key in expected}
 
 

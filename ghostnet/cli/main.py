@@ -1,6 +1,5 @@
 """The ``ghostnet`` command: assembles the verbs, and turns errors into one line and a status."""
 
-import json
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from ghostnet.cli import checks, conversion, hub, prediction, training
+from ghostnet.cli.output import print_json
 from ghostnet.errors import GhostNetError
 
 INTERRUPTED = 130
@@ -59,7 +59,7 @@ def main() -> NoReturn:
     """Run the command. Exit status: 0 success, 1 failure, 2 usage error."""
     # MindSpore handles Ctrl-C by sending this signal to its own process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")  # for odd file names
+    open_streams()
     try:
         try:
             app()
@@ -77,9 +77,19 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def open_streams() -> None:
+    """Replace closed streams by the null device, and let every file name be printed."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")
+
+
 def _fail(reason: str) -> NoReturn:
     if "--json" in sys.argv:
-        print(json.dumps({"error": reason}, ensure_ascii=False))
+        print_json({"error": reason})
     print(f"ghostnet: {reason}", file=sys.stderr)
     sys.exit(1)
 

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of a verb."""
-    print(json.dumps(document, ensure_ascii=False, indent=1))
+    """Print the one JSON document of a verb, in UTF-8 whatever the locale."""
+    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors="backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:

@@ -124,7 +124,7 @@ def eval(
     opened = open_model(model, cache_dir)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.inference.classifier import Classifier
-    from ghostnet.inference.evaluation import evaluate
+    from ghostnet.inference.evaluation import MAX_LABELED, evaluate
 
     images = read_folder(folder)
     classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
@@ -136,6 +136,8 @@ def eval(
         print_json(result.as_dict())
         return
     rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
+    if len(result.labels) > MAX_LABELED:
+        rows += [(f"{true} taken for {taken}", str(n)) for true, taken, n in result.most_confused()]
     summary = [
         ("top-1", f"{result.top1:.2%}"),
         ("top-5", f"{result.top5:.2%}"),
@@ -153,8 +155,9 @@ def _write_confusion(result: "Evaluation", out: Path) -> None:
     from ghostnet.files import raising, write_whole
     from ghostnet.inference.evaluation import plot_confusion
 
+    document = json.dumps(result.as_dict(), indent=1, allow_nan=False).encode()
     with raising(DatasetError, f"{out}: cannot be written", "name another folder with --out"):
-        write_whole(out / "confusion.json", json.dumps(result.as_dict(), indent=1).encode())
+        write_whole(out / "confusion.json", document)
         plot = io.BytesIO()
         try:
             plot_confusion(result, plot)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ghostnet.errors import ImageError
 from ghostnet.files import open_regular
@@ -35,6 +35,17 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, by Pillow's names; Pillow knows more, some by way of programs."""
 
+TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How to turn an image upright, by its EXIF orientation."""
+
 
 def decode(source: Path | bytes) -> Image.Image:
     """Decode an image file, or its bytes, to an upright RGB image.
@@ -48,8 +59,7 @@ def decode(source: Path | bytes) -> Image.Image:
         with opened as file, Image.open(file, formats=FORMATS) as image:
             _check_size(image, name)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
+            return _to_rgb(_upright(image), name)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -76,10 +86,38 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # convert() would clip 16 bits instead of scaling them
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image by its EXIF orientation; other metadata, however odd, does not matter."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow's parser raises almost anything on broken bytes
+        return image
+    transpose = TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
+    return image if transpose is None else image.transpose(transpose)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image, name)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """Scale gray values to 8 bits, which `convert` would clip.
+
+    Integers have 16 bits; floats lie between 0 and 1, or between 0 and 255.
+    """
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    ranges = (1.0, 255.0) if image.mode == "F" else (65535.0,)
+    most = next((most for most in ranges if 0 <= low <= high <= most), None)
+    if most is None:
+        raise ImageError(
+            f"{name}: expected gray integers of 16 bits, or floats of 0 to 1 or 0 to 255, found "
+            f"{low:g} to {high:g} in Pillow's mode {image.mode}; convert the image first"
+        )
+    scaled = np.rint(values * (255 / most)) if image.mode == "F" else values >> 8
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def normalize(image: Image.Image, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -245,7 +245,9 @@ def card_parameters(
 ) -> Parameters:
     """Read the parameters of a card's checkpoint, from the very bytes whose hash was checked."""
     sha256 = str(card.checkpoint.sha256)
-    path = location(card.checkpoint, asset_folder(name, card.checkpoint, cache_dir))
+    path = card.checkpoint.local_file
+    if path is None:  # a file beside the card needs no cache
+        path = location(card.checkpoint, asset_folder(name, card.checkpoint, cache_dir))
     content = None if force_reload else _read_if_right(path, sha256)
     if content is None:
         path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)

@@ -80,8 +80,19 @@ def assets_folder() -> Path:
 
 
 def cache_root(cache_dir: str | Path | None = None) -> Path:
-    """Return ``cache_dir``, else the environment's ``GHOSTNET_CACHE``, else ``~/.mscache``."""
-    return Path(cache_dir or os.environ.get("GHOSTNET_CACHE") or DEFAULT_ROOT).expanduser()
+    """Return ``cache_dir``, else the environment's ``GHOSTNET_CACHE``, else ``~/.mscache``.
+
+    Raises:
+        FetchError: The path begins with ``~`` and the user has no home.
+    """
+    root = Path(cache_dir or os.environ.get("GHOSTNET_CACHE") or DEFAULT_ROOT)
+    try:
+        return root.expanduser()
+    except RuntimeError:
+        raise FetchError(
+            f"{root}: expected a user with a home, found none; name a folder for the cache with "
+            "--cache-dir or GHOSTNET_CACHE"
+        ) from None
 
 
 def model_folder(uid: str, cache_dir: str | Path | None = None) -> Path:

@@ -193,5 +193,12 @@ class Pipeline:
         values = self.forward(arrays)
         milliseconds = (time.perf_counter() - start) * 1000 / images
         return [
-            error or Logits(row, milliseconds) for row, error in zip(values, errors, strict=False)
+            error or _logits(row, milliseconds) for row, error in zip(values, errors, strict=False)
         ]
+
+
+def _logits(values: NDArray[np.float32], milliseconds: float) -> Logits | ImageError:
+    """Return the logits of an image, or an error where they are not finite."""
+    if np.isfinite(values).all():
+        return Logits(values, milliseconds)
+    return ImageError("expected finite logits for this image, found NaN or infinity")

@@ -49,6 +49,13 @@ class Evaluation:
         """Share of images whose class is among the five likeliest, between 0 and 1."""
         return self.in_top5 / self.images
 
+    def most_confused(self, count: int = 20) -> list[tuple[str, str, int]]:
+        """Return the pairs of true and predicted labels with the most wrong answers."""
+        wrong = self.confusion - np.diag(np.diag(self.confusion))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+        return [(self.labels[t], self.labels[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+
     @property
     def per_class(self) -> dict[str, float]:
         """Share of correct answers for each class that has images, between 0 and 1."""
@@ -70,6 +77,13 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "skipped": [{"file": file, "error": error} for file, error in self.skipped],
         }
+
+
+MAX_LABELED = 60
+"""Classes of the largest confusion matrix that is drawn with labels and counts."""
+
+UNLABELED_INCHES = 10.0
+"""Side of a larger one."""
 
 
 def evaluate(
@@ -147,20 +161,27 @@ def plot_confusion(evaluation: Evaluation, file: IO[bytes]) -> None:
     with needs("matplotlib", extra="plot"):
         from matplotlib.figure import Figure
 
-    size = max(5.0, 0.35 * len(evaluation.labels))
+    is_labeled = len(evaluation.labels) <= MAX_LABELED
+    size = max(5.0, 0.35 * len(evaluation.labels)) if is_labeled else UNLABELED_INCHES
     figure = Figure(figsize=(size + 1.5, size), layout="constrained")
     axes = figure.subplots()
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     shares = evaluation.confusion / np.maximum(totals, 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if is_labeled:
+        _label(axes, evaluation, shares)
+    axes.set_title(f"{evaluation.correct} of {evaluation.images} correct ({evaluation.top1:.1%})")
+    figure.colorbar(image, label="share of the true class")
+    figure.savefig(file, format="png", dpi=120)
+
+
+def _label(axes: Any, evaluation: Evaluation, shares: NDArray[np.float64]) -> None:
+    """Write labels and counts into a confusion matrix."""
     places = range(len(evaluation.labels))
     axes.set_xticks(places, evaluation.labels, rotation=90)
     axes.set_yticks(places, evaluation.labels)
-    axes.set(xlabel="predicted", ylabel="true")
     for truth, guess in np.argwhere(evaluation.confusion):
         count = evaluation.confusion[truth, guess]
         color = "white" if shares[truth, guess] > 0.5 else "black"
         axes.text(guess, truth, str(count), ha="center", va="center", color=color, fontsize=8)
-    axes.set_title(f"{evaluation.correct} of {evaluation.images} correct ({evaluation.top1:.1%})")
-    figure.colorbar(image, label="share of the true class")
-    figure.savefig(file, format="png", dpi=120)

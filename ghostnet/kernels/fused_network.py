@@ -1,5 +1,6 @@
 """Fuse a MindSpore network: a cell with the same answers, many times faster."""
 
+import os
 import threading
 import warnings
 
@@ -31,6 +32,15 @@ refuse_compiling = ops.constexpr(refuse_training)
 
 _one_at_a_time = threading.Lock()
 """MindSpore mixes up the inputs of graphs that several threads run at once."""
+
+
+def _forget_callers() -> None:
+    """Give a forked child a lock of its own: the holder of this one did not come along."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_callers)
 
 
 class FusedGhostNet(nn.Cell):

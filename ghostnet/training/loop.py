@@ -73,7 +73,8 @@ def train(
 
     Raises:
         DatasetError: The images cannot be used, or one of them turns out to be broken.
-        TrainingError: The folder holds another run, or none to resume; or a loss is not finite.
+        TrainingError: The folder holds another run, or none to resume; or a loss or a parameter is
+            not finite.
     """
     worker = workers.join()
     state = out / STATE
@@ -96,6 +97,7 @@ def train(
     origin = Origin(command, name, len(source), current_device())
     for epoch in range(trainer.position.step // batches.steps, config.epochs):
         speed = run_epoch(trainer, epoch, state, progress)
+        trainer.check_finite()
         if worker.rank == 0:
             evaluation = examiner.evaluate()
             rows.append(row(trainer, evaluation, epoch, speed))

@@ -91,13 +91,32 @@ class Trainer:
         self.position.step += 1
         self.position.losses.append(loss)
 
+    def check_finite(self) -> None:
+        """Check the parameters, their averages and the optimizer's moments.
+
+        Raises:
+            TrainingError: A value is not finite.
+        """
+        for name, parameter in self._kept().items():
+            if not np.isfinite(parameter.asnumpy()).all():
+                raise TrainingError(
+                    f"{name}: expected finite values after step {self.position.step}, found NaN or "
+                    "infinity; lower learning_rate"
+                )
+
     def averages(self) -> Parameters:
         """Copy the moving averages into arrays, by the names of the parameters."""
         pairs = zip(self.parameters, self.average.averages, strict=True)
         return {own.name: average.asnumpy().copy() for own, average in pairs}
 
     def save(self, path: Path) -> None:
-        """Write the whole state atomically."""
+        """Write the whole state atomically.
+
+        Raises:
+            TrainingError: A parameter is not finite; the last state stays.
+            CheckpointError: The file cannot be written.
+        """
+        self.check_finite()
         state: Parameters = {name: kept.asnumpy() for name, kept in self._kept().items()}
         state["position.step"] = np.array([self.position.step], np.int64)
         if self.position.losses:  # a checkpoint holds no empty arrays
