@@ -7,7 +7,7 @@ import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from mindspore.dataset import NumpySlicesDataset
+from mindspore.dataset import GeneratorDataset
 from mindspore.train import Model
 from tiny_network import TINY
 
@@ -261,7 +261,8 @@ def test_mindspores_model_trains_the_fused_cell_as_the_plain_network() -> None:
         plain = GhostNet(TINY, num_classes=5, drop_rate=0.0)
         cell = fuse(plain, training=True) if training else plain
         optimizer = nn.Momentum(plain.trainable_params(), 0.01, 0.9)
-        images = NumpySlicesDataset(tuple(columns), shuffle=False).batch(4)
+        rows = [tuple(map(np.array, row)) for row in zip(*columns, strict=True)]
+        images = GeneratorDataset(rows, ["image", "label"], shuffle=False).batch(4)
         model = Model(cell, nn.CrossEntropyLoss(), optimizer)
         model.train(2, images, dataset_sink_mode=False)
         after[training] = values(plain)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from io import TextIOWrapper
 from typing import Annotated, NoReturn, cast
 
@@ -60,6 +61,7 @@ def main() -> NoReturn:
     # MindSpore handles Ctrl-C by sending this signal to its own process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_streams()
+    warnings.showwarning = lambda message, *_: print(f"ghostnet: {message}", file=sys.stderr)
     try:
         try:
             app()

@@ -68,7 +68,8 @@ class MindRecordSource:
         """Return the images at the indices of ``order``, as `COLUMNS`."""
         rows = self._rows(sampler=ds.SubsetSampler(order.tolist()))
         rows = rows.rename(["data", "label"], COLUMNS[:2])
-        indices = ds.NumpySlicesDataset(order, COLUMNS[2:], shuffle=False)
+        places = [(np.array(index),) for index in order]  # as in `FolderSource`
+        indices = ds.GeneratorDataset(places, COLUMNS[2:], shuffle=False)
         return ds.zip((rows, indices))
 
     def _rows(self, **options: Any) -> Any:
