@@ -1,8 +1,8 @@
 """What MindSpore 2.10 lacks for NumPy 2, in one place.
 
-At its first operator outside a graph, MindSpore asks NumPy for the C interface of version 1. NumPy 2
-prints an advice of twelve lines, MindSpore a traceback; then it goes on without the interface, as
-it can. `MissingInterface` keeps both quiet.
+At its first operator outside a graph, MindSpore asks NumPy for the C interface of version 1. NumPy
+2 prints twelve lines of advice and MindSpore a traceback; then MindSpore works without it.
+`MissingInterface` keeps both quiet.
 """
 
 import sys

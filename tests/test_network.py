@@ -211,7 +211,7 @@ def test_operators_outside_a_graph_print_nothing() -> None:
         "ms.set_context(mode=ms.PYNATIVE_MODE)\n"
         "network = ghostnet_1x(2, width=0.5).set_train(False)\n"
         "network(ms.Tensor(np.zeros((1, 3, 32, 32), np.float32)))\n"
-        "raise SystemExit(ms.ops.zeros((2,)).asnumpy().any())\n"
+        "raise SystemExit(int(ms.ops.zeros((2,)).asnumpy().any()))\n"
     )
     environment = os.environ | {"GLOG_v": "4"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
