@@ -24,10 +24,7 @@ void ghost(const Tensors& t, int threads) {
   using A = GhostArguments<HasResidual>;
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps y = t.maps_out(A::kY);
-  const NormParameters primary{t.in(A::kGamma),          t.in(A::kBeta),
-                               t.in(A::kMovingMean),     t.in(A::kMovingVariance),
-                               t.out(A::kStatistics),    t.out(A::kNextMean),
-                               t.out(A::kNextVariance)};
+  const auto primary = NormParameters::of<A>(t);
   const NormParameters cheap{t.in(A::kCheapGamma),       t.in(A::kCheapBeta),
                              t.in(A::kCheapMovingMean),  t.in(A::kCheapMovingVariance),
                              t.out(A::kCheapStatistics), t.out(A::kCheapNextMean),
@@ -59,10 +56,9 @@ void ghost_gradient(const Tensors& t, int threads) {
   const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps dz = t.maps_out(A::kZGradient);
-  const Activation activation = NormSettings(t.in(A::kSettings)).activation;
-  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics), activation};
+  const auto saved = SavedNorm::of<A>(t);
   const SavedNorm saved_cheap{t.in(A::kCheapGamma), t.in(A::kCheapBeta), t.in(A::kCheapStatistics),
-                              activation};
+                              saved.activation};
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
     DepthwiseScratch scratch(z.shape, 3);

@@ -30,6 +30,14 @@ struct NormParameters {
   float* statistics;
   float* next_mean;
   float* next_variance;
+
+  // The norm of an operator with the arguments A; the first one of a Ghost module.
+  template <class A>
+  static NormParameters of(const Tensors& t) {
+    return {t.in(A::kGamma),          t.in(A::kBeta),        t.in(A::kMovingMean),
+            t.in(A::kMovingVariance), t.out(A::kStatistics), t.out(A::kNextMean),
+            t.out(A::kNextVariance)};
+  }
 };
 
 // Measures channel `c` of a norm's input and updates its moving statistics. The moving variance is
@@ -58,6 +66,13 @@ struct SavedNorm {
   const float* statistics;
   Activation activation;
 
+  // The norm of an operator with the arguments A; the first one of a Ghost module.
+  template <class A>
+  static SavedNorm of(const Tensors& t) {
+    return {t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
+            NormSettings(t.in(A::kSettings)).activation};
+  }
+
   Norm channel(std::ptrdiff_t c, std::ptrdiff_t channels) const {
     return {{statistics[c], statistics[channels + c]}, gamma[c], beta[c], activation};
   }
@@ -68,10 +83,7 @@ void batch_norm(const Tensors& t, int threads) {
   using A = BatchNormArguments;
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps y = t.maps_out(A::kY);
-  const NormParameters norm{t.in(A::kGamma),          t.in(A::kBeta),
-                            t.in(A::kMovingMean),     t.in(A::kMovingVariance),
-                            t.out(A::kStatistics),    t.out(A::kNextMean),
-                            t.out(A::kNextVariance)};
+  const auto norm = NormParameters::of<A>(t);
   const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
@@ -88,9 +100,7 @@ void batch_norm_gradient(const Tensors& t, int threads) {
   const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps dz = t.maps_out(A::kZGradient);
-  const NormSettings settings(t.in(A::kSettings));
-  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
-                        settings.activation};
+  const auto saved = SavedNorm::of<A>(t);
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t c) {
@@ -109,10 +119,7 @@ void depthwise_unit(const Tensors& t, int threads) {
   using A = DepthwiseArguments;
   const ConstFeatureMaps x = t.maps_in(A::kX);
   const FeatureMaps y = t.maps_out(A::kY);
-  const NormParameters norm{t.in(A::kGamma),          t.in(A::kBeta),
-                            t.in(A::kMovingMean),     t.in(A::kMovingVariance),
-                            t.out(A::kStatistics),    t.out(A::kNextMean),
-                            t.out(A::kNextVariance)};
+  const auto norm = NormParameters::of<A>(t);
   const NormSettings settings(t.in(A::kSettings));
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, y.shape);
@@ -134,8 +141,7 @@ void depthwise_unit_gradient(const Tensors& t, int threads) {
   const ConstFeatureMaps dy = t.maps_in(A::kYGradient);
   const ConstFeatureMaps x = t.maps_in(A::kX);
   const FeatureMaps dx = t.maps_out(A::kXGradient);
-  const SavedNorm saved{t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
-                        NormSettings(t.in(A::kSettings)).activation};
+  const auto saved = SavedNorm::of<A>(t);
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, dy.shape);
   parallel_for(threads, channels, [&](IndexQueue& indices) {
