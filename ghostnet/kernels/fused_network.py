@@ -1,8 +1,8 @@
 """Fuse a MindSpore network: a cell with the same answers, many times faster."""
 
-import os
-import threading
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import mindspore
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -10,11 +10,14 @@ from mindspore.common.api import _pynative_executor
 from mindspore.common.dtype import TensorType
 
 from ghostnet import runtime
+from ghostnet.checkpoints import Parameters
 from ghostnet.checkpoints.cells import parameters_of
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
 from ghostnet.kernels.cpu.training import TrainableGhostNet
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
+from ghostnet.kernels.turns import Turns
+from ghostnet.models import Architecture
 from ghostnet.models.network import GhostNet
 
 
@@ -30,17 +33,8 @@ def refuse_training(training: bool) -> None:
 
 refuse_compiling = ops.constexpr(refuse_training)
 
-_one_at_a_time = threading.Lock()
+_turns = Turns()
 """MindSpore mixes up the inputs of graphs that several threads run at once."""
-
-
-def _forget_callers() -> None:
-    """Give a forked child a lock of its own: the holder of this one did not come along."""
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_callers)
 
 
 class FusedGhostNet(nn.Cell):
@@ -66,11 +60,7 @@ class FusedGhostNet(nn.Cell):
         self.session = (
             device.session(architecture, parameters, features=features) if device.session else None
         )
-        packed = (
-            self.session.packed
-            if self.session
-            else device.pack(architecture, parameters, features=features)
-        )
+        packed = self._packed(architecture, parameters)
         self.weights = ParameterTuple(
             Parameter(Tensor(values), name=f"weights.{index}", requires_grad=False)
             for index, values in enumerate(packed)
@@ -81,7 +71,7 @@ class FusedGhostNet(nn.Cell):
     def __call__(self, images: Tensor) -> Tensor:
         refuse_training(self.training)
         if self.session is None:
-            with _one_at_a_time:
+            with _turns.lock:
                 return self.construct(images)
         if _pynative_executor.requires_grad():
             refuse_gradient()
@@ -100,13 +90,19 @@ class FusedGhostNet(nn.Cell):
     def refresh(self, network: GhostNet) -> None:
         """Copy the weights of a network with the same layers; compiled graphs stay valid."""
         parameters = parameters_of(network)
-        packed = self.device.pack(network.architecture, parameters, features=self.features)
         if self.session:
             self.session.refresh(parameters)
+        packed = self._packed(network.architecture, parameters)
         for parameter, values in zip(self.weights, packed, strict=True):
             # `set_data` would not reach a graph that is compiled already.
             ops.assign(parameter, Tensor(values))
         mindspore.runtime.synchronize()  # a call reads the weights where they lie
+
+    def _packed(self, architecture: Architecture, parameters: Parameters) -> Sequence[Any]:
+        """Return the packed arrays: the session's own, or packed for the device."""
+        if self.session:
+            return self.session.packed
+        return self.device.pack(architecture, parameters, features=self.features)
 
 
 def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:

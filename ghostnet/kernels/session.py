@@ -1,7 +1,5 @@
 """A network in the fused CPU kernels: arrays in, arrays out, without MindSpore."""
 
-import os
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +10,11 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import pack
 from ghostnet.kernels.folding import Array
+from ghostnet.kernels.turns import Turns
 from ghostnet.models import Architecture
 
-_one_at_a_time = threading.Lock()
+_turns = Turns()
 """The kernels add in another order where a call does not have all its threads."""
-
-
-def _forget_callers() -> None:
-    """Give a forked child a lock of its own: the holder of this one did not come along."""
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_callers)
 
 
 class Session:
@@ -68,13 +58,13 @@ class Session:
     def __call__(self, images: Array) -> Array:
         """Run a batch."""
         check_images(images)
-        with _one_at_a_time:
+        with _turns.lock:
             return library.forward(np.ascontiguousarray(images), *self.packed, self.outputs)
 
     def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         """Replace the weights by those of a network with the same layers."""
         packed = pack(self.architecture, parameters, features=self.features)
-        with _one_at_a_time:
+        with _turns.lock:
             np.copyto(self.packed.weights, packed.weights)
 
 
