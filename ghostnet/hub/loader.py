@@ -142,21 +142,18 @@ def load(
         >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", num_classes=5)
     """
     start_mindspore()
-    from ghostnet.models.network import create_network
+    from ghostnet.models.network import GhostNet
 
     card = find_card(name)
-    architecture = card_architecture(card)
-    if not pretrained:
+    if pretrained:
+        network = _load_pretrained(
+            name, card, *args, force_reload=force_reload, cache_dir=cache_dir, **kwargs
+        )
+    else:
+        architecture = card_architecture(card)
         if card.labels and not args:
             kwargs.setdefault("num_classes", len(card.labels))
-        network = create_network(card.name, *args, **kwargs)
-    else:
-        parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
-        classes = count_classes(parameters, architecture, str(name))
-        if not args:
-            kwargs.setdefault("num_classes", classes)
-        network = create_network(card.name, *args, **kwargs)
-        _load_pretrained(network, parameters, classes, str(name))
+        network = GhostNet(architecture, *args, **kwargs)
     if not fused:
         return network
     from ghostnet.kernels import fuse_if_possible
@@ -215,10 +212,10 @@ def create_model(
             f"{entry.name}: expected registered weights, found none; pass pretrained=False, or the "
             "UID or card of a model"
         )
-    if card_architecture(find_card(weights)) != entry.architecture:
+    card = find_card(weights)
+    if card_architecture(card) != entry.architecture:
         raise ModelError(f"{weights}: expected weights of {entry.name}, found another model's")
-    network: GhostNet = load(weights, **kwargs)
-    return network
+    return _load_pretrained(weights, card, **kwargs)
 
 
 def card_architecture(card: ModelCard) -> Architecture:
@@ -263,18 +260,33 @@ def _read_if_right(path: Path, sha256: str) -> bytes | None:
         return None
 
 
-def _load_pretrained(network: "GhostNet", parameters: Parameters, classes: int, name: str) -> None:
-    """Load the parameters of a checkpoint of ``classes`` classes."""
+def _load_pretrained(
+    name: str | Path,
+    card: ModelCard,
+    *args: Any,
+    force_reload: bool = False,
+    cache_dir: str | Path | None = None,
+    **kwargs: Any,
+) -> "GhostNet":
+    """Build the network of a card with its verified weights; arguments as in `load`."""
     from ghostnet.checkpoints.cells import load_parameters
+    from ghostnet.models.network import GhostNet
 
+    architecture = card_architecture(card)
+    parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
+    classes = count_classes(parameters, architecture, str(name))
+    if not args:
+        kwargs.setdefault("num_classes", classes)
+    network = GhostNet(architecture, *args, **kwargs)
     keep_classifier = network.num_classes == classes
-    load_parameters(network, parameters, keep_classifier=keep_classifier, name=name)
+    load_parameters(network, parameters, keep_classifier=keep_classifier, name=str(name))
     if not keep_classifier:
         warnings.warn(
             f"{name} was trained for {classes} classes: the classifier for {network.num_classes} "
             "is initialized afresh and has to be trained",
             stacklevel=3,
         )
+    return network
 
 
 def _labels(card: ModelCard | None, classes: int) -> tuple[str, ...]:
