@@ -16,11 +16,7 @@ from ghostnet.errors import GhostNetError
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal, as in a shell."""
 
-app = typer.Typer(
-    help="GhostNet for MindSpore: classify images; verify, train and convert models.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb in (
     prediction.predict,
     prediction.eval,
