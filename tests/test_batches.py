@@ -20,7 +20,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_batches(images: Path, batch_size: int = 4, worker: Worker = Worker()) -> Batches:  # noqa: B008
-    source = FolderSource(read_folder(images))
+    source = FolderSource(read_folder(images).files)
     return Batches(source, Augment(32, color_jitter=0.4), batch_size, 3, 2, worker)
 
 

@@ -263,7 +263,7 @@ def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path:
 
 
 def make_trainer(config: TrainingConfig, worker: Worker = Worker()) -> Trainer:  # noqa: B008
-    source = FolderSource(read_folder(config.data))
+    source = FolderSource(read_folder(config.data).files)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     batches = Batches(source, augment, config.batch_size, config.seed, 1, worker)
     ms.set_seed(config.seed)
@@ -286,7 +286,7 @@ def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> No
     network = GhostNet(TINY, 3)
     for parameter in network.trainable_params():
         parameter.set_data(ms.ops.ones_like(parameter))
-    optimizer = make_optimizer(network, settings, 10, 1.0)
+    optimizer = make_optimizer(network.trainable_params(), settings, 10, 1.0)
     optimizer(tuple(ms.ops.zeros_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
         is_kept = parameter.name.endswith((".gamma", ".beta", ".bias"))
@@ -299,7 +299,7 @@ def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
     )
     network = GhostNet(TINY, 3)
     before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
-    optimizer = make_optimizer(network, settings, 10, 1.0)
+    optimizer = make_optimizer(network.trainable_params(), settings, 10, 1.0)
     optimizer(tuple(ms.ops.ones_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
         rate = settings.learning_rate * (1 if "classifier" in parameter.name else 0.25)

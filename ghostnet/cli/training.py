@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from inspect import Parameter, Signature, signature
@@ -22,7 +22,14 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table, progress_bar
-from ghostnet.training.config import CONFIG, TrainingConfig, check, held_out, read_config
+from ghostnet.training.config import (
+    CONFIG,
+    RENAMED,
+    TrainingConfig,
+    check,
+    held_out,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from ghostnet.training.finetune import Tuned
@@ -36,6 +43,43 @@ class Mode(str, Enum):
     FULL = "full"
 
 
+def _with_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace ``**settings`` of a verb by an option for each of some settings of a training run."""
+    hints = get_type_hints(TrainingConfig, include_extras=True)
+    options = [_option(name, hints[name]) for name in names]
+
+    def replaced(verb: Callable[..., None]) -> Callable[..., None]:
+        own = signature(verb).parameters.values()
+        parameters = [p for p in own if p.kind is not Parameter.VAR_KEYWORD] + options
+        verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        verb.__annotations__ = {p.name: p.annotation for p in parameters}
+        return verb
+
+    return replaced
+
+
+def _option(name: str, hint: Any) -> Parameter:
+    """Return the option of a setting; without it on the command line, its value is None."""
+    kind, *_, text = get_args(hint)
+    if get_args(kind)[1:] == (Ellipsis,):  # Typer's type for an option that is repeated
+        kind = list[get_args(kind)[0]]  # type: ignore[misc]
+    others = [old for old, new in RENAMED.items() if new == name]
+    words = [f"--{word.replace('_', '-')}" for word in (name, *others)] if others else []
+    choice = typer.Option(*words, help=text, rich_help_panel="Settings")
+    option = Annotated[kind | None, choice]  # type: ignore[valid-type]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are on the command line."""
+    return {name: value for name, value in settings.items() if value not in (None, [])}
+
+
+LESSONS = [name for name in TrainingConfig.__annotations__ if name.startswith(("teacher", "unlab"))]
+"""Settings of a teacher."""
+
+
+@_with_settings(LESSONS)
 def finetune(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder of images a class.")
@@ -56,8 +100,12 @@ def finetune(
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
+    **settings: Any,
 ) -> None:
     """Teach a model your own classes."""
+    lessons = _given(settings)
+    if lessons and mode is Mode.HEAD:
+        raise typer.BadParameter("a teacher needs --mode full", param_hint="--teacher")
     try:
         measured_with = held_out(val)
     except ValueError as error:
@@ -70,7 +118,8 @@ def finetune(
     opened = open_model(model, cache_dir)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
-        _train(full_config(folder, val, model, side, len(train.files)), out, as_json, cache_dir)
+        config = full_config(folder, val, model, side, len(train.files), lessons)
+        _train(config, out, as_json, cache_dir)
         return
     make_folder(out)
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
@@ -85,22 +134,7 @@ def finetune(
         _print_tuned(tuned, card)
 
 
-def _with_settings(verb: Callable[..., None]) -> Callable[..., None]:
-    """Replace ``**settings`` of a verb by an option for each setting of a training run."""
-    own = [p for p in signature(verb).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
-    settings = []
-    for name, hint in get_type_hints(TrainingConfig, include_extras=True).items():
-        kind, *_, text = get_args(hint)
-        choice = typer.Option(help=text, rich_help_panel="Settings")
-        option = Annotated[kind | None, choice]  # type: ignore[valid-type]
-        settings.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option))
-    parameters = [*own, *settings]
-    verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    verb.__annotations__ = {p.name: p.annotation for p in parameters}
-    return verb
-
-
-@_with_settings
+@_with_settings(TrainingConfig.__annotations__)
 def train(
     out: Annotated[
         Path, typer.Option(help="Folder for model, card, log, curve, config and state.")
@@ -118,7 +152,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a network; with several workers under `msrun … ghostnet train …`."""
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = _given(settings)
     if resume and (given or config):
         raise typer.BadParameter(
             "a run continues with the settings in OUT/config.yaml; give no others"
@@ -144,9 +178,15 @@ def _train(
     from ghostnet.hub.card import read_card
     from ghostnet.training import loop
 
-    with _training_bar() as show:
+    with _training_bar() as (show, show_teacher):
         card = loop.train(
-            config, out, command=_command(), resume=resume, cache_dir=cache_dir, progress=show
+            config,
+            out,
+            command=_command(),
+            resume=resume,
+            cache_dir=cache_dir,
+            progress=show,
+            teacher_progress=show_teacher,
         )
     if card is None:  # another worker prints the result
         return
@@ -158,16 +198,20 @@ def _train(
 
 
 @contextmanager
-def _training_bar() -> "Iterator[Callable[[Progress], None]]":
-    """Show steps, loss and images per second on stderr, if that is a terminal."""
+def _training_bar() -> "Iterator[tuple[Callable[[Progress], None], Callable[[int, int], None]]]":
+    """Show steps, loss, images per second and a teacher's work on stderr, if it is a terminal."""
     with progress_bar() as bar:
         task = bar.add_task("train")
+        teacher = bar.add_task("teacher", visible=False)
 
         def show(progress: "Progress") -> None:
             text = f"loss {progress.loss:.3f}, {progress.images_per_second:.1f} images/s"
             bar.update(task, completed=progress.step, total=progress.steps, description=text)
 
-        yield show
+        def show_teacher(done: int, wanted: int) -> None:
+            bar.update(teacher, completed=done, total=wanted, visible=done < wanted)
+
+        yield show, show_teacher
 
 
 def _command() -> str:

@@ -23,6 +23,30 @@ ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
 @dataclass(frozen=True)
+class Variation:
+    """One way to see an image.
+
+    Attributes:
+        box: Left, top, right and bottom of the crop, in pixels.
+        mirrored: Whether left and right change places.
+        factors: Factors of brightness, contrast and saturation; none leave the colors alone.
+    """
+
+    box: tuple[int, int, int, int]
+    mirrored: bool
+    factors: tuple[float, ...]
+
+    def render(self, image: Image.Image, side: int) -> Image.Image:
+        """Return the variation of an RGB image, as a square of ``side`` pixels."""
+        image = image.resize((side, side), Image.Resampling.BICUBIC, box=self.box)
+        if self.mirrored:
+            image = ImageOps.mirror(image)
+        for enhancer, factor in zip(ENHANCERS, self.factors, strict=False):
+            image = enhancer(image).enhance(factor)
+        return image
+
+
+@dataclass(frozen=True)
 class Augment:
     """Map an RGB image and a generator to (3, image_size, image_size) float32, normalized.
 
@@ -41,16 +65,16 @@ class Augment:
 
     def __call__(self, image: Image.Image, generator: np.random.Generator) -> NDArray[np.float32]:
         """Augment an image."""
-        box = random_box(image.size, self.smallest_crop, generator)
-        size = (self.image_size, self.image_size)
-        image = image.resize(size, Image.Resampling.BICUBIC, box=box)
-        if generator.random() < self.flip:
-            image = ImageOps.mirror(image)
-        if self.color_jitter:
-            factors = generator.uniform(-self.color_jitter, self.color_jitter, len(ENHANCERS))
-            for enhancer, factor in zip(ENHANCERS, 1 + factors, strict=True):
-                image = enhancer(image).enhance(factor)
-        return normalize(image)
+        return normalize(self.draw(image.size, generator).render(image, self.image_size))
+
+    def draw(self, size: tuple[int, int], generator: np.random.Generator) -> Variation:
+        """Draw a variation of an image of a width and a height, in pixels."""
+        box = random_box(size, self.smallest_crop, generator)
+        mirrored = bool(generator.random() < self.flip)
+        if not self.color_jitter:
+            return Variation(box, mirrored, ())
+        changes = generator.uniform(-self.color_jitter, self.color_jitter, len(ENHANCERS))
+        return Variation(box, mirrored, tuple((1 + changes).tolist()))
 
 
 def random_box(

@@ -26,7 +26,7 @@ class Batch:
 
     Attributes:
         images: (batch_size, 3, image_size, image_size) float32.
-        labels: (batch_size,) int32.
+        labels: (batch_size,) int32; `UNLABELED` where the class is not known.
         indices: (batch_size,) int64, places of the images in their source.
     """
 
@@ -46,6 +46,8 @@ class Batches:
         seed: Seed of order and augmentation.
         threads: Threads that read and augment.
         worker: The worker.
+        views: Number of augmentations of each image that epochs use in turn; 0 for a new one in
+            every epoch.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class Batches:
     seed: int = 0
     threads: int = 1
     worker: Worker = Worker()
+    views: int = 0
 
     @property
     def steps(self) -> int:
@@ -76,15 +79,20 @@ class Batches:
         used = shuffled[: self.steps * self.batch_size * self.worker.count]
         return used.reshape(self.steps, self.batch_size, self.worker.count)[..., self.worker.rank]
 
+    def view(self, epoch: int) -> int:
+        """Return the number of the augmentation that an epoch uses."""
+        return 1 + epoch % self.views if self.views else epoch
+
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from ``first_step`` on.
 
         Raises:
             DatasetError: An image is broken.
         """
+        view = self.view(epoch)
 
         def augmented(image: NDArray[np.uint8], index: NDArray[np.int64]) -> object:
-            generator = np.random.default_rng([self.seed, epoch, int(index)])
+            generator = np.random.default_rng([self.seed, view, int(index)])
             return self.augment(decode(image.tobytes()), generator), index
 
         order = self.order(epoch)[first_step:].ravel()

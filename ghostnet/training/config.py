@@ -16,8 +16,12 @@ from ghostnet.errors import TrainingError
 CONFIG = "config.yaml"
 """File of the settings in the folder of a run."""
 
-RENAMED = {"colour_jitter": "color_jitter", "workers": "decode_threads"}
-"""Settings that saved configurations may have under an older name."""
+RENAMED = {
+    "colour_jitter": "color_jitter",
+    "unlabelled": "unlabeled",
+    "workers": "decode_threads",
+}
+"""Other names of settings: older ones, and British ones."""
 
 
 class Layout(str, Enum):
@@ -34,6 +38,22 @@ class Precision(str, Enum):
     AUTO = "auto"
     FLOAT32 = "float32"
     MIXED = "mixed"
+
+
+class Lesson(str, Enum):
+    """What a network learns from its teacher."""
+
+    LOGITS = "logits"
+    """The teacher's shares of the same classes."""
+
+    HEAD = "head"
+    """The shares that a classifier on the teacher's answers, fitted to the labels, gives."""
+
+    FEATURES = "features"
+    """The direction of its features, by way of a projection that is dropped at the end."""
+
+
+Triple = tuple[float, float, float]
 
 
 def held_out(text: str) -> Path | float:
@@ -55,9 +75,12 @@ def held_out(text: str) -> Path | float:
 class TrainingConfig:
     """The settings of a run; defaults follow the published recipe where it states a value."""
 
-    data: Annotated[Path, "Training images."]
+    data: Annotated[Path | None, "Training images; none where a teacher names the classes."] = None
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
     val: Annotated[str, "Held-out images: a folder, or a fraction of DATA."] = "0.1"
+    unlabeled: Annotated[
+        tuple[Path, ...], "Folders of more images, which only a teacher gives answers for."
+    ] = ()
     architecture: Annotated[str, "Network to train from scratch, unless MODEL is given."] = (
         "ghostnet"
     )
@@ -88,6 +111,33 @@ class TrainingConfig:
     smallest_crop: Annotated[float, Gt(0), "Least share of the image in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
     color_jitter: Annotated[float, Interval(ge=0, le=1), "Largest change of colors."] = 0.4
+    teacher: Annotated[Path | None, "ONNX network to learn from beside the labels."] = None
+    teacher_lesson: Annotated[
+        Lesson, "What to learn: logits of the same classes, those of a new head, or features."
+    ] = Lesson.LOGITS
+    teacher_output: Annotated[str | None, "Output of the teacher. Default: the first."] = None
+    teacher_labels: Annotated[
+        Path | None, "Names of the teacher's classes, a line each, which a run without DATA learns."
+    ] = None
+    teacher_size: Annotated[
+        int | None,
+        Ge(32),
+        "Side of the teacher's images, in pixels. Default: stated in the file.",
+    ] = None
+    teacher_mean: Annotated[
+        Triple | None,
+        "Mean of the teacher's red, green and blue, on 0 to 255. Default: likewise.",
+    ] = None
+    teacher_std: Annotated[
+        Triple | None, "Their standard deviation, on 0 to 255. Default: likewise."
+    ] = None
+    teacher_share: Annotated[
+        float, Interval(ge=0, le=1), "Weight of the teacher's answers; the labels have the rest."
+    ] = 0.9
+    teacher_temperature: Annotated[float, Gt(0), "Divides the logits of both networks."] = 1.0
+    teacher_views: Annotated[
+        int, Ge(1), "Augmentations of each image that the teacher answers."
+    ] = 4
     skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
     fuse: Annotated[bool, "Use the fused kernels, on CPU."] = True
     precision: Annotated[Precision, "Precision of the arithmetic."] = Precision.AUTO
@@ -97,6 +147,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         held_out(self.val)
+        if self.unlabeled and self.teacher is None:
+            raise ValueError("unlabeled: images without labels need a teacher")
+        if self.data is None and not (self.unlabeled and self.teacher_labels):
+            raise ValueError(
+                "data: required, unless a teacher with teacher_labels answers unlabeled images"
+            )
 
     @property
     def held_out(self) -> Path | float:
@@ -129,10 +185,15 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
         return TypeAdapter(TrainingConfig).validate_python(settings)
     except ValidationError as error:
         problems = (
-            f"{source}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+            ": ".join((source, *_field(detail["loc"]), detail["msg"].removeprefix("Value error, ")))
             for detail in error.errors(include_url=False)
         )
         raise TrainingError("\n".join(problems)) from None
+
+
+def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Return the name of a setting; nothing for a problem of several settings."""
+    return (".".join(map(str, location)),) if location else ()
 
 
 def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:
@@ -160,8 +221,14 @@ def as_yaml(config: TrainingConfig) -> str:
     """Return the settings as YAML, as `read_config` reads them."""
     import yaml
 
-    plain = {
-        name: value.value if isinstance(value, Enum) else str(value) if name == "data" else value
-        for name, value in asdict(config).items()
-    }
+    plain = {name: _plain(value) for name, value in asdict(config).items()}
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def _plain(value: Any) -> Any:
+    """Return the YAML type of a setting."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value

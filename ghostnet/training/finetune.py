@@ -12,7 +12,7 @@ from ghostnet.data.image_folder import ImageFolder, hold_out, read_folder
 from ghostnet.errors import DatasetError
 from ghostnet.hub.loader import Model
 from ghostnet.inference.evaluation import Evaluation, tally
-from ghostnet.training.config import TrainingConfig
+from ghostnet.training.config import Lesson, TrainingConfig, check
 from ghostnet.training.feature_cache import Features
 from ghostnet.training.features import View, extract
 from ghostnet.training.logistic_regression import Samples, choose_penalty, fit
@@ -158,7 +158,9 @@ def finetune_head(
     return Tuned(tuned, evaluation, len(train.files), penalty)
 
 
-def full_config(folder: Path, val: str, model: str, image_size: int, images: int) -> TrainingConfig:
+def full_config(
+    folder: Path, val: str, model: str, image_size: int, images: int, lessons: Mapping[str, Any]
+) -> TrainingConfig:
     """Return the settings of `ghostnet.training.loop.train` that fine-tune all weights.
 
     Args:
@@ -168,22 +170,28 @@ def full_config(folder: Path, val: str, model: str, image_size: int, images: int
         image_size: Side of the images that the model is meant for, in pixels; it trains on smaller
             ones, since objects look larger in random crops (Touvron et al., NeurIPS 2019).
         images: Number of training images.
+        lessons: Settings of a teacher.
+
+    Raises:
+        TrainingError: A setting is out of range.
     """
-    return TrainingConfig(
-        data=folder,
-        val=val,
-        model=model,
-        image_size=max(32, 32 * round(TRAINED_SHARE * image_size / 32)),
-        val_size=image_size,
-        epochs=10,
-        batch_size=max(1, min(FULL_BATCH, images // 2)),
-        learning_rate=0.05,
-        backbone_rate=0.2,
-        warmup_epochs=1,
-        ema_decay=0.99,
-        smallest_crop=0.35,
-        skip_broken=True,
-    )
+    settings = {
+        "data": folder,
+        "val": val,
+        "model": model,
+        "image_size": max(32, 32 * round(TRAINED_SHARE * image_size / 32)),
+        "val_size": image_size,
+        "epochs": 10,
+        "batch_size": max(1, min(FULL_BATCH, images // 2)),
+        "learning_rate": 0.05,
+        "backbone_rate": 0.2,
+        "warmup_epochs": 1,
+        "ema_decay": 0.99,
+        "smallest_crop": 0.35,
+        "teacher_lesson": Lesson.HEAD,
+        "skip_broken": True,
+    }
+    return check({**settings, **lessons}, "command line")
 
 
 def samples(folder: ImageFolder, features: Mapping[View, Features], views: int) -> Samples:

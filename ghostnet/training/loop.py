@@ -16,13 +16,16 @@ from ghostnet.inference.evaluation import Evaluation, evaluate
 from ghostnet.inference.forward import open_forward
 from ghostnet.runtime import current_device
 from ghostnet.training import workers
+from ghostnet.training.answers import Answers
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches
 from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
+from ghostnet.training.distillation import Distillation
 from ghostnet.training.log import Row, read_log, write_log
 from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
 from ghostnet.training.step import learning_rates
 from ghostnet.training.task import Task, open_task, start
+from ghostnet.training.teacher import Teacher
 from ghostnet.training.trainer import Trainer
 
 STATE = "state.ckpt"
@@ -54,6 +57,7 @@ def train(
     resume: bool = False,
     cache_dir: str | Path | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    teacher_progress: Callable[[int, int], None] = lambda done, wanted: None,
 ) -> Path | None:
     """Train a network.
 
@@ -67,6 +71,8 @@ def train(
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
         progress: Called after each step.
+        teacher_progress: Called with the number of the teacher's answers that are known, and of
+            those that the next epoch needs.
 
     Returns:
         The card of the best epoch; None for all workers but the first.
@@ -79,11 +85,17 @@ def train(
     worker = workers.join()
     state = out / STATE
     check_folder(state, resume)
-    task = open_task(config)
+    teacher = Teacher(config.teacher, config) if config.teacher else None
+    task = open_task(config, teacher)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     source, threads = task.source, config.decode_threads
-    batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
-    trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
+    views = config.teacher_views if teacher else 0
+    batches = Batches(source, augment, config.batch_size, config.seed, threads, worker, views)
+    distillation = None
+    if teacher:
+        answers = Answers(teacher, source, augment, config.seed, cache_dir)
+        distillation = Distillation(answers, config, len(task.labels))
+    trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches, distillation)
     examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:
@@ -96,6 +108,8 @@ def train(
     name = config.model or config.architecture
     origin = Origin(command, name, len(source), current_device())
     for epoch in range(trainer.position.step // batches.steps, config.epochs):
+        if distillation:
+            distillation.prepare(batches.view(epoch), batches.order(epoch), teacher_progress)
         speed = run_epoch(trainer, epoch, state, progress)
         trainer.check_finite()
         if worker.rank == 0:

@@ -1,5 +1,8 @@
 """Training images as MindSpore data sets, read in any order."""
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +10,23 @@ import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.data.image_folder import ImageFolder
 from ghostnet.errors import DatasetError
+from ghostnet.files import raising, sha256_of
 
 COLUMNS = ["image", "label", "index"]
 """The bytes of an image file, the index of its class, and the place of the image in the source."""
 
 Order = NDArray[np.int64]
 
+UNLABELED = -1
+"""Index of the class of an image whose class is not known."""
+
 
 class FolderSource:
-    """The files of an `ImageFolder`."""
+    """Image files with the index of their class, as an `ImageFolder` lists them."""
 
-    def __init__(self, folder: ImageFolder) -> None:
-        self.files = folder.files
+    def __init__(self, files: tuple[tuple[Path, int], ...]) -> None:
+        self.files = files
 
     def __len__(self) -> int:
         return len(self.files)
@@ -33,6 +39,19 @@ class FolderSource:
     def name(self, index: int) -> str:
         """Return what messages call an image."""
         return str(self.files[index][0])
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the (images,) indices of the classes."""
+        return np.array([label for _, label in self.files], np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash the contents and classes of the images, in their order."""
+        with ThreadPoolExecutor() as executor:
+            hashes = executor.map(_content_hash, (file for file, _ in self.files))
+            images = zip(hashes, self.labels(), strict=True)
+            lines = (f"{content} {label}" for content, label in images)
+            return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""
@@ -64,6 +83,16 @@ class MindRecordSource:
         """Return what messages call an image."""
         return f"{self.path}, row {index}"
 
+    def labels(self) -> NDArray[np.int64]:
+        """Return the (images,) indices of the classes."""
+        rows = ds.MindDataset(str(self.path), columns_list=["label"], shuffle=False)
+        return np.array([int(label) for (label,) in rows.create_tuple_iterator(output_numpy=True)])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash the content of the file."""
+        return _content_hash(self.path)
+
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""
         rows = self._rows(sampler=ds.SubsetSampler(order.tolist()))
@@ -74,6 +103,11 @@ class MindRecordSource:
 
     def _rows(self, **options: Any) -> Any:
         return ds.MindDataset(str(self.path), columns_list=["data", "label"], **options)
+
+
+def _content_hash(file: Path) -> str:
+    with raising(DatasetError, f"{file}: cannot be read"):
+        return sha256_of(file)
 
 
 Source = FolderSource | MindRecordSource

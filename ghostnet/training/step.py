@@ -1,6 +1,7 @@
 """One step of training: loss, gradients, momentum, moving average."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import mindspore as ms
@@ -10,9 +11,14 @@ from numpy.typing import NDArray
 
 from ghostnet.models.network import GhostNet
 from ghostnet.training.config import TrainingConfig
+from ghostnet.training.source import UNLABELED
 
 LOSS_SCALE = 1024.0
 """Keeps float16 gradients from vanishing in mixed precision."""
+
+
+FRESH = ("classifier.", "projection.")
+"""What the names of parameters above the backbone begin with."""
 
 
 class MaskDropout(nn.Cell):
@@ -57,6 +63,62 @@ class LossCell(nn.Cell):
         return -(targets * log_shares).sum(1).mean()
 
 
+class DistillationLoss(nn.Cell):
+    """Map images and what they should give to the mean loss of a network with a teacher.
+
+    The loss of an image is the cross-entropy with its label, and ``weight`` times that with the
+    teacher's shares at a temperature, as of Hinton et al. (2015), or one minus the cosine between
+    the teacher's features and the network's, projected.
+
+    Args:
+        body: Maps images to features: the network or its fused counterpart.
+        network: The plain network, whose dropout and classifier follow.
+        projection: Maps the network's features to the teacher's; None to learn shares of classes.
+        temperature: Divides the logits.
+    """
+
+    def __init__(
+        self, body: nn.Cell, network: GhostNet, projection: nn.Cell | None, temperature: float
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.body = body
+        self.dropout = network.dropout
+        self.classifier = network.classifier
+        self.projection = projection
+        self.temperature = temperature
+
+    def construct(self, images: Tensor, shares: Tensor, taught: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss.
+
+        Args:
+            images: (batch, 3, height, width).
+            shares: (batch, classes) of the labels; they add up to what the teacher leaves of 1.
+            taught: (batch, length): shares of the classes, or features.
+            weights: (batch,) weights of the teacher.
+        """
+        features = self.body.features(images)
+        logits = self.classifier(self.dropout(features)).astype(ms.float32)
+        losses = -(shares * ops.log_softmax(logits, -1)).sum(1)
+        if self.projection is None:
+            scale = self.temperature
+            apart = -(taught * ops.log_softmax(logits / scale, -1)).sum(1) * (scale * scale)
+        else:
+            projected = self.projection(features).astype(ms.float32)
+            lengths = ops.sqrt((projected * projected).sum(1) * (taught * taught).sum(1) + 1e-12)
+            apart = 1 - (projected * taught).sum(1) / lengths
+        return (losses + weights * apart).mean()
+
+
+def label_shares(
+    labels: NDArray[np.int32], num_classes: int, smoothing: float
+) -> NDArray[np.float32]:
+    """Return the (batch, num_classes) smoothed one-hot rows of labels; zeros where unknown."""
+    known = (labels != UNLABELED)[:, None]
+    one_hot = labels[:, None] == np.arange(num_classes)
+    shares = one_hot * (1 - smoothing) + smoothing / num_classes
+    return np.where(known, shares, 0).astype(np.float32)
+
+
 class MovingAverage(nn.Cell):
     """Exponential moving averages of parameters, including batch-norm statistics.
 
@@ -97,21 +159,21 @@ def learning_rates(config: TrainingConfig, steps_per_epoch: int) -> NDArray[np.f
 
 
 def make_optimizer(
-    network: GhostNet, config: TrainingConfig, steps_per_epoch: int, loss_scale: float
+    parameters: Iterable[Parameter], config: TrainingConfig, steps_per_epoch: int, loss_scale: float
 ) -> nn.Momentum:
     """Build the optimizer: weight decay on weights only, ``backbone_rate`` below the classifier."""
     rates = learning_rates(config, steps_per_epoch)
     groups: dict[tuple[bool, bool], list[Parameter]] = {}
-    for parameter in network.trainable_params():
-        kind = (parameter.name.startswith("classifier."), parameter.ndim > 1)
+    for parameter in parameters:
+        kind = (parameter.name.startswith(FRESH), parameter.ndim > 1)
         groups.setdefault(kind, []).append(parameter)
     settings: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "lr": (rates if is_classifier else rates * config.backbone_rate).tolist(),
+            "lr": (rates if is_fresh else rates * config.backbone_rate).tolist(),
             "weight_decay": config.weight_decay if is_weight else 0.0,
         }
-        for (is_classifier, is_weight), parameters in groups.items()
+        for (is_fresh, is_weight), parameters in groups.items()
     ]
     return nn.Momentum(
         settings,

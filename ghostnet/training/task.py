@@ -2,12 +2,12 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mindspore as ms
 
-from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
@@ -16,7 +16,9 @@ from ghostnet.models.network import GhostNet
 from ghostnet.models.registry import find_model
 from ghostnet.training.config import Layout, TrainingConfig
 from ghostnet.training.finetune import check_broken, check_filled, check_task, split_task, without
-from ghostnet.training.source import FolderSource, MindRecordSource, Source
+from ghostnet.training.model_card import check_labels
+from ghostnet.training.source import UNLABELED, FolderSource, MindRecordSource, Source
+from ghostnet.training.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,40 @@ class Task:
         return self.held_out.classes
 
 
-def open_task(config: TrainingConfig) -> Task:
+def open_task(config: TrainingConfig, teacher: Teacher | None = None) -> Task:
     """List the images of a run.
 
     Raises:
         DatasetError: There are none or not enough; see `ghostnet.training.finetune.check_task`.
+        TrainingError: The names of the teacher's classes are not as many as its answers.
     """
+    if config.data is None:
+        assert teacher is not None  # `TrainingConfig` checked both
+        assert config.teacher_labels is not None
+        return _taught_task(config, teacher, config.teacher_labels)
+    task = _labeled_task(config, config.data)
+    unlabeled = tuple((file, UNLABELED) for file in find_images([*config.unlabeled]))
+    if unlabeled and isinstance(task.source, FolderSource):
+        return replace(task, source=FolderSource(task.source.files + unlabeled))
+    return task
+
+
+def _taught_task(config: TrainingConfig, teacher: Teacher, labels: Path) -> Task:
+    """List images without labels; the teacher names the classes of those that are held out."""
+    classes = read_classes(labels)
+    if len(classes) != teacher.length:
+        raise TrainingError(
+            f"{labels}: expected the names of {teacher.length} classes, found {len(classes)}"
+        )
+    files = tuple((file, 0) for file in find_images([*config.unlabeled]))
+    folder = ImageFolder(classes, files)
+    train, held_out = split_task(folder, config.unlabeled[0], config.held_out)
+    if not isinstance(config.held_out, Path):
+        held_out = teacher.label(held_out)
+    return Task(FolderSource(tuple((file, UNLABELED) for file, _ in train.files)), held_out)
+
+
+def _labeled_task(config: TrainingConfig, data: Path) -> Task:
     match config.layout:
         case Layout.MINDRECORD:
             if not isinstance(config.held_out, Path):
@@ -52,16 +82,30 @@ def open_task(config: TrainingConfig) -> Task:
                     "val: expected a folder with a sub-folder for each class, since a MindRecord "
                     "file does not name its classes; found a fraction"
                 )
-            return Task(MindRecordSource(config.data), read_folder(config.held_out))
+            return Task(MindRecordSource(data), read_folder(config.held_out))
         case Layout.PETS:
-            images: ImageFolder = OxfordIIITPet(config.data)
+            images: ImageFolder = OxfordIIITPet(data)
         case Layout.FOLDER:
-            images = read_folder(config.data)
-    check_task(images, config.data)
-    train, held_out = split_task(images, config.data, config.held_out)
+            images = read_folder(data)
+    check_task(images, data)
+    train, held_out = split_task(images, data, config.held_out)
     if config.skip_broken:
         train, held_out = readable(train, held_out)
-    return Task(FolderSource(train), held_out)
+    return Task(FolderSource(train.files), held_out)
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the names of classes, a line each.
+
+    Raises:
+        DatasetError: The file cannot be read, or a card cannot hold the names.
+    """
+    try:
+        classes = tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error})") from error
+    check_labels(classes)
+    return classes
 
 
 def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:

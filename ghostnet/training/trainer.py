@@ -1,8 +1,8 @@
 """A network in training: its cells, and its whole state in one file."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -15,13 +15,16 @@ from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.models.network import GhostNet
 from ghostnet.runtime import current_device
 from ghostnet.training.batches import Batch, Batches
-from ghostnet.training.config import Precision, TrainingConfig
+from ghostnet.training.config import Lesson, Precision, TrainingConfig
+from ghostnet.training.distillation import Distillation
 from ghostnet.training.step import (
     LOSS_SCALE,
+    DistillationLoss,
     LossCell,
     MaskDropout,
     MovingAverage,
     ema_decay,
+    label_shares,
     make_optimizer,
 )
 
@@ -48,12 +51,20 @@ class Trainer:
         network: Trained in place.
         config: Settings of the run.
         batches: Batches of this worker.
+        distillation: What to learn from a teacher.
     """
 
-    def __init__(self, network: GhostNet, config: TrainingConfig, batches: Batches) -> None:
+    def __init__(
+        self,
+        network: GhostNet,
+        config: TrainingConfig,
+        batches: Batches,
+        distillation: Distillation | None = None,
+    ) -> None:
         self.network = network
         self.config = config
         self.batches = batches
+        self.distillation = distillation
         self.position = Position()
         self.parameters = ParameterTuple(network.get_parameters())
         self.average = MovingAverage(self.parameters)
@@ -64,12 +75,17 @@ class Trainer:
         if mixed:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
-        self.optimizer = make_optimizer(network, config, batches.steps, scale)
         fused = config.fuse and not mixed and unavailable_reason(training=True) is None
         trained = fuse(network, training=True) if fused else network
-        self.cell = nn.TrainOneStepCell(
-            LossCell(trained, network.num_classes, config.label_smoothing), self.optimizer, scale
+        self.projection = make_projection(network, distillation)
+        loss = (
+            DistillationLoss(trained, network, self.projection, config.teacher_temperature)
+            if distillation
+            else LossCell(trained, network.num_classes, config.label_smoothing)
         )
+        learning = [*network.trainable_params(), *self._projected()]
+        self.optimizer = make_optimizer(learning, config, batches.steps, scale)
+        self.cell = nn.TrainOneStepCell(loss, self.optimizer, scale)
         self.cell.set_train()
 
     def take(self, batch: Batch) -> None:
@@ -80,7 +96,8 @@ class Trainer:
         """
         step = self.position.step
         self.dropout.draw(np.random.default_rng([self.config.seed, step, self.batches.worker.rank]))
-        loss = float(self.cell(Tensor(batch.images), Tensor(batch.labels)).asnumpy())
+        lesson = map(Tensor, self._lesson(batch))
+        loss = float(self.cell(Tensor(batch.images), *lesson).asnumpy())
         if not np.isfinite(loss):
             names = "\n  ".join(self.batches.source.name(int(index)) for index in batch.indices)
             raise TrainingError(
@@ -90,6 +107,16 @@ class Trainer:
         self.average(Tensor(ema_decay(step, self.config.ema_decay), ms.float32))
         self.position.step += 1
         self.position.losses.append(loss)
+
+    def _lesson(self, batch: Batch) -> tuple[NDArray[Any], ...]:
+        """Return what the loss compares the network's answers with."""
+        if self.distillation is None:
+            return (batch.labels,)
+        epoch = self.position.step // self.batches.steps
+        weights = self.distillation.weights(batch)
+        shares = label_shares(batch.labels, self.network.num_classes, self.config.label_smoothing)
+        taught = self.distillation.targets(batch, self.batches.view(epoch))
+        return (1 - weights[:, None]) * shares, taught, weights
 
     def check_finite(self) -> None:
         """Check the parameters, their averages and the optimizer's moments.
@@ -122,7 +149,7 @@ class Trainer:
         if self.position.losses:  # a checkpoint holds no empty arrays
             state["position.losses"] = np.array(self.position.losses, np.float32)
         state["position.best"] = np.array([self.position.best], np.int64)
-        state["position.pictures"] = self._fingerprint()
+        state["position.images"] = self._fingerprint()
         write_checkpoint(state, path)
 
     def restore(self, path: Path) -> None:
@@ -143,7 +170,7 @@ class Trainer:
             raise TrainingError(
                 f"{path}: expected the state of this run, found no {wrong[0]} of its shape"
             )
-        if not np.array_equal(state["position.pictures"], self._fingerprint()):
+        if not np.array_equal(state["position.images"], self._fingerprint()):
             raise TrainingError(
                 f"{path}: expected the training images that the run started with, found others; "
                 "restore them, or start again in another folder"
@@ -161,18 +188,28 @@ class Trainer:
         kept = (
             *self.parameters,
             *self.average.averages,
+            *self._projected(),
             *self.optimizer.moments,
             self.optimizer.global_step,
         )
         return {parameter.name: parameter for parameter in kept}
 
+    def _projected(self) -> list[Parameter]:
+        """Return the parameters of the projection, which is dropped at the end."""
+        return [] if self.projection is None else self.projection.trainable_params()
+
     def _fingerprint(self) -> NDArray[np.int64]:
-        """Hash the names of the images, and so the order in which they come."""
-        source = self.batches.source
-        names = "\n".join(source.name(index) for index in range(len(source)))
-        return np.frombuffer(
-            hashlib.sha256(names.encode(errors="surrogateescape")).digest(), np.int64
-        )
+        """Return the fingerprint of the images as a checkpoint holds it."""
+        return np.frombuffer(bytes.fromhex(self.batches.source.fingerprint), np.int64)
+
+
+def make_projection(network: GhostNet, distillation: Distillation | None) -> nn.Dense | None:
+    """Build the map from the network's features to the teacher's, if those are learnt."""
+    if distillation is None or distillation.config.teacher_lesson is not Lesson.FEATURES:
+        return None
+    projection = nn.Dense(network.num_features, distillation.length, has_bias=False)
+    projection.update_parameters_name("projection.")
+    return projection
 
 
 def mixes(precision: Precision) -> bool:

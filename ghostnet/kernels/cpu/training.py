@@ -206,10 +206,14 @@ class TrainableGhostNet(nn.Cell):
         weight = convolution.weight
         return self.network.act(ops.dense(x, weight.reshape(weight.shape[:2]), convolution.bias))
 
+    def features(self, x: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to the (batch, num_features) that the classifier reads."""
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean((2, 3)))
+
     def construct(self, x: Tensor) -> Tensor:
         network = self.network
         if not self.training:
             return network(x)
-        for layer in self.layers:
-            x = layer(x)
-        return network.classifier(network.dropout(self.head(x.mean((2, 3)))))
+        return network.classifier(network.dropout(self.features(x)))

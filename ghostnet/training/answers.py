@@ -1,0 +1,162 @@
+"""A teacher's answers for the views of the training images, computed once and kept on disk."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.data.transforms import Preprocess, decode
+from ghostnet.errors import DatasetError, ImageError, TrainingError
+from ghostnet.files import raising, replacing, write_whole
+from ghostnet.hub.registry import cache_root
+from ghostnet.inference.classifier import Pipeline
+from ghostnet.training.augment import Augment
+from ghostnet.training.source import COLUMNS, Order, Source
+from ghostnet.training.teacher import BATCH_SIZE, Teacher
+
+CENTER = 0
+"""Number of the view of evaluation; others are the augmentations of training."""
+
+ORIGIN = "made_from.json"
+"""File that says what the answers beside it were made from."""
+
+ADVICE = "name another folder for the cache with GHOSTNET_CACHE"
+
+Row = tuple[int, bytes]
+"""The index of an image, and the bytes of its file."""
+
+
+class Answers:
+    """A float16 array of (images, length) for each view, in the cache.
+
+    A row is NaN until its answer is known, so that an interrupted run loses nothing. The folder is
+    named by a hash of what the answers depend on, so that other runs with the same teacher, images
+    and augmentation share them.
+
+    Args:
+        teacher: The teacher.
+        source: The training images.
+        augment: Their augmentation; the teacher sees the same crops and colors at its own size.
+        seed: Seed of the augmentation.
+        cache_dir: Root of the cache.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        source: Source,
+        augment: Augment,
+        seed: int,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.teacher = teacher
+        self.source = source
+        self.augment = augment
+        self.seed = seed
+        origin = json.dumps(self.origin, indent=2)
+        key = hashlib.sha256(origin.encode()).hexdigest()
+        self.folder = cache_root(cache_dir) / "teacher" / key
+        self.views: dict[int, NDArray[np.float16]] = {}
+        with raising(TrainingError, f"{self.folder}: cannot be written", ADVICE):
+            write_whole(self.folder / ORIGIN, origin.encode())
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """What the answers depend on."""
+        augment = asdict(self.augment)
+        del augment["image_size"]
+        return {
+            "teacher": self.teacher.sha256,
+            "output": self.teacher.output,
+            "input": asdict(self.teacher.input),
+            "augment": augment,
+            "seed": self.seed,
+            "images": len(self.source),
+            "fingerprint": self.source.fingerprint,
+        }
+
+    def fill(
+        self, view: int, order: Order, progress: Callable[[int, int], None] = lambda done, all: None
+    ) -> None:
+        """Compute the answers that are not known yet.
+
+        Args:
+            view: Number of the view.
+            order: Indices of the images.
+            progress: Called with the number of answers that are known, and of those wanted.
+
+        Raises:
+            DatasetError: An image is broken.
+            TrainingError: An answer is not finite, or the cache cannot be written.
+        """
+        array = self._open(view)
+        order = np.sort(order, axis=None)
+        missing = order[np.isnan(array[order, 0])]
+        known = order.size - missing.size
+        progress(known, order.size)
+        rows = self._rows(missing)
+        pipeline = Pipeline(self.teacher, self._putter(view), self.teacher.input.blank, BATCH_SIZE)
+        for (index, _), answer in pipeline.run(rows):
+            if isinstance(answer, ImageError):
+                raise DatasetError(f"{self.source.name(index)}: {answer}")
+            array[index] = answer.values
+            known += 1
+            progress(known, order.size)
+
+    def of(self, view: int, indices: Order) -> NDArray[np.float32]:
+        """Return the (n, length) answers for images, which `fill` has computed."""
+        return np.asarray(self._open(view)[indices], np.float32)
+
+    def _rows(self, order: Order) -> Iterator[Row]:
+        if not order.size:
+            return
+        dataset = self.source.dataset(order)
+        for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
+            yield int(row[COLUMNS[2]]), row[COLUMNS[0]].tobytes()
+
+    def _putter(self, view: int) -> Callable[[Row, NDArray[Any]], None]:
+        taken = self.teacher.input
+        center = Preprocess(taken.size)
+
+        def put(row: Row, place: NDArray[Any]) -> None:
+            index, encoded = row
+            image = decode(encoded)
+            if view == CENTER:
+                image = center.crop(image)
+            else:
+                generator = np.random.default_rng([self.seed, view, index])
+                image = self.augment.draw(image.size, generator).render(image, taken.size)
+            taken.put(image, place)
+
+        return put
+
+    def _open(self, view: int) -> NDArray[np.float16]:
+        """Map the file of a view into memory; it is made if need be."""
+        if view not in self.views:
+            path = self.folder / f"view{view}.npy"
+            shape = len(self.source), self.teacher.length
+            with raising(TrainingError, f"{path}: cannot be written", ADVICE):
+                if not path.exists():
+                    _make(path, shape)
+                self.views[view] = np.load(path, mmap_mode="r+")
+        return self.views[view]
+
+
+def _make(path: Path, shape: tuple[int, int]) -> None:
+    """Write an array of NaN, unless another worker is faster."""
+    unknown = path.with_name(f".{path.name}.{os.getpid()}")
+    with replacing(unknown) as file:
+        np.save(file, np.full(shape, np.nan, np.float16))
+    try:
+        os.link(unknown, path)
+    except FileExistsError:
+        pass
+    finally:
+        unknown.unlink()

@@ -1,0 +1,165 @@
+"""A teacher: an ONNX network, classifier or feature extractor, that another network learns from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
+from ghostnet.errors import DatasetError, ImageError, TrainingError
+from ghostnet.files import raising, read_whole, sha256_of
+from ghostnet.inference.classifier import Pipeline
+from ghostnet.packages import needs
+from ghostnet.training.config import TrainingConfig, Triple
+
+BATCH_SIZE = 16
+
+IMAGE_SIZE = 224
+"""Side of a teacher's images where neither the settings nor the file state one, in pixels."""
+
+
+@dataclass(frozen=True)
+class TeacherInput:
+    """The images that a teacher takes.
+
+    Attributes:
+        size: Height and width, in pixels.
+        mean: Subtracted from the values of red, green and blue, which are 0 to 255.
+        std: What the differences are divided by.
+        channels_last: Whether the layout is (batch, size, size, 3), not (batch, 3, size, size).
+        dtype: float32, float16 or uint8.
+    """
+
+    size: int
+    mean: Triple
+    std: Triple
+    channels_last: bool
+    dtype: str
+
+    def blank(self, count: int) -> NDArray[Any]:
+        """Make a batch of ``count`` zeros, to be filled by `put`."""
+        side = self.size
+        shape = (side, side, 3) if self.channels_last else (3, side, side)
+        return np.zeros((count, *shape), self.dtype)
+
+    def put(self, image: Image.Image, place: NDArray[Any]) -> None:
+        """Write an RGB image of the right size into its place in a batch."""
+        pixels = (np.asarray(image, np.float32) - self.mean) / self.std
+        place[:] = pixels if self.channels_last else pixels.transpose(2, 0, 1)
+
+
+class Teacher:
+    """An ONNX network with one image input, run by ONNX Runtime on the CPU.
+
+    Attributes:
+        name: The file.
+        sha256: Hash of the file.
+        output: Name of the output that is learnt from.
+        length: Length of that output.
+        input: The images that the network takes.
+    """
+
+    def __init__(self, path: Path, choices: TrainingConfig) -> None:
+        with needs("onnxruntime", extra="export"):
+            import onnxruntime
+        advice = "name an ONNX file"
+        with raising(TrainingError, f"teacher: {path}: cannot be read", advice):
+            content, self.sha256 = read_whole(path), sha256_of(path)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors have no common base
+            raise TrainingError(f"teacher: {path}: expected an ONNX network ({error})") from error
+        self.name = str(path)
+        self.output = self._choose(choices.teacher_output)
+        self.input = self._describe(choices)
+        self.length = self(self.input.blank(1)).shape[1]
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Map a batch, made by `TeacherInput.blank`, to (batch, length) float32."""
+        (image,) = self._session.get_inputs()
+        try:
+            (answers,) = self._session.run([self.output], {image.name: images})
+        except Exception as error:  # its errors have no common base
+            raise TrainingError(
+                f"teacher: {self.name}: cannot run on images of shape {images.shape}, "
+                f"{images.dtype} ({error})"
+            ) from error
+        return np.asarray(answers, np.float32).reshape(len(images), -1)
+
+    def label(self, folder: ImageFolder) -> ImageFolder:
+        """Return a folder's images with the classes that the teacher answers.
+
+        Raises:
+            DatasetError: An image is broken.
+        """
+        center = Preprocess(self.input.size)
+
+        def put(file: Path, place: NDArray[Any]) -> None:
+            self.input.put(center.crop(decode(file)), place)
+
+        pipeline = Pipeline(self, put, self.input.blank, BATCH_SIZE)
+        files = []
+        for file, answer in pipeline.run(file for file, _ in folder.files):
+            if isinstance(answer, ImageError):
+                raise DatasetError(str(answer))
+            files.append((file, int(answer.values.argmax())))
+        return ImageFolder(folder.classes, tuple(files))
+
+    def _choose(self, output: str | None) -> str:
+        names = [node.name for node in self._session.get_outputs()]
+        if output is not None and output not in names:
+            raise TrainingError(
+                f"teacher_output: expected one of {', '.join(names)}, found {output!r}"
+            )
+        return output or str(names[0])
+
+    def _describe(self, choices: TrainingConfig) -> TeacherInput:
+        """Combine what the settings, the input's shape and the file's metadata state."""
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise TrainingError(
+                f"teacher: {self.name}: expected one input of four dimensions, found "
+                f"{', '.join(f'{node.name} {node.shape}' for node in inputs)}"
+            )
+        (node,) = inputs
+        channels_last = node.shape[3] == 3
+        side = node.shape[1 if channels_last else 2]
+        stated = stated_preprocessing(self._session.get_modelmeta().custom_metadata_map)
+        fixed = side if isinstance(side, int) else None
+        return TeacherInput(
+            size=choices.teacher_size or fixed or stated.get("crop") or IMAGE_SIZE,
+            mean=choices.teacher_mean or stated.get("mean") or _triple(255 * MEAN),
+            std=choices.teacher_std or stated.get("std") or _triple(255 * STD),
+            channels_last=channels_last,
+            dtype={"tensor(uint8)": "uint8", "tensor(float16)": "float16"}.get(
+                node.type, "float32"
+            ),
+        )
+
+
+def stated_preprocessing(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return crop, mean and std, on 0 to 255, that a file of `ghostnet export` states."""
+    try:
+        stated = json.loads(metadata["preprocessing"])
+        scale = 255.0 / 255.0 if stated["normalized_in_graph"] else float(stated["divide_by"])
+        neutral = stated["normalized_in_graph"]
+        return {
+            "crop": int(stated["crop"]),
+            "mean": (0.0, 0.0, 0.0) if neutral else _triple(scale * np.array(stated["mean"])),
+            "std": (1.0, 1.0, 1.0) if neutral else _triple(scale * np.array(stated["std"])),
+        }
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+def _triple(values: NDArray[Any]) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
