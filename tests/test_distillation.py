@@ -1,0 +1,296 @@
+"""Distillation: what a teacher answers, what is kept of it, and what a network learns from it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Ghostnet
+from mindspore import Tensor, nn
+from PIL import Image
+from random_parameters import random_parameters
+from tiny_network import TINY, TINY_MODEL
+from toy_images import draw
+
+from ghostnet.checkpoints import read_checkpoint
+from ghostnet.data.image_folder import find_images
+from ghostnet.data.transforms import Preprocess, decode
+from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.export import export
+from ghostnet.files import sha256_of
+from ghostnet.hub.card import read_card
+from ghostnet.hub.loader import Model
+from ghostnet.inference.forward import open_forward
+from ghostnet.models import MODELS, GhostNet
+from ghostnet.training import loop
+from ghostnet.training.answers import CENTER, Answers
+from ghostnet.training.augment import Augment
+from ghostnet.training.config import TrainingConfig, check
+from ghostnet.training.log import read_log
+from ghostnet.training.source import UNLABELED, FolderSource
+from ghostnet.training.step import DistillationLoss, label_shares
+from ghostnet.training.teacher import Teacher
+
+CLASSES = ("blue one", "Green", "rot")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(MODELS, "tiny", TINY_MODEL)
+    monkeypatch.setenv("GHOSTNET_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("images") / "train")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model("teacher", TINY, random_parameters(TINY, 3, seed=5), CLASSES, Preprocess(48))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(model, tmp_path_factory.mktemp("teacher") / "teacher.onnx")
+
+
+@pytest.fixture
+def config(images: Path, onnx_file: Path, tmp_path: Path) -> TrainingConfig:
+    """A run on images without labels, whose classes the teacher names."""
+    labels = tmp_path / "classes.txt"
+    labels.write_text("\n".join(CLASSES))
+    settings = {
+        "unlabeled": [images], "teacher": onnx_file, "teacher_labels": labels, "teacher_views": 2,
+        "architecture": "tiny", "image_size": 32, "batch_size": 4, "epochs": 3, "save_steps": 1,
+        "val": "0.2",
+    }  # fmt: skip
+    return check(settings, "test")
+
+
+def make_answers(config: TrainingConfig, images: Path) -> Answers:
+    source = FolderSource(tuple((file, UNLABELED) for file in find_images([images])))
+    return Answers(make_teacher(config), source, Augment(32), config.seed)
+
+
+def make_teacher(config: TrainingConfig) -> Teacher:
+    assert config.teacher is not None
+    return Teacher(config.teacher, config)
+
+
+# The teacher ----------------------------------------------------------------------------------
+
+
+def test_a_teacher_sees_images_as_its_file_states(
+    config: TrainingConfig, images: Path, model: Model
+) -> None:
+    answers = make_answers(config, images)
+    order = np.arange(3)
+    answers.fill(CENTER, order)
+    files = find_images([images])[:3]
+    expected = open_forward(model)(np.stack([model.preprocess(decode(file)) for file in files]))
+    np.testing.assert_allclose(answers.of(CENTER, order), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("with_preprocessing", [True, False])
+def test_layout_and_type_of_the_input_are_read_from_the_file(
+    config: TrainingConfig, model: Model, images: Path, tmp_path: Path, with_preprocessing: bool
+) -> None:
+    file = export(model, tmp_path / "t.onnx", with_preprocessing=with_preprocessing)
+    answers = make_answers(replace(config, teacher=file), images)
+    order = np.arange(4)
+    answers.fill(CENTER, order)
+    expected = open_forward(model)(
+        np.stack([model.preprocess(decode(file)) for file in find_images([images])[:4]])
+    )
+    np.testing.assert_allclose(answers.of(CENTER, order), expected, atol=2e-2)
+
+
+def test_settings_override_what_the_file_states(config: TrainingConfig) -> None:
+    chosen = replace(config, teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0, 5.0, 6.0))
+    taken = make_teacher(chosen).input
+    batch = taken.blank(1)
+    taken.put(Image.new("RGB", (48, 48), (9, 12, 15)), batch[0])
+    np.testing.assert_allclose(batch[0, :, 0, 0], [2, 2, 2])
+    with pytest.raises(TrainingError, match=r"cannot run on images of shape \(1, 3, 64, 64\)"):
+        make_teacher(replace(config, teacher_size=64))
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (b"no network", {}, "expected an ONNX network"),
+        (None, {}, "cannot be read .*name an ONNX file"),
+    ],
+)
+def test_a_file_that_is_no_teacher_is_refused(
+    config: TrainingConfig, tmp_path: Path, content: bytes | None, settings: dict, message: str
+) -> None:
+    file = tmp_path / "other.onnx"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(TrainingError, match=message):
+        make_teacher(replace(config, teacher=file, **settings))
+
+
+def test_an_unknown_output_is_refused_with_the_known_ones(config: TrainingConfig) -> None:
+    with pytest.raises(TrainingError, match="teacher_output: expected one of logits, found 'x'"):
+        make_teacher(replace(config, teacher_output="x"))
+
+
+def test_settings_that_lack_a_teacher_are_refused() -> None:
+    with pytest.raises(TrainingError, match="images without labels need a teacher"):
+        check({"data": ".", "unlabeled": ["."]}, "test")
+    with pytest.raises(TrainingError, match="data: required, unless a teacher"):
+        check({"teacher": "t.onnx"}, "test")
+
+
+# The answers ----------------------------------------------------------------------------------
+
+
+def test_answers_are_computed_once_and_say_what_they_were_made_from(
+    config: TrainingConfig, images: Path
+) -> None:
+    order = np.arange(10)
+    first = make_answers(config, images)
+    first.fill(1, order[:4])
+    met: list[tuple[int, int]] = []
+    second = make_answers(config, images)
+    second.fill(1, order, lambda done, wanted: met.append((done, wanted)))
+    assert met == [(done, 10) for done in range(4, 11)]
+    np.testing.assert_array_equal(first.of(1, order), second.of(1, order))
+    origin = json.loads((first.folder / "made_from.json").read_text())
+    assert origin["teacher"] == sha256_of(config.teacher)
+    assert origin["images"] == 18
+
+
+def test_views_differ_and_do_not_depend_on_where_the_images_lie(
+    config: TrainingConfig, images: Path, tmp_path: Path
+) -> None:
+    order = np.arange(6)
+    answers = make_answers(config, images)
+    for view in (1, 2):
+        answers.fill(view, order)
+    assert not np.array_equal(answers.of(1, order), answers.of(2, order))
+    moved = make_answers(config, shutil.copytree(images, tmp_path / "elsewhere"))
+    assert moved.folder == answers.folder
+    (tmp_path / "elsewhere" / "rot" / "0.png").unlink()
+    assert make_answers(config, tmp_path / "elsewhere").folder != answers.folder
+
+
+def test_a_broken_image_is_named(config: TrainingConfig, images: Path, tmp_path: Path) -> None:
+    copies = shutil.copytree(images, tmp_path / "copies")
+    (copies / "rot" / "2.png").write_bytes(b"no image")
+    answers = make_answers(config, copies)
+    with pytest.raises(DatasetError, match=r"rot/2\.png: .*expected an image"):
+        answers.fill(1, np.arange(18))
+
+
+# What is learned ------------------------------------------------------------------------------
+
+
+class Body(nn.Cell):
+    def features(self, images: Tensor) -> Tensor:
+        return images
+
+
+class Head(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Identity()
+        self.classifier = nn.Identity()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_loss_mixes_labels_and_shares(temperature: float) -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4, 3)).astype(np.float32)
+    taught = softmax(generator.normal(size=(4, 3))).astype(np.float32)
+    labels = np.array([0, 2, UNLABELED, 1], np.int32)
+    weights = np.array([0.5, 0.5, 1, 0.5], np.float32)
+    shares = (1 - weights[:, None]) * label_shares(labels, 3, 0.1)
+    loss = DistillationLoss(Body(), Head(), None, temperature)
+    found = loss(*map(Tensor, (logits, shares, taught, weights))).asnumpy()
+    by_label = -(shares * np.log(softmax(logits))).sum(1)
+    by_teacher = -(taught * np.log(softmax(logits / temperature))).sum(1) * temperature**2
+    np.testing.assert_allclose(found, (by_label + weights * by_teacher).mean(), rtol=1e-5)
+    np.testing.assert_allclose(shares.sum(1), [0.5, 0.5, 0, 0.5], rtol=1e-6)
+
+
+def test_features_are_compared_by_their_direction() -> None:
+    features = np.array([[1, 0], [0, 3]], np.float32)
+    taught = np.array([[5, 0], [0, -1]], np.float32)
+    loss = DistillationLoss(Body(), Head(), nn.Identity(), 1.0)
+    arguments = (features, np.zeros((2, 2), np.float32), taught, np.ones(2, np.float32))
+    np.testing.assert_allclose(loss(*map(Tensor, arguments)).asnumpy(), 1.0, atol=1e-5)
+
+
+def test_a_network_learns_the_classes_of_a_teacher(config: TrainingConfig, tmp_path: Path) -> None:
+    card = loop.train(config, tmp_path / "run", command="")
+    assert card is not None
+    assert read_card(card).labels == CLASSES
+    rows = read_log(tmp_path / "run", 3)
+    assert rows[-1].loss < rows[0].loss
+
+
+def test_a_run_with_a_teacher_resumes_bit_for_bit(config: TrainingConfig, tmp_path: Path) -> None:
+    loop.train(config, tmp_path / "whole", command="")
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, tmp_path / "halted", command="", progress=interrupt_at(5))
+    shutil.rmtree(tmp_path / "cache" / "teacher")
+    loop.train(config, tmp_path / "halted", command="", resume=True)
+    for name in ("state.ckpt", "ghostnet.ckpt"):
+        assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "halted" / name)
+
+
+def interrupt_at(step: int) -> object:
+    def show(progress: loop.Progress) -> None:
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return show
+
+
+@pytest.mark.parametrize("lesson", ["head", "features"])
+def test_labeled_and_unlabeled_images_are_learned_together(
+    ghostnet: Ghostnet, images: Path, onnx_file: Path, tmp_path: Path, lesson: str
+) -> None:
+    more = draw(tmp_path / "more", 2, ("anything",))
+    out = tmp_path / "out"
+    answer = ghostnet.json(
+        "train", "--data", images, "--unlabelled", more, "--teacher", onnx_file,
+        "--teacher-lesson", lesson, "--architecture", "tiny", "--image-size", 32,
+        "--batch-size", 4, "--epochs", 2, "--val", 0.2, "--out", out,
+    )  # fmt: skip
+    assert answer["card"] == str(out / "card.md")
+    names = read_checkpoint(out / "ghostnet.ckpt").keys()
+    assert not any("projection" in name for name in names)
+    assert read_card(out / "card.md").labels == CLASSES
+    expected = GhostNet(TINY, 3)
+    assert len(names) == len([*expected.get_parameters()])
+
+
+def test_logits_of_other_classes_are_refused_with_advice(
+    ghostnet: Ghostnet, onnx_file: Path, tmp_path: Path
+) -> None:
+    images = draw(tmp_path / "images", 4, ("one", "two"))
+    error = ghostnet.json(
+        "train", "--data", images, "--teacher", onnx_file, "--architecture", "tiny",
+        "--batch-size", 2, "--val", 0.3, "--image-size", 32, "--out", tmp_path / "out", status=1,
+    )["error"]  # fmt: skip
+    assert "expected logits of the 2 classes, found 3 values in logits" in error
+    assert "teacher_lesson: head or features" in error
+
+
+def test_finetune_learns_from_a_teacher(
+    ghostnet: Ghostnet, images: Path, onnx_file: Path, tmp_path: Path
+) -> None:
+    ghostnet("finetune", images, "--out", tmp_path / "x", "--teacher", onnx_file, status=2)
+    assert "--mode full" in ghostnet.err
