@@ -1,11 +1,13 @@
 """`ghostnet train`: runs, resuming, steps, several workers."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,8 +102,11 @@ def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
     (tmp_path / "state.ckpt").write_bytes(b"")
     with pytest.raises(TrainingError, match="expected no run, found one; continue it"):
         loop.train(config, tmp_path, command="")
-    ghostnet("train", "--out", tmp_path, "--resume", "--epochs", 9, status=2)
+    ghostnet("train", "--out", tmp_path, "--resume", "--seed", 9, status=2)
     assert "give no others" in ghostnet.err
+    nothing = tmp_path / "nothing"
+    error = ghostnet.json("train", "--out", nothing, "--resume", status=1)["error"]
+    assert f"{nothing}: expected a run to resume, found no state.ckpt" in error
 
 
 def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
@@ -242,10 +247,48 @@ def test_a_run_goes_on_from_within_and_between_epochs(
     assert_same_run(out, whole_run)
 
 
+def test_a_run_goes_on_with_moved_images_from_another_folder(
+    ghostnet: Ghostnet,
+    images: Path,
+    whole_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(images, tmp_path / "before")
+    shutil.copytree(images, tmp_path / "after")
+    monkeypatch.chdir(tmp_path)
+    config = check({"data": "before", **SMALL}, "test")
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, out, command="", progress=interrupt_at(5))
+    shutil.rmtree(tmp_path / "before")
+    monkeypatch.chdir("/")
+    assert "before" in ghostnet.json("train", "--out", out, "--resume", status=1)["error"]
+    ghostnet("train", "--out", out, "--resume", "--data", tmp_path / "after")
+    for name in ("state.ckpt", "ghostnet.ckpt"):
+        assert sha256_of(out / name) == sha256_of(whole_run / name), name
+
+
+def test_a_run_that_has_ended_goes_on_with_more_epochs(
+    ghostnet: Ghostnet, whole_run: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(whole_run, tmp_path / "run")
+    ghostnet("train", "--out", out, "--resume", "--epochs", 4)
+    assert [row.epoch for row in read_log(out, 4)] == [1, 2, 3, 4]
+
+
+def interrupt_at(step: int) -> Callable[[loop.Progress], None]:
+    def show(progress: loop.Progress) -> None:
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return show
+
+
 def test_a_run_does_not_go_on_with_other_images(
     config: TrainingConfig, whole_run: Path, tmp_path: Path
 ) -> None:
-    other = check({"data": draw(tmp_path / "other"), **SMALL}, "test")
+    other = check({"data": draw(tmp_path / "other", 7), **SMALL}, "test")
     trainer = make_trainer(other)
     with pytest.raises(TrainingError, match="images that the run started with, found others"):
         trainer.restore(whole_run / "state.ckpt")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ghostnet.errors import TrainingError
-from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, read_config
+from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, located, read_config
 from ghostnet.training.log import Row, read_log, write_log
 
 
@@ -37,13 +37,27 @@ def test_bad_settings_are_refused(given_settings: dict, message: str) -> None:
         nesterov=st.booleans(),
     )
 )
-def test_a_config_comes_back_from_its_file(
+def test_a_config_comes_back_from_its_file_with_absolute_paths(
     tmp_path_factory: pytest.TempPathFactory, config: TrainingConfig
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(as_yaml(config))
-    assert read_config(path, {}) == config
+    assert read_config(path, {}) == located(config)
+    assert read_config(path, {}).data.is_absolute()
     assert read_config(path, {"epochs": 7}).epochs == 7
+
+
+def test_numbers_are_taken_for_text_and_tildes_for_the_home(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: ~/pets\nval: 0.25\nmodel: 7\n")
+    config = read_config(path, {})
+    assert config.data == Path.home() / "pets"
+    assert config.held_out == 0.25
+    assert config.model == "7"
+    path.write_text("data: pets\nval: ~/held out\nunlabelled: [~/more]\nteacher: ~/t.onnx\n")
+    config = read_config(path, {})
+    assert config.held_out == Path.home() / "held out"
+    assert config.unlabeled == (Path.home() / "more",)
 
 
 @pytest.mark.parametrize("text", ["", "- a", "{", "a: !!python/name:os.system"])

@@ -24,12 +24,14 @@ from ghostnet.cli.options import (
 from ghostnet.cli.output import counting, print_json, print_table, progress_bar
 from ghostnet.training.config import (
     CONFIG,
+    MOVABLE,
     RENAMED,
     TrainingConfig,
     check,
     held_out,
     read_config,
 )
+from ghostnet.training.run_folder import check_folder
 
 if TYPE_CHECKING:
     from ghostnet.training.finetune import Tuned
@@ -153,13 +155,15 @@ def train(
 ) -> None:
     """Train a network; with several workers under `msrun … ghostnet train …`."""
     given = _given(settings)
-    if resume and (given or config):
+    if resume and (config or given.keys() - set(MOVABLE)):
         raise typer.BadParameter(
-            "a run continues with the settings in OUT/config.yaml; give no others"
+            "a run continues with the settings in OUT/config.yaml; give no others but for "
+            + ", ".join(MOVABLE)
         )
+    check_folder(out, resume=resume)
     configure(device, verbose=verbose)
     if resume:
-        chosen = read_config(out / CONFIG, {})
+        chosen = read_config(out / CONFIG, given)
     else:
         chosen = read_config(config, given) if config else check(given, "command line")
     _train(chosen, out, as_json, resume=resume)

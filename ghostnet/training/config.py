@@ -4,7 +4,7 @@ The settings are a plain dataclass, so that the command can list them without im
 which validates them. Each field's annotation ends in its description.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,12 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Interval, Lt
 
 from ghostnet.errors import TrainingError
+
+MOVABLE = (
+    "data", "val", "unlabeled", "teacher", "teacher_labels",
+    "epochs", "save_steps", "decode_threads",
+)  # fmt: skip
+"""Settings that may change when a run is resumed: what moved, and what the past does not tell."""
 
 CONFIG = "config.yaml"
 """File of the settings in the folder of a run."""
@@ -145,6 +151,8 @@ class TrainingConfig:
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200
     decode_threads: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
 
+    __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `val: 0.25`
+
     def __post_init__(self) -> None:
         held_out(self.val)
         if self.unlabeled and self.teacher is None:
@@ -182,13 +190,36 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
     if unknown:
         raise TrainingError(f"{source}: unknown settings: {', '.join(sorted(map(str, unknown)))}")
     try:
-        return TypeAdapter(TrainingConfig).validate_python(settings)
+        return located(TypeAdapter(TrainingConfig).validate_python(settings))
     except ValidationError as error:
         problems = (
             ": ".join((source, *_field(detail["loc"]), detail["msg"].removeprefix("Value error, ")))
             for detail in error.errors(include_url=False)
         )
         raise TrainingError("\n".join(problems)) from None
+
+
+def located(config: TrainingConfig) -> TrainingConfig:
+    """Return the settings with absolute paths, so that a run can be resumed from any folder.
+
+    ``~`` is the user's home. What is not the path of a file or folder stays as it is.
+    """
+    model = config.model
+    if model is not None and Path(model).expanduser().exists():
+        model = str(_absolute(Path(model)))
+    return replace(
+        config,
+        data=config.data and _absolute(config.data),
+        val=str(_absolute(config.held_out)) if isinstance(config.held_out, Path) else config.val,
+        unlabeled=tuple(map(_absolute, config.unlabeled)),
+        model=model,
+        teacher=config.teacher and _absolute(config.teacher),
+        teacher_labels=config.teacher_labels and _absolute(config.teacher_labels),
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:

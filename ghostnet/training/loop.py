@@ -23,12 +23,12 @@ from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
 from ghostnet.training.distillation import Distillation
 from ghostnet.training.log import Row, read_log, write_log
 from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
+from ghostnet.training.run_folder import STATE, check_folder
 from ghostnet.training.step import learning_rates
 from ghostnet.training.task import Task, open_task, start
 from ghostnet.training.teacher import Teacher
 from ghostnet.training.trainer import Trainer
 
-STATE = "state.ckpt"
 EVALUATION_BATCH = 32
 
 
@@ -84,7 +84,7 @@ def train(
     """
     worker = workers.join()
     state = out / STATE
-    check_folder(state, resume)
+    check_folder(out, resume=resume)
     teacher = Teacher(config.teacher, config) if config.teacher else None
     task = open_task(config, teacher)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
@@ -123,21 +123,6 @@ def train(
         if worker.rank == 0:
             trainer.save(state)
     return out / CARD if worker.rank == 0 else None
-
-
-def check_folder(state: Path, resume: bool) -> None:
-    """Check that there is a run to resume, or none that would be overwritten.
-
-    Raises:
-        TrainingError: It is not so.
-    """
-    if resume and not state.exists():
-        raise TrainingError(f"{state.parent}: expected a run to resume, found no {state.name}")
-    if state.exists() and not resume:
-        raise TrainingError(
-            f"{state.parent}: expected no run, found one; continue it (--resume) or name another "
-            "folder"
-        )
 
 
 def run_epoch(
