@@ -10,18 +10,16 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import pack
 from ghostnet.kernels.folding import Array
-from ghostnet.kernels.turns import Turns
 from ghostnet.models import Architecture
-
-_turns = Turns()
-"""The kernels add in another order where a call does not have all its threads."""
 
 
 class Session:
     """A GhostNet for inference on a CPU.
 
     A session maps (batch, 3, height, width) float32 images, normalized by `ghostnet.transforms`, to
-    (batch, outputs) float32. It may be called from several threads; calls take turns.
+    (batch, outputs) float32. Several threads may call it at once: one call has all the threads of
+    `ghostnet.kernels.threads`, the others run on their caller's alone, and the answers are the same
+    to the bit.
 
     Args:
         architecture: Table of the network.
@@ -58,14 +56,11 @@ class Session:
     def __call__(self, images: Array) -> Array:
         """Run a batch."""
         check_images(images)
-        with _turns.lock:
-            return library.forward(np.ascontiguousarray(images), *self.packed, self.outputs)
+        return library.forward(np.ascontiguousarray(images), *self.packed, self.outputs)
 
     def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
-        """Replace the weights by those of a network with the same layers."""
-        packed = pack(self.architecture, parameters, features=self.features)
-        with _turns.lock:
-            np.copyto(self.packed.weights, packed.weights)
+        """Replace the weights by those of a network with the same layers, from the next call on."""
+        self.packed = pack(self.architecture, parameters, features=self.features)
 
 
 def check_images(images: Any) -> None:

@@ -44,7 +44,7 @@ class BottleneckTask {
         pointwise_(own_.input, own_.prefetcher),
         shortcut_pointwise_(own_.shortcut_input, own_.prefetcher),
         by_rows_(is_partitioned_by_rows(out_grid_, context.member.team_size)),
-        rows_(by_rows_ ? context.member.part_of(out_grid_.rows()) : out_grid_.all_rows()),
+        rows_(by_rows_ ? own_rows(context.member, out_grid_) : out_grid_.all_rows()),
         expanded_rows_(by_rows_ ? out_grid_.with_halo(rows_, 1) : rows_),
         expanded_(by_rows_ ? partial_planes(own_.expanded, out_grid_.span(expanded_rows_))
                            : Planes{context.workspace.expanded, out_grid_.stride()}),
@@ -221,16 +221,16 @@ class BottleneckTask {
   }
 
   void clear_sums() {
-    for (int image = 0; image < out_grid_.images; ++image) {
-      std::fill_n(own_.sums.row(image), padded(block_.expanded), 0.0F);
-    }
+    const PieceSums sums(own_.sums, out_grid_, block_.expanded);
+    std::fill_n(sums.rows.row(0), sums.size(), 0.0F);
   }
 
-  // Sums both halves of some primary channels over this thread's rows.
+  // Sums both halves of some primary channels over the pieces of this thread's rows.
   void sum_channels(Range channels) {
+    const PieceSums sums(own_.sums, out_grid_, block_.expanded);
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
-      sum_channel<Lanes>(expanded_.plane(c), out_grid_, rows_, c, own_.sums);
-      sum_channel<Lanes>(cheap_half(c), out_grid_, rows_, c + block_.expanded / 2, own_.sums);
+      sums.add<Lanes>(expanded_.plane(c), rows_, c);
+      sums.add<Lanes>(cheap_half(c), rows_, c + block_.expanded / 2);
     }
   }
 

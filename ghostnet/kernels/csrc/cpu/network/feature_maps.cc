@@ -19,7 +19,7 @@ void FeatureMaps::fetch_halo(std::size_t index) const {
   const Range kept = kept_rows(member_.rank, index);
   const Planes own = input(index);
   for (int rank = 0; rank < member_.team_size; ++rank) {
-    const Range theirs = part_of(rank, grid.rows());
+    const Range theirs = rows_of(rank, grid);
     const Range rows{std::max(kept.begin, theirs.begin), std::min(kept.end, theirs.end)};
     if (rank == member_.rank || rows.size() <= 0) continue;
     copy_span(input_of(rank, index), own, model_.channels(index), grid.span(rows));

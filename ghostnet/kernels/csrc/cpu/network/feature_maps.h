@@ -26,8 +26,8 @@ class FeatureMaps {
   void fetch_halo(std::size_t index) const;
 
  private:
-  Range part_of(int rank, int rows) const {
-    return TeamMember{rank, member_.team_size, nullptr}.part_of(rows);
+  Range rows_of(int rank, const Grid& grid) const {
+    return own_rows({rank, member_.team_size, nullptr}, grid);
   }
 
   bool is_by_rows(std::size_t index) const {
@@ -38,7 +38,7 @@ class FeatureMaps {
   Range kept_rows(int rank, std::size_t index) const {
     const Geometry& geometry = schedule_.geometry(index);
     const Grid& out = geometry.output(index);
-    return rows_read(model_.blocks[index], geometry.input(index), out, part_of(rank, out.rows()));
+    return rows_read(model_.blocks[index], geometry.input(index), out, rows_of(rank, out));
   }
 
   Planes input_of(int rank, std::size_t index) const {

@@ -48,7 +48,7 @@ void run_stem(const Image& image, Planes out, const ForwardContext& context) {
   ThreadWorkspace& own = context.own();
   const StemParams params{context.model.stem, context.model.activation, image,           grid,
                           out,                own.phases,               &own.prefetcher};
-  stem<Lanes>(params, context.member.part_of(grid.rows()));
+  stem<Lanes>(params, own_rows(context.member, grid));
   context.member.sync();
 }
 

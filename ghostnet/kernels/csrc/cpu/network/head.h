@@ -24,7 +24,7 @@ void pool_last(const Pointwise& layer, const Grid& grid, Planes in,
     const Range channels = tiles.tile(tile);
     pointwise.compute(layer, channels, context.model.activation, map);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      sum_channel<Lanes>(map.plane(c), grid, grid.all_rows(), channels.begin + c, pooled);
+      sum_images<Lanes>(map.plane(c), grid, channels.begin + c, pooled);
     }
     for_each_vector<Lanes>(pooled, grid.images, channels,
                            [scale](Floats<Lanes> x) { return x * scale; });

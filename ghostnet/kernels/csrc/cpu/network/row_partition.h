@@ -2,11 +2,30 @@
 #pragma once
 
 #include "network/row_tiling.h"
+#include "runtime/thread_team.h"
 
 namespace ghostnet::cpu {
 
 // The fewest rows of output a thread for which partitioning by rows is worth its halo.
 constexpr int kMinRowsPerThread = 8;
+
+// A team partitions the rows of a map at multiples of this.
+constexpr int kPieceRows = 2;
+
+// Sums over a channel are added up in pieces that do not depend on the team, so that the result is
+// the same to the bit: a map that no team partitions by rows is one piece.
+inline int piece_height(const Grid& grid) {
+  return grid.height < 2 * kMinRowsPerThread ? grid.height : kPieceRows;
+}
+
+inline int pieces_per_image(const Grid& grid) {
+  return (grid.height + piece_height(grid) - 1) / piece_height(grid);
+}
+
+// A member's rows of a map that its team partitions by rows.
+inline Range own_rows(const TeamMember& member, const Grid& grid) {
+  return member.part_of(grid.rows(), kPieceRows);
+}
 
 inline bool is_partitioned_by_rows(const Grid& out, int threads) {
   return threads > 1 && out.rows() >= kMinRowsPerThread * threads;

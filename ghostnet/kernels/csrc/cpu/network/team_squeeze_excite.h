@@ -2,21 +2,27 @@
 #pragma once
 
 #include "network/context.h"
+#include "network/piece_sums.h"
 #include "ops/squeeze_excite.h"
 
 namespace ghostnet::cpu {
 
-// Adds the threads' sums up to the means of all channels. The rows are short, so each thread does
-// it for itself rather than wait for another.
+// Adds the threads' sums up to the means of all channels, piece by piece; all threads but one have
+// zeros for a piece of a channel. The rows are short, so each thread does it for itself rather than
+// wait for another.
 template <int Lanes>
 void average_sums(const Workspace& space, int team_size, const Grid& grid, int channels,
                   ChannelRows means) {
   const float scale = 1.0F / (grid.height * grid.width);
+  const int pieces = pieces_per_image(grid);
   for (int image = 0; image < grid.images; ++image) {
     for (std::ptrdiff_t channel = 0; channel < padded(channels); channel += Lanes) {
       Floats<Lanes> total = {};
-      for (int rank = 0; rank < team_size; ++rank) {
-        total += load<Lanes>(space.threads[rank].sums.row(image) + channel);
+      for (int piece = image * pieces; piece < (image + 1) * pieces; ++piece) {
+        for (int rank = 0; rank < team_size; ++rank) {
+          const PieceSums sums(space.threads[rank].sums, grid, channels);
+          total += load<Lanes>(sums.rows.row(piece) + channel);
+        }
       }
       store<Lanes>(means.row(image) + channel, total * scale);
     }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "network/row_partition.h"
+#include "network/piece_sums.h"
 #include "ops/stem.h"
 
 namespace ghostnet::cpu {
@@ -22,6 +22,7 @@ struct BufferSizes {
   std::ptrdiff_t input = 0;
   std::ptrdiff_t shortcut_input = 0;
   std::ptrdiff_t channels = 0;
+  std::ptrdiff_t sums = 0;
   std::ptrdiff_t squeezed = 0;
 };
 
@@ -40,7 +41,8 @@ std::ptrdiff_t outer_margin(const Schedule& schedule) {
 // A plane of one thread's rows of a map, with the largest halo that any bottleneck reads.
 std::ptrdiff_t own_plane(const Grid& grid, int threads) {
   constexpr int kMaxHalo = 6;
-  const int rows = std::min(grid.rows(), grid.rows() / threads + 1 + 2 * kMaxHalo);
+  constexpr int kUneven = 2 * (kPieceRows + 1);  // rows more than the others have, of either map
+  const int rows = std::min(grid.rows(), grid.rows() / threads + kUneven + 2 * kMaxHalo);
   return plane_stride(std::ptrdiff_t{rows} * grid.width);
 }
 
@@ -64,6 +66,9 @@ void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int
   raise(sizes.shortcut_input, amx_input_size(shortcut_channels, output_tile));
   raise(sizes.channels, block.expanded);
   raise(sizes.squeezed, block.squeeze_excite.reduce.out);
+  if (block.has_squeeze_excite()) {
+    raise(sizes.sums, PieceSums(nullptr, out, block.expanded).size());
+  }
 }
 
 BufferSizes measure(const Model& model, const Schedule& schedule, int threads) {
@@ -120,7 +125,7 @@ class WorkspacePlacer {
     own.primary = buffers_.place(channel_tile);
     own.cheap = buffers_.place(sizes_.plane);
     own.shortcut_output = buffers_.place(2 * channel_tile);
-    own.sums = place_rows(sizes_.channels);
+    own.sums = buffers_.place(sizes_.sums);
     own.means = place_rows(sizes_.channels);
     return own;
   }

@@ -21,7 +21,7 @@ struct ThreadWorkspace {
   float* primary;           // planes of a channel tile, before the cheap operation
   float* cheap;             // one plane after the cheap operation
   float* shortcut_output;   // planes of a channel tile of both halves of the shortcut
-  ChannelRows sums;         // of each channel over the rows of this thread
+  float* sums;              // of each channel over the pieces of this thread's rows
   ChannelRows means;        // of each channel
   Prefetcher prefetcher{};  // of the weights that this thread will read
 };

@@ -15,19 +15,15 @@ float span_sum(const float* plane, Range span) {
     for (int i = 0; i < 4; ++i) sums[i] += load<Lanes>(plane + p + i * Lanes);
   }
   for (; p + Lanes <= span.end; p += Lanes) sums[0] += load<Lanes>(plane + p);
-  float total = sum<Lanes>((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; p < span.end; ++p) total += plane[p];
-  return total;
+  if (p < span.end) sums[1] += load_first<Lanes>(plane + p, span.end - p);
+  return sum<Lanes>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Writes element `channel` of every image's row of `sums`: the sum over `rows` where the grid has
-// one image, else over the image.
+// Writes element `channel` of every image's row of `sums`.
 template <int Lanes>
-void sum_channel(const float* plane, const Grid& grid, Range rows, std::ptrdiff_t channel,
-                 ChannelRows sums) {
+void sum_images(const float* plane, const Grid& grid, std::ptrdiff_t channel, ChannelRows sums) {
   for (int image = 0; image < grid.images; ++image) {
-    const Range own = grid.images == 1 ? rows : grid.image_rows(image);
-    sums.row(image)[channel] = span_sum<Lanes>(plane, grid.span(own));
+    sums.row(image)[channel] = span_sum<Lanes>(plane, grid.span(grid.image_rows(image)));
   }
 }
 

@@ -1,0 +1,83 @@
+"""`Session`: the same answers on any number of threads and for any number of callers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from random_parameters import random_parameters
+
+from ghostnet import kernels
+from ghostnet.models import MODELS
+
+SIZES = [(224, 224), (97, 131), (257, 64), (33, 250)]
+GHOSTNETS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m"]
+
+
+@pytest.fixture(autouse=True)
+def restored_settings() -> Iterator[None]:
+    threads, instruction_set = kernels.threads(), kernels.instruction_set()
+    yield
+    kernels.set_threads(threads)
+    kernels.set_instruction_set(instruction_set)
+
+
+def make_session(name: str, seed: int = 0) -> kernels.Session:
+    architecture = MODELS[name].architecture
+    return kernels.Session(architecture, random_parameters(architecture, 37, seed))
+
+
+def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(batch).standard_normal((batch, 3, height, width), np.float32)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize("name", GHOSTNETS)
+def test_answers_do_not_depend_on_the_number_of_threads(name: str, size: tuple[int, int]) -> None:
+    session = make_session(name)
+    for instruction_set in kernels.instruction_sets():
+        kernels.set_instruction_set(instruction_set)
+        for batch in (1, 6):
+            images = draw(batch, *size)
+            answers = []
+            for threads in (1, 2, 3, 8):
+                kernels.set_threads(threads)
+                answers.append(session(images))
+            for answer in answers[1:]:
+                np.testing.assert_array_equal(answer, answers[0], f"{instruction_set}, {batch}")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("name", GHOSTNETS)
+def test_callers_at_once_get_the_answers_of_one(name: str, threads: int) -> None:
+    kernels.set_threads(threads)
+    session = make_session(name)
+    batches = [draw(batch, *size) for batch, size in zip((1, 5, 2, 1), SIZES, strict=True)]
+    alone = [session(images) for images in batches]
+
+    def differing(caller: int) -> int:
+        images, expected = batches[caller % 4], alone[caller % 4]
+        return sum(not np.array_equal(session(images), expected) for _ in range(5))
+
+    with ThreadPoolExecutor(8) as executor:
+        assert sum(executor.map(differing, range(8))) == 0
+
+
+def test_a_call_sees_the_old_weights_or_the_new_ones() -> None:
+    session = make_session("ghostnet_1x")
+    images = draw(1, 64, 64)
+    parameters = [random_parameters(session.architecture, 37, seed) for seed in (0, 1)]
+    answers = []
+    for values in parameters:
+        session.refresh(values)
+        answers.append(session(images).tobytes())
+
+    def all_known(_: int) -> bool:
+        return all(session(images).tobytes() in answers for _ in range(30))
+
+    with ThreadPoolExecutor(2) as executor:
+        known = executor.map(all_known, range(2))
+        for index in range(6):
+            session.refresh(parameters[index % 2])
+        assert all(known)
