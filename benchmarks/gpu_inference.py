@@ -1,7 +1,8 @@
 """Measure GhostNet on this machine's GPU: the CUDA kernels, PyTorch, and a MobileNetV2 beside them.
 
-Writes ``gpu_inference.json`` and ``.md`` beside this file in ``results``, with the device's name.
-Run from a checkout with nothing else at work on the GPU: ``python benchmarks/gpu_inference.py``.
+Writes ``gpu_inference.json`` and ``.md``, with the device's name, to the folder that is given, by
+default ``results`` beside this file. Run from a checkout with nothing else at work on the GPU:
+``python benchmarks/gpu_inference.py``; ``benchmarks/on_a_gpu.sh`` also tests the kernels there.
 All engines take turns in one process, on the same images; GhostNet's have the same weights.
 """
 
@@ -247,10 +248,11 @@ def main() -> None:
         "cuda": torch.version.cuda,
         "cases": cases,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gpu_inference.json").write_text(json.dumps(result, indent=1) + "\n")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
+    folder.mkdir(exist_ok=True)
+    (folder / "gpu_inference.json").write_text(json.dumps(result, indent=1) + "\n")
     table = "\n".join(markdown(result))
-    (RESULTS / "gpu_inference.md").write_text(table + "\n")
+    (folder / "gpu_inference.md").write_text(table + "\n")
     print(table)
 
 

@@ -25,6 +25,7 @@ from ghostnet.models import (  # noqa: E402
     GHOSTNET_1X,
     GHOSTNET_600M,
     GHOSTNET_NOSE_1X,
+    Architecture,
     scale_width,
 )
 
@@ -38,20 +39,32 @@ ARCHITECTURES = {"1x": GHOSTNET_1X, "nose_1x": GHOSTNET_NOSE_1X, "600m": GHOSTNE
 SMALL = scale_width(GHOSTNET_1X, 0.5)
 CLASSES = 5
 SHAPES = [(3, 3, 61, 97)]
-ON_A_GPU = [(1, 3, 224, 224), (3, 3, 193, 227), (256, 3, 224, 224)]
+BATCHES = [*range(1, 10), 256]
 
 
 @pytest.mark.parametrize(("device", "library"), LIBRARIES)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_are_those_of_pytorch(name: str, device: str, library: Callable[[], Path]) -> None:
-    architecture = ARCHITECTURES[name]
+    compare(ARCHITECTURES[name], device, library(), SHAPES)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_batches_of_any_size_agree_on_a_gpu(name: str) -> None:
+    shapes = [(batch, 3, 224, 224) for batch in BATCHES] + [(3, 3, 193, 227), (2, 3, 33, 32)]
+    compare(ARCHITECTURES[name], "cuda", build.library_path(), shapes)
+
+
+def compare(
+    architecture: Architecture, device: str, library: Path, shapes: list[tuple[int, ...]]
+) -> None:
     parameters = random_parameters(architecture, CLASSES)
     twin = GhostNet(architecture, CLASSES)
     twin.load_parameters(parameters)
     twin = twin.to(device).eval()
-    fused = TorchKernels(architecture, parameters, library(), device)
+    fused = TorchKernels(architecture, parameters, library, device)
     torch.manual_seed(0)
-    for shape in SHAPES if device == "cpu" else SHAPES + ON_A_GPU:
+    for shape in shapes:
         x = torch.randn(shape, device=device)
         with torch.inference_mode():
             expected = twin(x)
