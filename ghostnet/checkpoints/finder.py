@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.checkpoints.parameters import Parameters, listing
 from ghostnet.errors import CheckpointError
 from ghostnet.models.weights import Use
 
@@ -30,8 +30,15 @@ _NAME = re.compile(
 )
 """A prefix, empty or up to a dot or slash, and a GhostNet's own name for a parameter."""
 
+OPTIMIZER_STATE = {
+    *("accum", "accum_update", "adam_m", "adam_v", "exp_avg", "exp_avg_sq", "lamb_m", "lamb_v"),
+    *("max_exp_avg_sq", "mean_grad", "mean_square", "moment", "moment1", "moment2", "moments"),
+    *("momentum_buffer", "optimizer", "square_avg", "stat", "vhat"),
+}
+"""Prefixes of what an optimizer keeps for each parameter."""
+
 _STATISTICS = ("moving_mean", "running_mean")
-"""Optimizer state lacks these."""
+"""Optimizer state lacks these, unless the optimizer was given them too."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +112,10 @@ def _groups(names: Iterable[str], file: str) -> dict[str, dict[str, str]]:
 
 
 def _networks(groups: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the prefixes of networks: those with blocks and, if any has them, statistics."""
-    blocks = [
-        prefix for prefix, names in groups.items() if any(n.startswith("blocks.") for n in names)
-    ]
-    complete = [prefix for prefix in blocks if any(n.endswith(_STATISTICS) for n in groups[prefix])]
-    return complete or blocks
+    """Return the prefixes of networks: those with blocks, optimizer state only if all are such."""
+    found = [p for p, names in groups.items() if any(n.startswith("blocks.") for n in names)]
+    found = [p for p in found if any(n.endswith(_STATISTICS) for n in groups[p])] or found
+    return [p for p in found if not OPTIMIZER_STATE & set(_parts(p))] or found
 
 
 def _originals(prefixes: Iterable[str]) -> list[str]:
@@ -126,7 +131,7 @@ def _originals(prefixes: Iterable[str]) -> list[str]:
 
 
 def _is_average(prefix: str) -> bool:
-    return any("ema" in part.split("_") for part in _parts(prefix))
+    return any("ema" in part.lower().split("_") for part in _parts(prefix))
 
 
 def _parts(prefix: str) -> list[str]:
@@ -135,6 +140,7 @@ def _parts(prefix: str) -> list[str]:
 
 def _choose(kinds: Mapping[Use, list[str]], name: str, use: Use | None) -> str:
     """Choose among the prefixes of averages and of raw weights."""
+    # Slashes end the names of containers, dots those of wrappers and copies.
     contained = [p for p in kinds[Use.EMA] if _is_average(p.rpartition("/")[0])]
     candidates = kinds[use] if use else contained or kinds[Use.RAW] or kinds[Use.EMA]
     if not candidates:
@@ -144,7 +150,7 @@ def _choose(kinds: Mapping[Use, list[str]], name: str, use: Use | None) -> str:
     best = [prefix for prefix in candidates if ranks[prefix] == min(ranks.values())]
     if len(best) > 1:
         raise CheckpointError(
-            f"{name}: expected one network, found several, under {', '.join(best[:10])}; save the "
+            f"{name}: expected one network, found several, under {listing(best)}; save the "
             "one that you want by itself"
         )
     return best[0]

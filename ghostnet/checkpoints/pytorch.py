@@ -46,6 +46,8 @@ INERT_NAMES = (
     "numpy.dtype",
     "numpy.ndarray",
     "pathlib.Path",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
     "types.SimpleNamespace",
