@@ -108,7 +108,7 @@ APPENDED = {"note": "häßlich", "empty": "", "step": 3, "done": True, "rate": 0
         {"async_save": "thread"},
         {"choice_func": lambda name: True, "integrated_save": False},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_options_of_save_checkpoint(network: Any, options: dict, tmp_path: Path) -> None:
     path = tmp_path / f"x.{options.get('format', 'ckpt')}"
