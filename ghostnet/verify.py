@@ -13,7 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet.checkpoints import CLASSIFIER, Parameters, check_parameters, parse_checkpoint
+from ghostnet.checkpoints import (
+    CLASSIFIER,
+    Parameters,
+    check_parameters,
+    find_network,
+    parse_checkpoint,
+)
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
@@ -156,7 +162,7 @@ def _check_asset(
         Check("size of the checkpoint", "", f"{len(content):,} bytes", Verdict.REPORTED),
     ]
     try:
-        return checks, parse_checkpoint(content, str(path))
+        return checks, find_network(parse_checkpoint(content, str(path)), str(path)).parameters
     except CheckpointError as error:
         readable = Check("checkpoint", "MindSpore's format", "", Verdict.FAILED, str(error))
         return [*checks, readable], None

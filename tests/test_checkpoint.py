@@ -238,8 +238,8 @@ def test_timms_weights_give_timms_answers(shared: Path) -> None:
     for file, answers in (("flowers", "logits"), ("cifar10", "cifar10_logits")):
         source = shared / f"data/weights/ghostnet_100_{file}.safetensors"
         conversion = convert(read_foreign(source))
-        assert len(conversion.refused) == 80
-        assert all(name.endswith("num_batches_tracked") for name in conversion.refused)
+        assert len(conversion.found.left_out) == 80
+        assert all(name.endswith("num_batches_tracked") for name in conversion.found.left_out)
         network = create_network("ghostnet", reference[answers].shape[1]).set_train(False)
         load_parameters(network, conversion.parameters)
         logits = network(ms.Tensor(reference["pictures"])).asnumpy()
@@ -320,7 +320,8 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.safetensors", b"nonsense", "expected a safetensors file"),
-        ("a.onnx", b"", "ends in .safetensors"),
+        ("a.onnx", b"", "found none of them"),
+        ("a.pth", b"\x08\x07 a model", "found none of them"),
     ],
 )
 def test_foreign_files_that_cannot_be_read(

@@ -185,10 +185,12 @@ def test_convert_writes_a_checkpoint_that_predicts(
     answer = ghostnet.json("convert", source, target)
     assert answer["sha256"] == sha256_of(target)
     assert answer["num_classes"] == 5
-    assert len(answer["refused"]) == 80
+    assert len(answer["left_out"]) == 80
     (prediction,) = ghostnet.json("predict", IMAGES / "dandelion.jpg", "-m", target)
     assert prediction["predictions"][0]["label"] == "class 1"
-    assert "432" in ghostnet("convert", source, target)
+    ghostnet("convert", source, target, status=1)
+    assert "expected no such file, found one; --force" in ghostnet.err
+    assert "432" in ghostnet("convert", source, target, "--force")
 
 
 def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
         words = ["export", target, "--model", tmp_path / "model.ckpt", "--force"]
     else:
         save_file(timm_names(parameters), tmp_path / "model.safetensors")
-        words = ["convert", tmp_path / "model.safetensors", target]
+        words = ["convert", tmp_path / "model.safetensors", target, "--force"]
     stop(start(ON_A_SLOW_DISK, *words), number, target.parent)
     assert target.read_bytes() == old
     write_checkpoint(parameters, target)

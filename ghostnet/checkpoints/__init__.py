@@ -6,7 +6,9 @@ Parameters travel as a dict of NumPy arrays under the names of the released chec
 
 from typing import TYPE_CHECKING
 
-from ghostnet.checkpoints.convert import Conversion, convert, read_foreign
+from ghostnet.checkpoints.convert import Conversion, convert
+from ghostnet.checkpoints.finder import Found, find_network
+from ghostnet.checkpoints.formats import SUFFIXES, read_foreign
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
 from ghostnet.checkpoints.parameters import (
     CLASSIFIER,
@@ -16,6 +18,7 @@ from ghostnet.checkpoints.parameters import (
     count_classes,
     fit_parameters,
     identify,
+    listing,
 )
 from ghostnet.lazy import lazy_names
 
@@ -24,14 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSIFIER",
+    "SUFFIXES",
     "Conversion",
+    "Found",
     "Parameters",
     "check_finite",
     "check_parameters",
     "convert",
     "count_classes",
+    "find_network",
     "fit_parameters",
     "identify",
+    "listing",
     "load_parameters",
     "parameters_of",
     "parse_checkpoint",

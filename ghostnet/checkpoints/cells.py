@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import mindspore as ms
-import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.parameters import (
     CLASSIFIER,
     Parameters,
+    as_float32,
     check_finite,
     check_parameters,
 )
@@ -37,13 +37,14 @@ def load_parameters(
         name: What errors call the checkpoint.
 
     Raises:
-        CheckpointError: Parameters are missing, unknown or have other shapes, which are all listed;
-            or a value is not finite.
+        CheckpointError: Parameters are missing, unknown or have other shapes, the first of which
+            are listed; or a value is not finite.
     """
     skipped = () if keep_classifier else CLASSIFIER
     wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}
     found = {key: array for key, array in parameters.items() if key not in skipped}
     check_parameters(found, {key: tuple(value.shape) for key, value in wanted.items()}, name)
-    check_finite({key: found[key] for key in wanted}, name)
+    fitted = {key: as_float32(found[key], f"{name}: {key}") for key in wanted}
+    check_finite(fitted, name)
     for key, parameter in wanted.items():
-        parameter.set_data(ms.Tensor(np.array(found[key], dtype=np.float32)))
+        parameter.set_data(ms.Tensor(fitted[key].copy()))

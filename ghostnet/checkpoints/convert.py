@@ -1,18 +1,22 @@
-"""Conversion of the checkpoints of timm, huawei-noah and MindCV to the released names."""
+"""Conversion to the released names from those of timm, huawei-noah, MindCV and this package."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.mindspore import read_checkpoint
-from ghostnet.checkpoints.parameters import Parameters, count_classes, fit_parameters, identify
-from ghostnet.errors import CheckpointError, PackageError
-from ghostnet.packages import needs
+from ghostnet.checkpoints.finder import Found, find_network
+from ghostnet.checkpoints.parameters import (
+    Parameters,
+    count_classes,
+    fit_parameters,
+    identify,
+    listing,
+)
+from ghostnet.errors import CheckpointError
+from ghostnet.models.weights import Use
 
 _BATCH_NORM = {
     "weight": "gamma",
@@ -29,9 +33,10 @@ _IN_BLOCK_MODULES = (
     (r"shortcut\.1", "shortcut.0.bn"),
     (r"shortcut\.2", "shortcut.1.conv"),
     (r"shortcut\.3", "shortcut.1.bn"),
+    (r"((?:ghost[12]\.(?:primary_conv|cheap_operation)|dw|shortcut\.[01])\.(?:conv|bn))", r"\1"),
     (r"(se\.conv_(?:reduce|expand))", r"\1"),
     (r"(?:features\.0|conv)", "conv"),
-    (r"(?:features\.1|bn1)", "bn"),
+    (r"(?:features\.1|bn1?)", "bn"),
 )
 _OUTER_MODULES = ((r"(conv_stem|bn1|conv_head|classifier)", r"\1"),)
 _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
@@ -43,36 +48,43 @@ class Conversion:
 
     Attributes:
         parameters: Arrays under the released names, in their order.
-        refused: Source tensors that have no place there.
+        found: The network as it was found, and what was left out.
     """
 
     parameters: Parameters
-    refused: tuple[str, ...]
+    found: Found
 
 
-def convert(source: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Conversion:
-    """Rename the tensors of timm's, huawei-noah's or MindCV's GhostNet to the released names.
+def convert(
+    source: Mapping[str, NDArray[Any]], name: str = "checkpoint", use: Use | None = None
+) -> Conversion:
+    """Find a GhostNet among tensors and give its parameters the released names.
 
-    Batch norm's ``num_batches_tracked`` counters, which MindSpore does not keep, are refused.
+    Args:
+        source: Tensors under the names of timm, huawei-noah, MindCV or this package, with what a
+            training run saves beside them.
+        name: What errors call the source.
+        use: The average or the raw weights; by default as in
+            `ghostnet.checkpoints.finder.find_network`.
 
     Raises:
-        CheckpointError: A tensor has no counterpart, or no registered architecture fits.
+        CheckpointError: A tensor inside the network has no counterpart, one is missing, or no
+            registered architecture fits.
     """
-    refused = tuple(key for key in source if key.endswith(".num_batches_tracked"))
-    used = [key for key in source if key not in refused]
-    order = _block_order(used)
-    renamed = {key: _released_name(key, order) for key in used}
+    found = find_network(source, name, use)
+    order = _block_order(found.parameters)
+    renamed = {key: _released_name(key, order) for key in found.parameters}
     unknown = [key for key, new in renamed.items() if new is None]
     if unknown:
         raise CheckpointError(
-            f"{name}: these tensors have no place in a GhostNet:\n  " + "\n  ".join(unknown)
+            f"{name}: these tensors have no place in a GhostNet:\n  " + listing(unknown, "\n  ")
         )
-    parameters = {new: np.asarray(source[key], np.float32) for key, new in renamed.items() if new}
-    if len(parameters) < len(used):
+    parameters = {new: found.parameters[key] for key, new in renamed.items() if new}
+    if len(parameters) < len(renamed):
         raise CheckpointError(f"{name}: several tensors stand for the same parameter")
     architecture = identify(parameters, name)
     classes = count_classes(parameters, architecture, name)
-    return Conversion(fit_parameters(parameters, architecture, classes, name), refused)
+    return Conversion(fit_parameters(parameters, architecture, classes, name), found)
 
 
 def _block_order(names: Iterable[str]) -> dict[str, int]:
@@ -93,53 +105,3 @@ def _released_name(name: str, order: Mapping[str, int]) -> str | None:
             leaf = _BATCH_NORM.get(leaf, leaf) if module.endswith(("bn", "bn1")) else leaf
             return f"{prefix}{module}.{leaf}"
     return None
-
-
-def read_foreign(path: Path) -> Parameters:
-    """Read the tensors of a ``.safetensors``, ``.pth`` or ``.ckpt`` file under their own names.
-
-    A ``.pth`` file needs PyTorch and is read with ``weights_only=True``: no code in it is run.
-
-    Raises:
-        CheckpointError: The file cannot be read, or its kind is not known.
-    """
-    if path.suffix not in READERS:
-        raise CheckpointError(f"{path}: expected a file that ends in {', '.join(READERS)}")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: expected a checkpoint, found no such file")
-    return READERS[path.suffix](path)
-
-
-def _read_safetensors(path: Path) -> Parameters:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: expected a safetensors file ({error})") from error
-
-
-def _read_pytorch(path: Path) -> Parameters:
-    try:
-        with needs("torch", extra="torch"):
-            import torch
-    except PackageError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises almost anything on broken or unsafe bytes
-        raise CheckpointError(f"{path}: expected a plain PyTorch state dict ({error})") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise CheckpointError(f"{path}: expected a dict of tensors")
-    return {key.removeprefix("module."): value.numpy() for key, value in state.items()}
-
-
-READERS: dict[str, Callable[[Path], Parameters]] = {
-    ".safetensors": _read_safetensors,
-    ".pth": _read_pytorch,
-    ".pt": _read_pytorch,
-    ".ckpt": read_checkpoint,
-}
-"""How a file is read, by its suffix."""

@@ -1,6 +1,6 @@
 """MindSpore's checkpoint files, read and written without MindSpore."""
 
-import math
+import zlib
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.arrays import BFLOAT16, array_of
 from ghostnet.checkpoints.parameters import Parameters, check_finite
 from ghostnet.checkpoints.protobuf import (
+    BYTES,
     WireError,
     bytes_field,
     bytes_header,
@@ -30,12 +32,32 @@ _DIMS, _TYPE, _CONTENT = 1, 2, 3
 """Field numbers of a checkpoint, of its values and of their tensors."""
 
 _DTYPES: dict[bytes, np.dtype[Any]] = {
+    b"Float64": np.dtype(np.float64),
     b"Float32": np.dtype(np.float32),
     b"Float16": np.dtype(np.float16),
-    b"Int32": np.dtype(np.int32),
+    b"BFloat16": BFLOAT16,
     b"Int64": np.dtype(np.int64),
+    b"Int32": np.dtype(np.int32),
+    b"Int16": np.dtype(np.int16),
+    b"Int8": np.dtype(np.int8),
+    b"UInt64": np.dtype(np.uint64),
+    b"UInt32": np.dtype(np.uint32),
+    b"UInt16": np.dtype(np.uint16),
+    b"UInt8": np.dtype(np.uint8),
+    b"Bool": np.dtype(np.bool_),
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+_TEXT = b"str"
+"""Type of a text that ``append_dict`` added, in UTF-32."""
+
+_CRC_MARK, _CRC_BYTES = b"crc_num", 10
+"""What ``crc_check=True`` writes behind the values: the mark, then their CRC-32, big-endian."""
+
+
+def is_checkpoint(content: bytes) -> bool:
+    """Whether bytes start like a MindSpore checkpoint, with a value."""
+    return content.startswith(bytes([_VALUE << 3 | BYTES]))
 
 
 def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
@@ -47,14 +69,15 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
         name: What errors call the file.
 
     Returns:
-        The parameters by name, which share the memory of ``data``.
+        The values by name: those of the network and whatever was saved beside them. They share the
+        memory of ``data``, except that bfloat16 becomes float32 and text an array of one string.
 
     Raises:
-        CheckpointError: The bytes are not a MindSpore checkpoint.
+        CheckpointError: The bytes are not a MindSpore checkpoint, or not those of its CRC-32.
     """
     parameters: Parameters = {}
     try:
-        for number, entry in fields(memoryview(data)):
+        for number, entry in fields(_checked(data, name)):
             if number != _VALUE or isinstance(entry, int):
                 raise WireError(f"field {number}")
             if len(parameters) == MAX_PARAMETERS:
@@ -70,6 +93,19 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
     if not parameters:
         raise CheckpointError(f"{name}: holds no parameters")
     return parameters
+
+
+def _checked(data: bytes, name: str) -> memoryview:
+    """Return the bytes of the values, whose CRC-32 is right where the file states it."""
+    values = memoryview(data)
+    end = len(data) - len(_CRC_MARK) - _CRC_BYTES
+    if end < 0 or not data.startswith(_CRC_MARK, end):
+        return values
+    if zlib.crc32(values[:end]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
+        raise CheckpointError(
+            f"{name}: expected the bytes of its CRC-32, found others: the file is damaged"
+        )
+    return values[:end]
 
 
 def _parameter(entry: memoryview, name: str) -> tuple[str, NDArray[Any]]:
@@ -95,18 +131,15 @@ def _array(tensor: memoryview, name: str) -> NDArray[Any]:
     kind, content = parts[_TYPE], parts[_CONTENT]
     if isinstance(kind, int) or isinstance(content, int):
         raise WireError("no tensor")
+    if kind == _TEXT:
+        return np.array(str(content, "utf-32-le"))
     dtype = _DTYPES.get(bytes(kind[:16]))
     if dtype is None:
         known = ", ".join(key.decode() for key in _DTYPES)
         raise CheckpointError(f"{name}: expected a dtype of {known}, found {bytes(kind[:16])!r}")
-    if len(content) != dtype.itemsize * math.prod(shape):
-        raise CheckpointError(
-            f"{name}: expected the bytes of {dtype} {tuple(shape)}, found {len(content)} bytes"
-        )
-    try:
-        return np.frombuffer(content, dtype).reshape(shape)
-    except ValueError as error:  # a longer dimension than NumPy has
-        raise CheckpointError(f"{name}: shape {tuple(shape)}: {error}") from error
+    if shape == [0] and len(content) == dtype.itemsize:  # how MindSpore 1 writes a number
+        shape = []
+    return array_of(content, dtype, tuple(shape), name)
 
 
 def read_checkpoint(path: Path) -> Parameters:
@@ -124,7 +157,7 @@ def write_checkpoint(parameters: Mapping[str, NDArray[Any]], path: Path) -> None
     """Write a MindSpore checkpoint atomically; an existing file is replaced.
 
     Args:
-        parameters: Arrays of float32, float16, int32 or int64, by name.
+        parameters: Arrays of numbers, by name.
         path: File to write.
 
     Raises:

@@ -3,7 +3,8 @@
 Parameters are a dict of arrays under the names of the released checkpoints.
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,22 +19,32 @@ Parameters: TypeAlias = dict[str, NDArray[Any]]
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 """Parameters that depend on the number of classes."""
 
+MAX_LISTED = 10
+"""Tensors that an error names before it counts the rest."""
+
 Widths: TypeAlias = list[tuple[int, int, int]]
 
 
 def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Architecture:
     """Find the registered architecture whose blocks the parameters describe.
 
+    A few blocks may differ, so that what is missing or wrong in them can be named.
+
     Raises:
         CheckpointError: No registered architecture fits.
     """
     found = _widths(parameters)
-    for entry in MODELS.values():
-        if found == _table_widths(entry.architecture):
-            return entry.architecture
+    alike = {
+        entry: sum(map(operator.eq, found, _table_widths(entry.architecture)))
+        for entry in MODELS.values()
+        if len(found) == len(entry.architecture.blocks)
+    }
+    best = max(alike, key=alike.__getitem__, default=None)
+    if best and 2 * alike[best] > len(found):
+        return best.architecture
     raise CheckpointError(
-        f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others. Convert "
-        "checkpoints of timm, huawei-noah or MindCV with `ghostnet convert`"
+        f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others, such as "
+        f"{listing(parameters)}"
     )
 
 
@@ -64,7 +75,7 @@ def check_parameters(
     """Compare parameters with the names and shapes that a network expects.
 
     Raises:
-        CheckpointError: Parameters are missing, unknown or have other shapes; all are listed.
+        CheckpointError: Parameters are missing, unknown or have other shapes; the first are listed.
     """
     problems = [f"missing: {key}" for key in expected if key not in parameters]
     problems += [f"not of this network: {key}" for key in parameters if key not in expected]
@@ -74,7 +85,14 @@ def check_parameters(
         if key in parameters and parameters[key].shape != shape
     ]
     if problems:
-        raise CheckpointError(f"{name} does not fit the network:\n  " + "\n  ".join(problems))
+        raise CheckpointError(f"{name} does not fit the network:\n  " + listing(problems, "\n  "))
+
+
+def listing(names: Iterable[str], separator: str = ", ") -> str:
+    """Join the first names, and say how many more there are."""
+    first = list(names)
+    more = len(first) - MAX_LISTED
+    return separator.join(first[:MAX_LISTED] + [f"and {more:,} more"] * (more > 0))
 
 
 def check_finite(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> None:
@@ -107,8 +125,21 @@ def fit_parameters(
     """
     expected = network_spec(architecture, num_classes).parameter_shapes()
     check_parameters(parameters, expected, name)
-    check_finite(parameters, name)
-    return {key: np.asarray(parameters[key], np.float32) for key in expected}
+    fitted = {key: as_float32(parameters[key], f"{name}: {key}") for key in expected}
+    check_finite(fitted, name)
+    return fitted
+
+
+def as_float32(array: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """Return an array in float32; values beyond its range become infinite.
+
+    Raises:
+        CheckpointError: The values are not real numbers.
+    """
+    if array.dtype.kind not in "fiu":
+        raise CheckpointError(f"{name}: expected real numbers, found {array.dtype}")
+    with np.errstate(over="ignore"):
+        return np.asarray(array, np.float32)
 
 
 def _widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:

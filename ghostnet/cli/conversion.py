@@ -10,12 +10,14 @@ from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.options import (
     DEFAULT_MODEL,
     CacheOption,
+    ForceOption,
     JsonOption,
     ModelOption,
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table
 from ghostnet.export.formats import Format
+from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:
     from ghostnet.hub.loader import Model
@@ -48,7 +50,7 @@ def export(
         Path | None,
         typer.Option(help="For --int8: folder to measure top-1 on. Default: that of --calibrate."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: ForceOption = False,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -109,30 +111,47 @@ def _export_int8(
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help=".safetensors, .pth or MindCV's .ckpt")],
+    source: Annotated[
+        Path, typer.Argument(help="Checkpoint of MindSpore, PyTorch or safetensors.")
+    ],
     target: Annotated[Path, typer.Argument(help="Checkpoint to write, .ckpt")],
+    use: Annotated[
+        Use | None,
+        typer.Option(
+            help="Take the average of the weights or the weights themselves. Default: the average "
+            "where a PyTorch file has one."
+        ),
+    ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Convert a GhostNet of timm, huawei-noah or MindCV to a checkpoint of this package."""
+    """Convert a GhostNet of timm, huawei-noah, MindCV or a MindSpore training run to a checkpoint.
+
+    What the file holds beside the network, such as optimizer state, is left out and listed.
+    """
     if target.suffix != ".ckpt":
         raise typer.BadParameter(f"{target} should end in .ckpt", param_hint="TARGET")
     configure(verbose=verbose)
     from ghostnet import checkpoints
+    from ghostnet.export import check_target
     from ghostnet.files import sha256_of
 
-    conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source))
+    check_target(target, force)
+    conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source), use)
     checkpoints.write_checkpoint(conversion.parameters, target)
+    found = conversion.found
     answer = {
         "file": str(target),
         "sha256": sha256_of(target),
         "parameters": len(conversion.parameters),
         "num_classes": len(conversion.parameters["classifier.bias"]),
-        "refused": list(conversion.refused),
+        "use": found.use.value,
+        "prefix": found.prefix,
+        "left_out": list(found.left_out),
     }
     if as_json:
         print_json(answer)
     else:
-        refused = conversion.refused
-        shown = f"{len(refused)} (such as {refused[0]})" if refused else "none"
-        print_table("converted", None, [*answer.items()][:-1] + [("refused", shown)])
+        left_out = f"{len(found.left_out)}: {checkpoints.listing(found.left_out)}"
+        print_table("converted", None, [*{**answer, "left_out": left_out}.items()])

@@ -11,12 +11,13 @@ from ghostnet.runtime import Device, Execution
 DEFAULT_MODEL = BUNDLED_MODEL
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint (.ckpt).")
+    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint file.")
 ]
 UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[
     int, typer.Option(min=1, help="Images that run through the network at once.")

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostnet.checkpoints import (
+    SUFFIXES,
     Parameters,
+    convert,
     count_classes,
+    find_network,
     fit_parameters,
     identify,
     parse_checkpoint,
-    read_checkpoint,
+    read_foreign,
 )
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import CardError, FetchError, IntegrityError, ModelError
@@ -26,6 +29,7 @@ from ghostnet.hub.registry import asset_folder, find_card
 from ghostnet.hub.verified_file import read_verified
 from ghostnet.models import Architecture, find_model
 from ghostnet.models.registry import is_model
+from ghostnet.models.weights import Use
 from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:
@@ -77,7 +81,8 @@ def open_model(
     """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
 
     Args:
-        name: UID, card or checkpoint (``.ckpt``).
+        name: UID, card, or checkpoint file of MindSpore, PyTorch or safetensors, in which the
+            network is found as in `ghostnet.checkpoints.convert`.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         watch: Shows the progress of a download.
 
@@ -90,9 +95,9 @@ def open_model(
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
     name = str(name)
-    if name.endswith(".ckpt"):
+    if _is_checkpoint(name):
         card = None
-        parameters = read_checkpoint(Path(name))
+        parameters = _read_bare(name)
         architecture = identify(parameters, name)
     else:
         card = find_card(name)
@@ -106,6 +111,25 @@ def open_model(
         _labels(card, classes),
         Preprocess(_image_size(card) or architecture.image_size),
     )
+
+
+def _is_checkpoint(name: str) -> bool:
+    """Whether a name is that of a bare checkpoint file."""
+    if name.startswith(("https://", "http://")) or name.endswith(".md"):
+        return False
+    return name.endswith(SUFFIXES) or Path(name).is_file()
+
+
+def _read_bare(name: str) -> Parameters:
+    """Read the network in a checkpoint file."""
+    conversion = convert(read_foreign(Path(name)), name)
+    if conversion.found.use is Use.EMA and conversion.found.alternative:
+        warnings.warn(
+            f"{name}: took the average of the weights, {conversion.found.prefix}; `ghostnet "
+            "convert --use raw` takes the weights themselves",
+            stacklevel=3,
+        )
+    return conversion.parameters
 
 
 def load(
@@ -240,7 +264,10 @@ def card_parameters(
     cache_dir: str | Path | None = None,
     watch: Watch = unwatched,
 ) -> Parameters:
-    """Read the parameters of a card's checkpoint, from the very bytes whose hash was checked."""
+    """Read the network of a card's checkpoint, from the very bytes whose hash was checked.
+
+    What a training run saved beside it is left out.
+    """
     sha256 = str(card.checkpoint.sha256)
     path = card.checkpoint.local_file
     if path is None:  # a file beside the card needs no cache
@@ -249,7 +276,7 @@ def card_parameters(
     if content is None:
         path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)
         content = read_verified(path, sha256)
-    return parse_checkpoint(content, str(path))
+    return find_network(parse_checkpoint(content, str(path)), str(path)).parameters
 
 
 def _read_if_right(path: Path, sha256: str) -> bytes | None:

@@ -1,0 +1,57 @@
+"""The formats of checkpoint files, which are told by their content, and how each is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ghostnet.checkpoints.mindspore import is_checkpoint, parse_checkpoint
+from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.checkpoints.pytorch import is_pytorch, parse_pytorch
+from ghostnet.checkpoints.safetensors import is_safetensors, parse_safetensors
+from ghostnet.errors import CheckpointError
+from ghostnet.files import raising, read_whole
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of checkpoint files.
+
+    Attributes:
+        recognizes: Whether bytes are of this format, judged by how they start.
+        parse: Returns the tensors of the bytes of a file; errors call it by the second argument.
+    """
+
+    recognizes: Callable[[bytes], bool]
+    parse: Callable[[bytes, str], Parameters]
+
+
+FORMATS = (
+    Format(is_safetensors, parse_safetensors),
+    Format(is_pytorch, parse_pytorch),
+    Format(is_checkpoint, parse_checkpoint),
+)
+
+SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
+"""Suffixes by which a name is known to be a checkpoint's, even where there is no such file."""
+
+
+def read_foreign(path: Path) -> Parameters:
+    """Read the tensors of a checkpoint file under their own names, whatever its suffix.
+
+    A safetensors file, one of MindSpore, or one of PyTorch, which has to be installed then. No code
+    in the file is run.
+
+    Raises:
+        CheckpointError: The file cannot be read, or its format is not known.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: expected a checkpoint, found no such file")
+    with raising(CheckpointError, f"{path}: cannot be read"):
+        content = read_whole(path)
+    for format in FORMATS:
+        if format.recognizes(content):
+            return format.parse(content, str(path))
+    raise CheckpointError(
+        f"{path}: expected a safetensors file, a MindSpore checkpoint or a PyTorch file, found "
+        "none of them, or a damaged one"
+    )

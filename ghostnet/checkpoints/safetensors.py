@@ -1,0 +1,67 @@
+"""Safetensors files."""
+
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from ghostnet.checkpoints.arrays import BFLOAT16, array_of
+from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.errors import CheckpointError
+
+_LENGTH_BYTES = 8
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": BFLOAT16,
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U64": np.dtype(np.uint64),
+    "U32": np.dtype(np.uint32),
+    "U16": np.dtype(np.uint16),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+
+
+def is_safetensors(content: bytes) -> bool:
+    """Whether bytes start with a safetensors header: its length, then JSON."""
+    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = content[_LENGTH_BYTES : _LENGTH_BYTES + 1]
+    return header == b"{" and length <= len(content) - _LENGTH_BYTES
+
+
+def parse_safetensors(content: bytes, name: str = "checkpoint") -> Parameters:
+    """Parse the bytes of a safetensors file.
+
+    Args:
+        content: Content of the file.
+        name: What errors call the file.
+
+    Returns:
+        The tensors by name, in alphabetical order.
+
+    Raises:
+        CheckpointError: The bytes are not a safetensors file, or a tensor has an unknown dtype.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{name}: expected a safetensors file ({error})") from error
+    for key, tensor in tensors:
+        if tensor["dtype"] not in _DTYPES:
+            raise CheckpointError(
+                f"{name}: {key}: expected a dtype of {', '.join(_DTYPES)}, found {tensor['dtype']}"
+            )
+    return {
+        key: array_of(
+            tensor["data"], _DTYPES[tensor["dtype"]], tuple(tensor["shape"]), f"{name}: {key}"
+        )
+        for key, tensor in sorted(tensors, key=itemgetter(0))
+    }
