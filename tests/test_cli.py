@@ -29,7 +29,8 @@ def test_predict_prints_a_table(ghostnet: Ghostnet) -> None:
 
 
 def test_predict_json_has_labels_indices_and_probabilities(ghostnet: Ghostnet) -> None:
-    answers = ghostnet.json("predict", IMAGES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    *answers, last = ghostnet.json("predict", IMAGES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    assert last == {"left_out": {"not an image": 1}}
     assert [Path(answer["file"]).name for answer in answers] == [
         "cat.jpg",
         "dahlia.jpg",

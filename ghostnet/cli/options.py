@@ -17,6 +17,9 @@ UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
 ]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Names of the classes: a line each, or JSON.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[
     int, typer.Option(min=1, help="Images that run through the network at once.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ghostnet.data.image_files import LeftOut
+
 
 def print_json(document: Any) -> None:
     """Print the one JSON document of a verb, in UTF-8 whatever the locale."""
@@ -30,6 +32,15 @@ def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> 
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     Console().print(table)
+
+
+def count_left_out(left_out: "LeftOut") -> dict[str, int]:
+    """Print on stderr what was left out of a folder; returns the counts by reason for JSON."""
+    from ghostnet.data.image_files import count_reasons, describe
+
+    if left_out:
+        print(f"ghostnet: left out: {describe(left_out)}", file=sys.stderr)
+    return count_reasons(left_out)
 
 
 def progress_bar(*columns: Any) -> "Progress":

@@ -21,7 +21,13 @@ from ghostnet.cli.options import (
     ModelOption,
     VerboseOption,
 )
-from ghostnet.cli.output import counting, print_json, print_table, progress_bar
+from ghostnet.cli.output import (
+    count_left_out,
+    counting,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from ghostnet.training.config import CONFIG, TrainingConfig, check, held_out, read_config
 
 if TYPE_CHECKING:
@@ -73,6 +79,7 @@ def finetune(
         _train(full_config(folder, val, model, side, len(train.files)), out, as_json, cache_dir)
         return
     make_folder(out)
+    left_out = count_left_out({**train.left_out, **measured.left_out})
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
         tuned = finetune_head(
             opened, train, measured, views=views, cache_dir=cache_dir, progress=advance
@@ -80,7 +87,7 @@ def finetune(
     origin = Origin(_command(), model, tuned.train_images, runtime.current_device())
     card = write_model(tuned.model, tuned.evaluation, origin, out)
     if as_json:
-        print_json({"card": str(card), **tuned.as_dict()})
+        print_json({"card": str(card), **tuned.as_dict(), "left_out": left_out})
     else:
         _print_tuned(tuned, card)
 
@@ -144,15 +151,22 @@ def _train(
     from ghostnet.hub.card import read_card
     from ghostnet.training import loop
 
+    left_out: dict[str, int] = {}
     with _training_bar() as show:
         card = loop.train(
-            config, out, command=_command(), resume=resume, cache_dir=cache_dir, progress=show
+            config,
+            out,
+            command=_command(),
+            resume=resume,
+            cache_dir=cache_dir,
+            opened=lambda task: left_out.update(count_left_out(task.left_out)),
+            progress=show,
         )
     if card is None:  # another worker prints the result
         return
     top1 = read_card(card).accuracy
     if as_json:
-        print_json({"card": str(card), "top1": top1})
+        print_json({"card": str(card), "top1": top1, "left_out": left_out})
     else:
         print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("log", out / "log.csv")])
 

@@ -53,6 +53,7 @@ def train(
     command: str,
     resume: bool = False,
     cache_dir: str | Path | None = None,
+    opened: Callable[[Task], None] = lambda task: None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Path | None:
     """Train a network.
@@ -66,6 +67,7 @@ def train(
         command: Command line, for the card.
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
+        opened: Called by the first worker when the images are listed.
         progress: Called after each step.
 
     Returns:
@@ -80,6 +82,8 @@ def train(
     state = out / STATE
     check_folder(state, resume)
     task = open_task(config)
+    if worker.rank == 0:
+        opened(task)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     source, threads = task.source, config.decode_threads
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)

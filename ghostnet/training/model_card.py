@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from ghostnet.checkpoints import write_checkpoint
-from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.errors import DatasetError, TrainingError, listed
 from ghostnet.files import raising, sha256_of, write_whole
 from ghostnet.hub.loader import Model
 from ghostnet.inference.evaluation import Evaluation
@@ -122,7 +122,7 @@ def check_labels(labels: tuple[str, ...]) -> None:
     if bad:
         raise DatasetError(
             "expected class names without ':', control characters and spaces at the ends, which a "
-            f"hub card cannot hold; found {', '.join(map(ascii, bad))}; rename the folders"
+            f"hub card cannot hold; found {listed([*map(ascii, bad)])}; rename the folders"
         )
     if len(json.dumps(labels)) > MAX_LABELS:
         raise DatasetError(

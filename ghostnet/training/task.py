@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mindspore as ms
 
+from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.transforms import decode
@@ -28,10 +29,12 @@ class Task:
     Attributes:
         source: Training images.
         held_out: Held-out images, whose classes are those of the run, in order.
+        left_out: What else the folders hold, with the reason why it does not count.
     """
 
     source: Source
     held_out: ImageFolder
+    left_out: LeftOut
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,16 +55,18 @@ def open_task(config: TrainingConfig) -> Task:
                     "val: expected a folder with a sub-folder for each class, since a MindRecord "
                     "file does not name its classes; found a fraction"
                 )
-            return Task(MindRecordSource(config.data), read_folder(config.held_out))
+            measured = read_folder(config.held_out)
+            return Task(MindRecordSource(config.data), measured, measured.left_out)
         case Layout.PETS:
             images: ImageFolder = OxfordIIITPet(config.data)
         case Layout.FOLDER:
             images = read_folder(config.data)
     check_task(images, config.data)
     train, held_out = split_task(images, config.data, config.held_out)
+    left_out = {**train.left_out, **held_out.left_out}
     if config.skip_broken:
         train, held_out = readable(train, held_out)
-    return Task(FolderSource(train), held_out)
+    return Task(FolderSource(train), held_out, left_out)
 
 
 def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:
