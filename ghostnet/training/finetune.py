@@ -130,15 +130,29 @@ def check_apart(train: Sequence[Path], held_out: ImageFolder, folder: Path) -> N
     Raises:
         DatasetError: One is.
     """
-    measured = [file for file, _ in held_out.files]
-    first = find_copies([*train, *measured])
+    first = find_copies([*train, *(file for file, _ in held_out.files)])
     known = set(train)
-    copies = [f"{file} = {first[file]}" for file in measured if first[file] in known]
+    copies = {file: str(first[file]) for file, _ in held_out.files if first[file] in known}
+    check_no_copies(copies, held_out, folder)
+
+
+def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: Path) -> None:
+    """Check that there are no held-out images that are also training images.
+
+    Args:
+        copies: Such images, with the training image that each is a copy of.
+        held_out: Held-out images.
+        folder: What the error calls them.
+
+    Raises:
+        DatasetError: There are.
+    """
     if copies:
+        examples = ", ".join(f"{file} = {image}" for file, image in [*copies.items()][:3])
         raise DatasetError(
             f"{folder}: expected images that are not trained on, found {len(copies):,} of "
-            f"{len(measured):,} among the training images ({listed(copies[:3])}); remove them from "
-            "one side, or hold out a fraction of the training images with --val 0.2"
+            f"{len(held_out.files):,} among the training images ({examples}); remove them from one "
+            "side, or hold out a fraction of the training images with --val 0.2"
         )
 
 

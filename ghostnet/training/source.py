@@ -1,5 +1,6 @@
 """Training images as MindSpore data sets, read in any order."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class FolderSource:
         """Return what messages call an image."""
         return str(self.files[index][0])
 
+    def images(self, order: Order) -> Iterator[tuple[int, Path]]:
+        """Yield the images at the indices of ``order``, each with its index."""
+        return ((int(index), self.files[index][0]) for index in order)
+
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""
         return ds.GeneratorDataset(self, COLUMNS, sampler=order.tolist())
@@ -63,6 +68,19 @@ class MindRecordSource:
     def name(self, index: int) -> str:
         """Return what messages call an image."""
         return f"{self.path}, row {index}"
+
+    def images(self, order: Order) -> Iterator[tuple[int, bytes]]:
+        """Yield the images at the indices of ``order``, each with its index.
+
+        Raises:
+            DatasetError: A row cannot be read.
+        """
+        rows = self.dataset(order).create_dict_iterator(num_epochs=1, output_numpy=True)
+        try:
+            for row in rows:
+                yield int(row["index"]), row["image"].tobytes()
+        except RuntimeError as error:
+            raise DatasetError(f"{self.path}: expected rows that can be read") from error
 
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""

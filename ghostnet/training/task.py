@@ -1,22 +1,32 @@
 """The task of a training run: its images, and the network that it starts from."""
 
+import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 
 from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
+from ghostnet.files import sha256_of
 from ghostnet.hub.loader import open_model
 from ghostnet.models.network import GhostNet
 from ghostnet.models.registry import find_model
 from ghostnet.training.config import Layout, TrainingConfig
-from ghostnet.training.finetune import check_broken, check_filled, check_task, split_task, without
+from ghostnet.training.finetune import (
+    check_broken,
+    check_filled,
+    check_no_copies,
+    check_task,
+    split_task,
+    without,
+)
 from ghostnet.training.source import FolderSource, MindRecordSource, Source
 
 log = logging.getLogger(__name__)
@@ -55,8 +65,9 @@ def open_task(config: TrainingConfig) -> Task:
                     "val: expected a folder with a sub-folder for each class, since a MindRecord "
                     "file does not name its classes; found a fraction"
                 )
-            measured = read_folder(config.held_out)
-            return Task(MindRecordSource(config.data), measured, measured.left_out)
+            rows, measured = MindRecordSource(config.data), read_folder(config.held_out)
+            check_no_copies(copies_in(rows, measured), measured, config.held_out)
+            return Task(rows, measured, measured.left_out)
         case Layout.PETS:
             images: ImageFolder = OxfordIIITPet(config.data)
         case Layout.FOLDER:
@@ -67,6 +78,16 @@ def open_task(config: TrainingConfig) -> Task:
     if config.skip_broken:
         train, held_out = readable(train, held_out)
     return Task(FolderSource(train), held_out, left_out)
+
+
+def copies_in(source: MindRecordSource, held_out: ImageFolder) -> dict[Path, str]:
+    """Find the held-out images that are also rows of a MindRecord file, by their bytes."""
+    row_of = {
+        hashlib.sha256(image).hexdigest(): source.name(index)
+        for index, image in source.images(np.arange(len(source)))
+    }
+    hashes = {file: sha256_of(file) for file, _ in held_out.files}
+    return {file: row_of[sha256] for file, sha256 in hashes.items() if sha256 in row_of}
 
 
 def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:
