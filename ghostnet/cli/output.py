@@ -1,6 +1,7 @@
 """What verbs print: tables, JSON documents, and progress bars on stderr."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> 
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     Console().print(table)
+
+
+def command_line() -> str:
+    """Return the command line as a shell would read it."""
+    return shlex.join(["ghostnet", *sys.argv[1:]])
 
 
 def count_left_out(left_out: "LeftOut") -> dict[str, int]:

@@ -1,7 +1,6 @@
 """The verbs that train networks: `finetune` and `train`."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -22,6 +21,7 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import (
+    command_line,
     count_left_out,
     counting,
     print_json,
@@ -84,7 +84,7 @@ def finetune(
         tuned = finetune_head(
             opened, train, measured, views=views, cache_dir=cache_dir, progress=advance
         )
-    origin = Origin(_command(), model, tuned.train_images, runtime.current_device())
+    origin = Origin(command_line(), model, tuned.train_images, runtime.current_device())
     card = write_model(tuned.model, tuned.evaluation, origin, out)
     if as_json:
         print_json({"card": str(card), **tuned.as_dict(), "left_out": left_out})
@@ -156,7 +156,7 @@ def _train(
         card = loop.train(
             config,
             out,
-            command=_command(),
+            command=command_line(),
             resume=resume,
             cache_dir=cache_dir,
             opened=lambda task: left_out.update(count_left_out(task.left_out)),
@@ -182,10 +182,6 @@ def _training_bar() -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.step, total=progress.steps, description=text)
 
         yield show
-
-
-def _command() -> str:
-    return shlex.join(["ghostnet", *sys.argv[1:]])
 
 
 def _print_tuned(tuned: "Tuned", card: Path) -> None:

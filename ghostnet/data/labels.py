@@ -35,12 +35,18 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             f"{path}: expected a label for each of the model's {classes:,} classes, found "
             f"{len(labels):,}"
         )
-    bad = next((place for place, x in enumerate(labels) if not isinstance(x, str) or not x), None)
-    if bad is not None:
+    bad = [index for index, label in enumerate(labels) if not _is_label(label)]
+    if bad:
+        found = str(labels[bad[0]])[:80]
         raise LabelError(
-            f"{path}: expected a name for class {bad}, found {str(labels[bad])[:80]!r}"
+            f"{path}: expected text without control characters and spaces at its ends for class "
+            f"{bad[0]}, found {found!a}"
         )
     return tuple(labels)
+
+
+def _is_label(label: object) -> bool:
+    return isinstance(label, str) and label == label.strip() != "" and label.isprintable()
 
 
 def _lines(text: str) -> list[str]:
