@@ -1,5 +1,16 @@
 """Errors that this package raises on purpose; `GhostNetError` is the base of them all."""
 
+from collections.abc import Sequence
+
+MAX_LISTED = 10
+"""Names that a message lists before it counts the rest."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join the names in a message; of many, only the first are listed and the rest counted."""
+    rest = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
+
 
 class GhostNetError(Exception):
     """Base class. A message states what was expected, what was found and what to do."""
@@ -27,6 +38,10 @@ class CheckpointError(GhostNetError):
 
 class ImageError(GhostNetError):
     """A file that is not an image, or that is not safe to decode."""
+
+
+class LabelError(GhostNetError):
+    """A file of labels that cannot be read, or that does not fit the model."""
 
 
 class DatasetError(GhostNetError):

@@ -8,6 +8,9 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
@@ -74,13 +77,33 @@ def start_mindspore() -> None:
     """
     if "mindspore" in sys.modules:
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        with needs("mindspore"):
-            import mindspore  # noqa: F401
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _interrupts_later(), needs("mindspore"):
+        import mindspore  # noqa: F401
     _apply()
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C and termination wait until the block ends.
+
+    Their handlers are replaced; blocking the signals would leave them to any other thread, NumPy's
+    for example.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for caught in received[:1]:
+            signal.raise_signal(caught)
 
 
 def current_device() -> str:

@@ -6,7 +6,7 @@ Multiply-adds, which cards call FLOPs, are counted as in `ghostnet.models.comple
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,8 @@ from ghostnet.checkpoints import (
     parse_checkpoint,
 )
 from ghostnet.data import oxford_pets
-from ghostnet.data.image_folder import read_folder
+from ghostnet.data.image_files import describe
+from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import (
     CardError,
@@ -32,7 +33,7 @@ from ghostnet.errors import (
 )
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.download import fetch_checkpoint, location
-from ghostnet.hub.loader import Model, card_architecture
+from ghostnet.hub.loader import Model, card_architecture, unknown_labels
 from ghostnet.hub.registry import asset_folder, find_card
 from ghostnet.hub.verified_file import found_hash, read_verified
 from ghostnet.inference.classifier import Classifier
@@ -108,18 +109,22 @@ def verify(
     parameters = (
         found if fits else {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
     )
-    labels = card.labels or tuple(f"class {index}" for index in range(classes))
+    labels = card.labels or unknown_labels(classes)
     preprocess = Preprocess(architecture.image_size)
     model = Model(card.name, architecture, parameters or {}, labels, preprocess)
     accuracy = Accuracy(card, "needs --data, a folder of the card's data set")
+    images = None
     if not fits:
         accuracy = Accuracy(card, "needs the card's checkpoint")
     elif data:
-        accuracy = Accuracy(card, _answers(card, model, data, progress))
+        pets = card.dataset == oxford_pets.NAME
+        images = oxford_pets.read_test_set(data) if pets else read_folder(data)
+        accuracy = Accuracy(card, evaluate(Classifier(model), images, progress))
     return [
         *checks,
         fit,
         _check_input(card, model),
+        *_left_out(images),
         *accuracy.checks(),
         *_check_tables(card, model, accuracy),
         _latency(model),
@@ -195,13 +200,10 @@ def _check_input(card: ModelCard, model: Model) -> Check:
 # Accuracy ------------------------------------------------------------------------------------
 
 
-def _answers(
-    card: ModelCard, model: Model, data: Path, progress: Callable[[int], None]
-) -> Evaluation:
-    pets = card.dataset == oxford_pets.NAME
-    folder = oxford_pets.read_test_set(data) if pets else read_folder(data)
-    labeled = replace(model, labels=card.labels or folder.classes)
-    return evaluate(Classifier(labeled), folder, progress)
+def _left_out(images: ImageFolder | None) -> Iterator[Check]:
+    """Report what the accuracy leaves out of the data."""
+    if images and images.left_out:
+        yield Check("left out of the data", "", describe(images.left_out), Verdict.REPORTED)
 
 
 def correct_in_order(evaluation: Evaluation, order: Sequence[str]) -> int:

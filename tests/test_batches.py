@@ -11,7 +11,9 @@ from ghostnet.data.image_folder import read_folder
 from ghostnet.errors import DatasetError
 from ghostnet.training.augment import Augment
 from ghostnet.training.batches import Batches, Worker
+from ghostnet.training.config import Layout, TrainingConfig
 from ghostnet.training.source import FolderSource, MindRecordSource
+from ghostnet.training.task import open_task
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +78,68 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         list(make_batches(images, 9).epoch(0))
 
 
-def test_mindrecord_gives_the_batches_of_the_folder(images: Path, tmp_path: Path) -> None:
-    folder = read_folder(images)
-    path = tmp_path / "train.mindrecord"
+@pytest.mark.parametrize("content", [None, b"", b"no image", "a folder"])
+def test_an_image_that_is_lost_in_training_is_named_in_one_line(
+    content: object, tmp_path: Path
+) -> None:
+    images = draw(tmp_path / "images")
+    batches = make_batches(images, 9)
+    file = images / "rot" / "2.png"
+    file.unlink()
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content:
+        file.mkdir()
+    with pytest.raises(DatasetError, match=r"^\S*rot/2\.png: [^\n]*$"):
+        list(batches.epoch(0))
+
+
+class Flaky(FolderSource):
+    """Files that cannot be read now, though they can be a moment later."""
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        raise OSError(5, "Input/output error", str(self.files[index][0]))
+
+
+def test_an_image_that_comes_back_is_an_error_of_one_line(images: Path) -> None:
+    batches = make_batches(images)
+    flaky = Batches(Flaky(read_folder(images)), batches.augment, 4, 3, 2)
+    with pytest.raises(
+        DatasetError, match=r"^expected images that can be read, found OSError[^\n]*$"
+    ):
+        list(flaky.epoch(0))
+
+
+def write_mindrecord(path: Path, images: Path) -> Path:
     writer = FileWriter(str(path))
     writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int32"}})
-    writer.write_raw_data([{"data": f.read_bytes(), "label": i} for f, i in folder.files])
+    writer.write_raw_data(
+        [{"data": file.read_bytes(), "label": index} for file, index in read_folder(images).files]
+    )
     writer.commit()
+    return path
+
+
+def test_held_out_images_are_no_rows_of_the_mindrecord(images: Path, tmp_path: Path) -> None:
+    path = write_mindrecord(tmp_path / "train.mindrecord", images)
+    settings = {"data": path, "layout": Layout.MINDRECORD}
+    with pytest.raises(DatasetError, match=r"found 18 of 18 among .*png = .*, row \d+, "):
+        open_task(TrainingConfig(val=str(images), **settings))
+    others = draw(tmp_path / "others", 5)
+    assert len(open_task(TrainingConfig(val=str(others), **settings)).held_out.files) == 15
+
+
+def test_a_broken_row_is_named(tmp_path: Path) -> None:
+    images = draw(tmp_path / "images")
+    (images / "rot" / "2.png").write_bytes(b"no image")
+    path = write_mindrecord(tmp_path / "train.mindrecord", images)
+    batches = Batches(MindRecordSource(path), Augment(32), 9, 3, 2)
+    with pytest.raises(DatasetError, match=r"^\S*train\.mindrecord, row 14: [^\n]*$"):
+        list(batches.epoch(0))
+
+
+def test_mindrecord_gives_the_batches_of_the_folder(images: Path, tmp_path: Path) -> None:
+    path = write_mindrecord(tmp_path / "train.mindrecord", images)
     expected = make_batches(images)
     found = Batches(MindRecordSource(path), expected.augment, 4, 3, 2)
     for a, b in zip(found.epoch(1, 1), expected.epoch(1, 1), strict=True):

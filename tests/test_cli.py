@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_line import Ghostnet
 from PIL import Image
+from toy_images import draw
 
 from ghostnet.files import sha256_of
 from ghostnet.hub.registry import assets_folder
@@ -29,7 +30,8 @@ def test_predict_prints_a_table(ghostnet: Ghostnet) -> None:
 
 
 def test_predict_json_has_labels_indices_and_probabilities(ghostnet: Ghostnet) -> None:
-    answers = ghostnet.json("predict", IMAGES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    *answers, last = ghostnet.json("predict", IMAGES, *MODEL, "--top-k", 5, "--batch-size", 3)
+    assert last == {"left_out": {"not an image": 1}}
     assert [Path(answer["file"]).name for answer in answers] == [
         "cat.jpg",
         "dahlia.jpg",
@@ -265,9 +267,61 @@ def test_json_is_utf_8_in_every_locale(locale: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, env=environment)
     (answer,) = json.loads(done.stdout.decode())
     assert Path(answer["file"]).parent == tmp_path
+    assert locale != "C" or Path(answer["file"]) == image
+    (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(image.read_bytes())
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert len(json.loads(done.stdout.decode())) == 2
 
 
-def test_the_bundled_model_needs_no_home() -> None:
+@pytest.mark.parametrize("columns", ["0", "1", "40", "80", None])
+def test_long_names_are_told_apart_at_any_width(columns: str | None, tmp_path: Path) -> None:
+    for index in (1, 2):
+        path = tmp_path / f"{'x' * 120}_{index}.jpg"
+        path.write_bytes((IMAGES / "dandelion.jpg").read_bytes())
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    environment |= {"COLUMNS": columns} if columns else {}
+    command = [sys.executable, "-m", "ghostnet.cli", "predict", "--batch-size", "2", tmp_path]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True)
+    cells = [line.split("│")[1].strip() for line in done.stdout.splitlines() if "│" in line]
+    assert "".join(cells).count("x" * 120) == 2
+    assert all(f"_{index}.jpg" in "".join(cells) for index in (1, 2))
+    labels = [line.split("│")[2].strip() for line in done.stdout.splitlines() if "│" in line]
+    assert "".join(labels).replace(" ", "").count("dandelion") == 2
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_that_are_not_there_are_an_error(
+    variable: str, ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "none"))
+    answer = ghostnet.json("hub", "fetch", PETS, "--cache-dir", tmp_path, status=1)
+    assert "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE" in answer["error"]
+    assert answer["error"] in ghostnet.err
+
+
+def test_a_full_disk_is_an_error_of_one_line() -> None:
+    for words in ("hub list", "hub list --json", "predict none --json"):
+        command = f"{sys.executable} -m ghostnet.cli {words} >/dev/full"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr == "ghostnet: output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", IMAGES / "cat.jpg"),
+        ("verify", BUNDLED_MODEL),
+        ("hub", "fetch", BUNDLED_MODEL),
+        ("doctor",),
+        ("finetune", "images", "--out", "out"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_bundled_model_needs_no_home(words: tuple[object, ...], tmp_path: Path) -> None:
+    draw(tmp_path / "images", 4)
     program = (
         "import os, pwd, sys\n"
         "os.environ.pop('HOME', None)\n"
@@ -277,8 +331,12 @@ def test_the_bundled_model_needs_no_home() -> None:
         "main()\n"
     )
     run = [sys.executable, "-c", program]
-    done = subprocess.run([*run, "predict", IMAGES / "cat.jpg"], capture_output=True, text=True)
+    environment = {k: v for k, v in os.environ.items() if k not in ("GHOSTNET_CACHE", "HOME")}
+    options = {"capture_output": True, "text": True, "env": environment, "cwd": tmp_path}
+    done = subprocess.run([*run, *words], **options)
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([*run, "hub", "fetch", PETS], capture_output=True, text=True)
+    assert "not checked" not in done.stdout.splitlines()[0]
+    assert ("no features are kept" in done.stderr) == (words[0] == "finetune")
+    done = subprocess.run([*run, "hub", "fetch", PETS], **options)
     assert done.stderr.startswith("ghostnet: ~/.mscache: expected a user with a home")
     assert done.returncode == 1

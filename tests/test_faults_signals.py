@@ -14,6 +14,7 @@ from command_line import FROM_A_TERMINAL
 from http_server import MisbehavingServer, serving, slowly
 from safetensors.numpy import save_file
 from test_checkpoint import timm_names
+from toy_images import draw
 
 from ghostnet.checkpoints import parameters_of, write_checkpoint
 from ghostnet.models import create_network
@@ -120,8 +121,15 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
-def test_stopped_while_mindspore_is_imported(number: signal.Signals) -> None:
-    process = start(FROM_A_TERMINAL, "predict", CARDS / "images", "--no-fuse")
+@pytest.mark.parametrize("verb", ["predict", "finetune"])
+def test_stopped_while_mindspore_is_imported(
+    verb: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    words = {
+        "predict": [CARDS / "images" / "cat.jpg", "--no-fuse"],
+        "finetune": [draw(tmp_path / "images"), "--mode", "full", "--out", tmp_path / "out"],
+    }
+    process = start(f"import numpy\n{FROM_A_TERMINAL}", verb, *words[verb])
     while "/mindspore/" not in Path(f"/proc/{process.pid}/maps").read_text():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)

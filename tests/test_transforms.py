@@ -16,7 +16,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
-from ghostnet.data.image_folder import find_images
 from ghostnet.data.transforms import MAX_PIXELS, Preprocess, decode, normalize
 from ghostnet.errors import ImageError
 
@@ -201,14 +200,6 @@ def test_a_flipped_byte_gives_an_image_or_our_error(position: int, value: int) -
     data[position % len(data)] = value
     with contextlib.suppress(ImageError):
         assert decode(bytes(data)).mode == "RGB"
-
-
-def test_folders_are_searched_for_images_only(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp"):
-        (tmp_path / name).touch()
-    found = find_images([tmp_path, Path("given.xyz")])
-    assert [file.name for file in found] == ["a.png", "b.JPG", "c.webp", "given.xyz"]
 
 
 def test_an_image_whose_metadata_is_odd_is_turned_all_the_same(tmp_path: Path) -> None:

@@ -12,14 +12,16 @@ from ghostnet.cli.options import (
     CacheOption,
     ForceOption,
     JsonOption,
+    LabelsOption,
     ModelOption,
     VerboseOption,
 )
-from ghostnet.cli.output import counting, print_json, print_table
+from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
 from ghostnet.export.formats import Format
 from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:
+    from ghostnet.checkpoints import Parameters
     from ghostnet.hub.loader import Model
 
 DYNAMIC = "dynamic"
@@ -28,6 +30,7 @@ DYNAMIC = "dynamic"
 def export(
     out: Annotated[Path, typer.Argument(help="File to write, .onnx or .mindir")],
     model: ModelOption = DEFAULT_MODEL,
+    labels: LabelsOption = None,
     format: Annotated[Format | None, typer.Option(help="Default: the suffix of OUT.")] = None,
     batch_size: Annotated[
         str, typer.Option("--batch-size", "--batch", help="Images in a batch, or dynamic.")
@@ -64,7 +67,7 @@ def export(
     from ghostnet.data.transforms import Preprocess
 
     exporting.check_target(out, force)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, labels)
     if image_size:
         opened = replace(opened, preprocess=Preprocess(image_size))
     choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}
@@ -97,11 +100,10 @@ def _export_int8(
     from ghostnet.data.image_folder import read_folder
     from ghostnet.export.int8 import export_int8
 
-    images = read_folder(data)
+    images, ranges = read_folder(data), read_folder(calibrate)
+    count_left_out({**ranges.left_out, **images.left_out})
     with counting("float32 and int8", 2 * len(images.files)) as advance:
-        result = export_int8(
-            model, out, read_folder(calibrate), images, progress=advance, **choices
-        )
+        result = export_int8(model, out, ranges, images, progress=advance, **choices)
     return {
         "float32_bytes": result.float_bytes,
         "images": result.before.images,
@@ -123,6 +125,12 @@ def convert(
         ),
     ] = None,
     force: ForceOption = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Names of the classes: a line each, or JSON. Writes a card beside TARGET."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -136,12 +144,14 @@ def convert(
     from ghostnet import checkpoints
     from ghostnet.export import check_target
     from ghostnet.files import sha256_of
+    from ghostnet.hub.card_text import write_converted_card
 
     check_target(target, force)
     conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source), use)
+    named = _named(source, conversion.parameters, labels) if labels else None
     checkpoints.write_checkpoint(conversion.parameters, target)
     found = conversion.found
-    answer = {
+    answer: dict[str, Any] = {
         "file": str(target),
         "sha256": sha256_of(target),
         "parameters": len(conversion.parameters),
@@ -150,8 +160,23 @@ def convert(
         "prefix": found.prefix,
         "left_out": list(found.left_out),
     }
+    if named:
+        answer = {"card": str(write_converted_card(named, target, command_line())), **answer}
     if as_json:
         print_json(answer)
     else:
         left_out = f"{len(found.left_out)}: {checkpoints.listing(found.left_out)}"
         print_table("converted", None, [*{**answer, "left_out": left_out}.items()])
+
+
+def _named(source: Path, parameters: "Parameters", labels: Path) -> "Model":
+    """Return the model of converted parameters with the labels of a file."""
+    from ghostnet.checkpoints import identify
+    from ghostnet.data.labels import read_labels
+    from ghostnet.data.transforms import Preprocess
+    from ghostnet.hub.loader import Model
+
+    architecture = identify(parameters, str(source))
+    names = read_labels(labels, len(parameters["classifier.bias"]))
+    preprocess = Preprocess(architecture.image_size)
+    return Model(str(source), architecture, parameters, names, preprocess)

@@ -70,8 +70,7 @@ def main() -> NoReturn:
     except GhostNetError as error:
         _fail(str(error))
     except OSError as error:  # stdout is on a full disk, say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _fail(f"{error.filename or 'output'}: {error.strerror}")
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     sys.exit(0)
 
 
@@ -86,8 +85,12 @@ def open_streams() -> None:
 
 
 def _fail(reason: str) -> NoReturn:
-    if "--json" in sys.argv:
-        print_json({"error": reason})
+    try:
+        if "--json" in sys.argv:
+            print_json({"error": reason})
+        sys.stdout.flush()
+    except OSError:  # nothing more can be written there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     print(f"ghostnet: {reason}", file=sys.stderr)
     sys.exit(1)
 

@@ -1,5 +1,6 @@
 """Opening a model for a verb: MindSpore's settings, and the progress of a download."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,19 @@ def configure(
     runtime.configure(device, execution)
 
 
-def open_model(name: str, cache_dir: Path | None = None) -> "Model":
-    """Open a model and show the progress of its download; errors as `ghostnet.hub.open_model`."""
+def open_model(name: str, cache_dir: Path | None = None, labels: Path | None = None) -> "Model":
+    """Open a model and show the progress of its download.
+
+    Args:
+        name: As for `ghostnet.hub.open_model`; so are the errors.
+        cache_dir: Root of the cache.
+        labels: File of labels that replace the model's own.
+
+    Raises:
+        LabelError: The file of labels does not fit.
+    """
+    from ghostnet.data.labels import read_labels
     from ghostnet.hub import loader
 
-    return loader.open_model(name, cache_dir=cache_dir, watch=watch_download)
+    model = loader.open_model(name, cache_dir=cache_dir, watch=watch_download)
+    return replace(model, labels=read_labels(labels, model.num_classes)) if labels else model

@@ -18,6 +18,9 @@ CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Names of the classes: a line each, or JSON.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[
     int, typer.Option(min=1, help="Images that run through the network at once.")

@@ -1,35 +1,69 @@
 """What verbs print: tables, JSON documents, and progress bars on stderr."""
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ghostnet.data.image_files import LeftOut
+
+
+MIN_WIDTH = 20
+"""Width of a table in a terminal that is narrower, or says so."""
+
+PIPE_WIDTH = 10_000
+"""Largest width of a table that does not go to a terminal."""
+
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of a verb, in UTF-8 whatever the locale."""
+    """Print the one JSON document of a verb, in UTF-8 whatever the locale.
+
+    In an ASCII locale, Python keeps other bytes of file names as lone surrogates; those that are
+    UTF-8 are written as such, the rest as escapes.
+    """
     text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    with suppress(UnicodeEncodeError):
+        text = text.encode(errors="surrogateescape").decode(errors="surrogateescape")
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(errors="backslashreplace") + b"\n")
     sys.stdout.buffer.flush()
 
 
 def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:
-    """Print a table; without a header it has two columns."""
+    """Print a table, whose cells fold where it is too wide; without a header it has two columns."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, show_header=header is not None)
-    for index, name in enumerate(header or ("", "")):
-        table.add_column(name, no_wrap=index == 0, overflow="fold")
+    for name in header or ("", ""):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    is_limited = console.is_terminal or "COLUMNS" in os.environ
+    console.width = max(MIN_WIDTH, console.width) if is_limited else PIPE_WIDTH
+    console.print(table)
+
+
+def command_line() -> str:
+    """Return the command line as a shell would read it."""
+    return shlex.join(["ghostnet", *sys.argv[1:]])
+
+
+def count_left_out(left_out: "LeftOut") -> dict[str, int]:
+    """Print on stderr what was left out of a folder; returns the counts by reason for JSON."""
+    from ghostnet.data.image_files import count_reasons, describe
+
+    if left_out:
+        print(f"ghostnet: left out: {describe(left_out)}", file=sys.stderr)
+    return count_reasons(left_out)
 
 
 def progress_bar(*columns: Any) -> "Progress":

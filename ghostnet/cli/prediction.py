@@ -16,10 +16,11 @@ from ghostnet.cli.options import (
     ExecutionOption,
     FuseOption,
     JsonOption,
+    LabelsOption,
     ModelOption,
     VerboseOption,
 )
-from ghostnet.cli.output import counting, print_json, print_table
+from ghostnet.cli.output import count_left_out, counting, print_json, print_table
 from ghostnet.export.formats import Backend
 from ghostnet.runtime import Device, Execution
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Images, folders, or - for stdin.")],
     model: ModelOption = DEFAULT_MODEL,
+    labels: LabelsOption = None,
     top_k: Annotated[int, typer.Option(min=1, help="Labels to show for an image.")] = 3,
     batch_size: BatchOption = 1,
     fuse: FuseOption = True,
@@ -44,11 +46,11 @@ def predict(
 ) -> None:
     """Label images: the likeliest classes of each, and the time of the network."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, labels)
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.classifier import Classifier
 
-    images = _sources(paths)
+    images, left_out = _sources(paths)
     forward = None if backend is Backend.GHOSTNET else deploy(opened, backend)
     classifier = Classifier(opened, fused=fuse, batch_size=batch_size, forward=forward)
     classifier.warm_up()
@@ -58,7 +60,8 @@ def predict(
             advance(1)
             answers.append(_answer(classifier, image, result, top_k))
     if as_json:
-        print_json([{k: v for k, v in answer.items() if k != "ms"} for answer in answers])
+        counts = [{"left_out": left_out}] if left_out else []
+        print_json([{k: v for k, v in answer.items() if k != "ms"} for answer in answers] + counts)
     else:
         rows = [(answer["file"], *_cells(answer)) for answer in answers]
         print_table(opened.name, ("file", "labels", "ms"), rows)
@@ -66,21 +69,23 @@ def predict(
         raise typer.Exit(1)
 
 
-def _sources(paths: list[str]) -> "list[ImageSource]":
-    """List the images that paths name; ``-`` is an image on stdin."""
+def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
+    """List the images that paths name, and count what is left out; ``-`` is an image on stdin."""
     from ghostnet.data.image_folder import find_images
     from ghostnet.errors import ImageError
     from ghostnet.inference.classifier import ImageSource
 
     images = []
+    left_out: dict[Path, str] = {}
     for path in paths:
         if path == "-":
             images.append(ImageSource("-", sys.stdin.buffer.read()))
         else:
-            images += [ImageSource(str(file), file) for file in find_images([Path(path)])]
+            images += [ImageSource(str(file), file) for file in find_images([Path(path)], left_out)]
+    counts = count_left_out(left_out)
     if not images:
         raise ImageError(f"{', '.join(paths)}: expected images, found none")
-    return images
+    return images, counts
 
 
 def _answer(
@@ -108,6 +113,7 @@ def _cells(answer: dict[str, Any]) -> tuple[str, str]:
 def eval(
     folder: Annotated[Path, typer.Argument(help="Folder with a sub-folder of images a class.")],
     model: ModelOption = DEFAULT_MODEL,
+    labels: LabelsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for confusion.json and confusion.png.")
     ] = None,
@@ -121,19 +127,21 @@ def eval(
 ) -> None:
     """Measure the accuracy of a model on labeled images: top-1, top-5, each class."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, labels)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.inference.classifier import Classifier
     from ghostnet.inference.evaluation import MAX_LABELED, evaluate
 
     images = read_folder(folder)
+    left_out = count_left_out(images.left_out)
     classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
     with counting("eval", len(images.files)) as advance:
         result = evaluate(classifier, images, advance)
+    document = result.as_dict() | {"left_out": left_out}
     if out:
-        _write_confusion(result, out)
+        _write_confusion(result, document, out)
     if as_json:
-        print_json(result.as_dict())
+        print_json(document)
         return
     rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
     if len(result.labels) > MAX_LABELED:
@@ -147,17 +155,17 @@ def eval(
     print_table(opened.name, ("class", "correct"), [*rows, *summary])
 
 
-def _write_confusion(result: "Evaluation", out: Path) -> None:
-    """Write the confusion matrix as JSON and, where matplotlib is installed, as a plot."""
+def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) -> None:
+    """Write an evaluation as JSON and, where matplotlib is installed, its plot."""
     import io
 
     from ghostnet.errors import DatasetError, PackageError
     from ghostnet.files import raising, write_whole
     from ghostnet.inference.evaluation import plot_confusion
 
-    document = json.dumps(result.as_dict(), indent=1, allow_nan=False).encode()
+    content = json.dumps(document, indent=1, allow_nan=False).encode()
     with raising(DatasetError, f"{out}: cannot be written", "name another folder with --out"):
-        write_whole(out / "confusion.json", document)
+        write_whole(out / "confusion.json", content)
         plot = io.BytesIO()
         try:
             plot_confusion(result, plot)

@@ -1,7 +1,6 @@
 """The verbs that train networks: `finetune` and `train`."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -21,7 +20,14 @@ from ghostnet.cli.options import (
     ModelOption,
     VerboseOption,
 )
-from ghostnet.cli.output import counting, print_json, print_table, progress_bar
+from ghostnet.cli.output import (
+    command_line,
+    count_left_out,
+    counting,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from ghostnet.training.config import (
     CONFIG,
     MOVABLE,
@@ -124,14 +130,15 @@ def finetune(
         _train(config, out, as_json, cache_dir)
         return
     make_folder(out)
+    left_out = count_left_out({**train.left_out, **measured.left_out})
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
         tuned = finetune_head(
             opened, train, measured, views=views, cache_dir=cache_dir, progress=advance
         )
-    origin = Origin(_command(), model, tuned.train_images, runtime.current_device())
+    origin = Origin(command_line(), model, tuned.train_images, runtime.current_device())
     card = write_model(tuned.model, tuned.evaluation, origin, out)
     if as_json:
-        print_json({"card": str(card), **tuned.as_dict()})
+        print_json({"card": str(card), **tuned.as_dict(), "left_out": left_out})
     else:
         _print_tuned(tuned, card)
 
@@ -182,13 +189,15 @@ def _train(
     from ghostnet.hub.card import read_card
     from ghostnet.training import loop
 
+    left_out: dict[str, int] = {}
     with _training_bar() as (show, show_teacher):
         card = loop.train(
             config,
             out,
-            command=_command(),
+            command=command_line(),
             resume=resume,
             cache_dir=cache_dir,
+            opened=lambda task: left_out.update(count_left_out(task.left_out)),
             progress=show,
             teacher_progress=show_teacher,
         )
@@ -196,7 +205,7 @@ def _train(
         return
     top1 = read_card(card).accuracy
     if as_json:
-        print_json({"card": str(card), "top1": top1})
+        print_json({"card": str(card), "top1": top1, "left_out": left_out})
     else:
         print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("log", out / "log.csv")])
 
@@ -216,10 +225,6 @@ def _training_bar() -> "Iterator[tuple[Callable[[Progress], None], Callable[[int
             bar.update(teacher, completed=done, total=wanted, visible=done < wanted)
 
         yield show, show_teacher
-
-
-def _command() -> str:
-    return shlex.join(["ghostnet", *sys.argv[1:]])
 
 
 def _print_tuned(tuned: "Tuned", card: Path) -> None:

@@ -1,14 +1,16 @@
 """Images sorted into folders, one folder a class."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
-from ghostnet.errors import DatasetError
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Suffixes of image files, in lower case."""
+from ghostnet.data.copies import find_copies
+from ghostnet.data.image_files import LeftOut, Walk, describe
+from ghostnet.errors import DatasetError, listed
 
 
 @dataclass(frozen=True)
@@ -16,70 +18,106 @@ class ImageFolder:
     """Labeled images.
 
     Attributes:
-        classes: Names of the classes, in case-insensitive alphabetical order.
+        classes: Names of the classes in Unicode NFC, in case-insensitive alphabetical order.
         files: Every image file with the index of its class.
+        left_out: What else was found, with the reason why it does not count.
     """
 
     classes: tuple[str, ...]
     files: tuple[tuple[Path, int], ...]
+    left_out: LeftOut = field(default_factory=dict, compare=False)
 
 
-def find_images(paths: list[Path]) -> list[Path]:
-    """List image files: paths to files as given, folders searched in sorted order."""
+def find_images(paths: list[Path], left_out: dict[Path, str] | None = None) -> list[Path]:
+    """List image files: paths to files as given, folders searched in sorted order.
+
+    Args:
+        paths: Files and folders.
+        left_out: Gets what is left out below the folders.
+    """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in SUFFIXES and file.is_file()
-            )
-        else:
+        if not os.path.isdir(path):
             found.append(path)
+            continue
+        walk = Walk(path)
+        found += walk.images(path)
+        if left_out is not None:
+            left_out |= walk.left_out
     return found
 
 
 def read_folder(root: Path) -> ImageFolder:
-    """List the images of a folder with a sub-folder for each class; hidden folders do not count.
+    """List the images of a folder with a sub-folder for each class.
 
     Raises:
         DatasetError: There is no such folder, no class in it, or a class without images.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DatasetError(
             f"{root}: expected a folder with a sub-folder for each class, found none"
         )
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."]
-    folders.sort(key=lambda folder: (folder.name.lower(), folder.name))
-    if not folders:
-        raise DatasetError(f"{root}: expected a sub-folder for each class, found none")
-    files = [(file, i) for i, folder in enumerate(folders) for file in find_images([folder])]
-    filled = {index for _, index in files}
-    empty = [folder.name for index, folder in enumerate(folders) if index not in filled]
+    walk = Walk(root)
+    folders = [(normalize("NFC", folder.name), folder) for folder in walk.folders()]
+    folders.sort(key=lambda pair: (pair[0].lower(), pair[0]))
+    classes = tuple(name for name, _ in folders)
+    files = [(file, i) for i, (_, folder) in enumerate(folders) for file in walk.images(folder)]
+    folder = ImageFolder(classes, tuple(files), walk.left_out)
+    _check(folder, root)
+    return folder
+
+
+def _check(folder: ImageFolder, root: Path) -> None:
+    """Check that there are classes, each under one name and with images.
+
+    Raises:
+        DatasetError: It is not so.
+    """
+    left_out = f" (left out: {describe(folder.left_out)})" if folder.left_out else ""
+    if not folder.classes:
+        raise DatasetError(f"{root}: expected a sub-folder for each class, found none{left_out}")
+    twice = {name for name in folder.classes if folder.classes.count(name) > 1}
+    if twice:
+        raise DatasetError(
+            f"{root}: expected one sub-folder for each class, found two whose names differ only in "
+            f"Unicode's normal form for {listed(sorted(twice))}; join them"
+        )
+    filled = {index for _, index in folder.files}
+    empty = [name for index, name in enumerate(folder.classes) if index not in filled]
     if empty:
         raise DatasetError(
-            f"{root}: expected images in every class, found none in {', '.join(empty)}; add some "
-            "or remove the folders"
+            f"{root}: expected images in every class, found none in {listed(empty)}; add some or "
+            f"remove the folders{left_out}"
         )
-    return ImageFolder(tuple(folder.name for folder in folders), tuple(files))
 
 
 def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFolder]:
     """Split a folder into a training part and a held-out part, always in the same way.
 
-    Each class keeps at least one image for training, and gives at least one where it has two.
+    Each class keeps at least one image for training, and gives at least one where it has two. All
+    copies of an image go to the same part, and to the training part if they have several classes.
 
     Args:
         folder: What to split.
         fraction: Share of each class to hold out, in (0, 1).
     """
-    kept: list[tuple[Path, int]] = []
-    held: list[tuple[Path, int]] = []
+    first = find_copies([file for file, _ in folder.files])
+    classes_of: dict[Path, set[int]] = {}
+    for file, index in folder.files:
+        classes_of.setdefault(first[file], set()).add(index)
+    held: set[Path] = set()
     for index in range(len(folder.classes)):
-        files = [file for file, truth in folder.files if truth == index]
-        count = min(len(files) - 1, max(1, round(fraction * len(files))))
-        order = np.random.default_rng(index).permutation(len(files))
-        chosen = set(order[:count].tolist())
-        for place, file in enumerate(files):
-            (held if place in chosen else kept).append((file, index))
-    return ImageFolder(folder.classes, tuple(kept)), ImageFolder(folder.classes, tuple(held))
+        images = [file for file, classes in classes_of.items() if classes == {index}]
+        held |= _choose(images, fraction, index)
+    kept, chosen = (
+        tuple((file, index) for file, index in folder.files if (first[file] in held) is side)
+        for side in (False, True)
+    )
+    return replace(folder, files=kept), replace(folder, files=chosen)
+
+
+def _choose(images: Sequence[Path], fraction: float, seed: int) -> set[Path]:
+    """Choose a share of different images to hold out, but never all of them."""
+    count = min(len(images) - 1, max(1, round(fraction * len(images))))
+    order = np.random.default_rng(seed).permutation(len(images))
+    return {images[place] for place in order[: max(0, count)]}

@@ -8,12 +8,13 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from ghostnet.data.image_formats import FORMATS, HEAD_BYTES, identify, missing
 from ghostnet.errors import ImageError
 from ghostnet.files import open_regular
 
@@ -31,9 +32,6 @@ MAX_ASPECT = 50
 
 # Pillow warns of large images, which are refused here, and of odd metadata, which are ignored.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are decoded, by Pillow's names; Pillow knows more, some by way of programs."""
 
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,7 +54,7 @@ def decode(source: Path | bytes) -> Image.Image:
     name = "these bytes" if isinstance(source, bytes) else str(source)
     try:
         opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
-        with opened as file, Image.open(file, formats=FORMATS) as image:
+        with opened as file, _open(file, name) as image:
             _check_size(image, name)
             image.load()
             return _to_rgb(_upright(image), name)
@@ -70,6 +68,15 @@ def decode(source: Path | bytes) -> Image.Image:
         raise ImageError(f"{name}: expected an image, found no such file") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
         raise ImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _open(file: IO[bytes], name: str) -> Image.Image:
+    """Read the header of an image in a format that can be decoded here."""
+    format = identify(file.read(HEAD_BYTES))
+    file.seek(0)
+    if format and missing(format):
+        raise ImageError(f"{name}: {missing(format)}")
+    return Image.open(file, formats=(format, *FORMATS) if format else FORMATS)
 
 
 def _check_size(image: Image.Image, name: str) -> None:

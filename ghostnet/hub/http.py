@@ -205,6 +205,10 @@ def _request(url: str, limits: Limits) -> requests.Response:
             raise _Transient(_reason(error)) from None
         except (requests.RequestException, ValueError) as error:
             raise FetchError(f"{url}: {error}") from None
+        except OSError as error:  # requests' own, of a file that the environment names
+            raise FetchError(
+                f"{url}: {error}; correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, or unset it"
+            ) from None
 
 
 def _check_status(response: requests.Response) -> None:

@@ -316,10 +316,15 @@ def _load_pretrained(
     return network
 
 
+def unknown_labels(classes: int) -> tuple[str, ...]:
+    """Return what stands for the labels of a model where they are not known."""
+    return tuple(f"class {index}" for index in range(classes))
+
+
 def _labels(card: ModelCard | None, classes: int) -> tuple[str, ...]:
     """Return the labels on a card, or placeholders where there are none."""
     if card is None or card.labels is None:
-        return tuple(f"class {index}" for index in range(classes))
+        return unknown_labels(classes)
     if len(card.labels) != classes:
         raise CardError(
             f"{card.source}: labels: expected one for each of the checkpoint's {classes} classes, "

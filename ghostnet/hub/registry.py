@@ -111,9 +111,10 @@ def model_folder(uid: str, cache_dir: str | Path | None = None) -> Path:
 
 
 def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = None) -> Path:
-    """Return the folder in the cache for an asset of a card.
+    """Return the folder of an asset: that of the card for a relative link, or one in the cache.
 
-    It is the model's or, for a card that came from a path or a URL, one named after the hash.
+    In the cache it is the model's or, for a card that came from a path or a URL, one named after
+    the hash.
 
     Args:
         name: UID, path or URL of the card.
@@ -121,8 +122,11 @@ def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = 
         cache_dir: As in `cache_root`.
 
     Raises:
+        CardError: The link is relative, but the card was not read from a file.
         FetchError: As `inside`.
     """
+    if asset.local_file:
+        return asset.local_file.parent
     if is_uid(str(name)):
         return model_folder(str(name), cache_dir)
     root = cache_root(cache_dir)

@@ -1,14 +1,17 @@
 """Accuracy of a classifier on a folder of labeled images."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.data.image_folder import ImageFolder
-from ghostnet.errors import DatasetError, ImageError
+from ghostnet.errors import DatasetError, ImageError, listed
+from ghostnet.hub.loader import Model, unknown_labels
 from ghostnet.inference.classifier import Classifier, ImageSource
 from ghostnet.packages import needs
 
@@ -94,14 +97,17 @@ def evaluate(
     """Classify every image of a folder.
 
     Args:
-        classifier: Its labels are the names of the folder's classes, in any order.
+        classifier: Its labels are the names of the folder's classes, in any order. Where they are
+            not known, the classes stand for them in their own order, with a warning.
         folder: As `ghostnet.data.image_folder.read_folder` returns it.
         progress: Called with 1 for each image.
 
     Raises:
-        DatasetError: A class is not a label of the model, or no image can be read.
+        DatasetError: A class is not a label of the model, or of several of its classes; the labels
+            are not known, and there is another number of classes; or no image can be read.
     """
-    truths = _label_indices(folder, classifier.model.labels)
+    labels = _labels(classifier.model, folder)
+    truths = _label_indices(folder, labels)
     truth_of = {str(file): truths[index] for file, index in folder.files}
     known, logits, skipped = [], [], []
     sources = (ImageSource(str(file), file) for file, _ in folder.files)
@@ -116,7 +122,6 @@ def evaluate(
         raise DatasetError(
             f"expected at least one image that can be read; the first: {skipped[0][1]}"
         )
-    labels = classifier.model.labels
     return tally(labels, np.array(known), np.stack(logits), tuple(skipped))
 
 
@@ -141,13 +146,41 @@ def tally(
     return Evaluation(labels, confusion, in_top5, skipped)
 
 
+def _labels(model: Model, folder: ImageFolder) -> tuple[str, ...]:
+    """Return the labels of a model in Unicode NFC, as a folder's classes are.
+
+    Where they are not known, the classes of the folder stand for them in their order, if there are
+    as many.
+    """
+    labels = tuple(normalize("NFC", label) for label in model.labels)
+    if labels != unknown_labels(len(labels)) or set(folder.classes) <= set(labels):
+        return labels
+    if len(folder.classes) != len(labels):
+        raise DatasetError(
+            f"{model.name}: expected a sub-folder for each of its {len(labels):,} classes, whose "
+            f"labels are not known, found {len(folder.classes):,}; name the labels with --labels"
+        )
+    warnings.warn(
+        f"{model.name}: the labels are not known; the folders stand for the classes in "
+        f"alphabetical order ({listed(folder.classes)}), unless --labels names them",
+        stacklevel=3,
+    )
+    return folder.classes
+
+
 def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
     """Return the model's index for each class of the folder."""
     unknown = [name for name in folder.classes if name not in labels]
     if unknown:
         raise DatasetError(
-            f"expected folders named like the labels of the model ({', '.join(labels)}), found "
-            f"{', '.join(unknown)}"
+            f"expected folders named like the labels of the model ({listed(labels)}), found "
+            f"{listed(unknown)}"
+        )
+    twice = [name for name in folder.classes if labels.count(name) > 1]
+    if twice:
+        raise DatasetError(
+            f"expected one class of the model for each folder, found several labeled "
+            f"{listed(twice)}; give them different labels with --labels"
         )
     return [labels.index(name) for name in folder.classes]
 

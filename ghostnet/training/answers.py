@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from ghostnet.files import raising, replacing, write_whole
 from ghostnet.hub.registry import cache_root
 from ghostnet.inference.classifier import Pipeline
 from ghostnet.training.augment import Augment
-from ghostnet.training.source import COLUMNS, Order, Source
+from ghostnet.training.source import Order, Source
 from ghostnet.training.teacher import BATCH_SIZE, Teacher
 
 CENTER = 0
@@ -29,8 +29,8 @@ ORIGIN = "made_from.json"
 
 ADVICE = "name another folder for the cache with GHOSTNET_CACHE"
 
-Row = tuple[int, bytes]
-"""The index of an image, and the bytes of its file."""
+IndexedImage = tuple[int, Path | bytes]
+"""The index of an image, and its file or bytes."""
 
 
 class Answers:
@@ -101,9 +101,10 @@ class Answers:
         missing = order[np.isnan(array[order, 0])]
         known = order.size - missing.size
         progress(known, order.size)
-        rows = self._rows(missing)
+        if not missing.size:
+            return
         pipeline = Pipeline(self.teacher, self._putter(view), self.teacher.input.blank, BATCH_SIZE)
-        for (index, _), answer in pipeline.run(rows):
+        for (index, _), answer in pipeline.run(self.source.images(missing)):
             if isinstance(answer, ImageError):
                 raise DatasetError(f"{self.source.name(index)}: {answer}")
             array[index] = answer.values
@@ -114,20 +115,13 @@ class Answers:
         """Return the (n, length) answers for images, which `fill` has computed."""
         return np.asarray(self._open(view)[indices], np.float32)
 
-    def _rows(self, order: Order) -> Iterator[Row]:
-        if not order.size:
-            return
-        dataset = self.source.dataset(order)
-        for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
-            yield int(row[COLUMNS[2]]), row[COLUMNS[0]].tobytes()
-
-    def _putter(self, view: int) -> Callable[[Row, NDArray[Any]], None]:
+    def _putter(self, view: int) -> Callable[[IndexedImage, NDArray[Any]], None]:
         taken = self.teacher.input
         center = Preprocess(taken.size)
 
-        def put(row: Row, place: NDArray[Any]) -> None:
-            index, encoded = row
-            image = decode(encoded)
+        def put(indexed: IndexedImage, place: NDArray[Any]) -> None:
+            index, source = indexed
+            image = decode(source)
             if view == CENTER:
                 image = center.crop(image)
             else:

@@ -1,7 +1,9 @@
 """The batches of an epoch, from any step on: a pure function of seed, epoch and step."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,14 +107,21 @@ class Batches:
             for row in pipeline.create_dict_iterator(num_epochs=1, output_numpy=True):
                 yield Batch(*(row[name] for name in COLUMNS))
         except RuntimeError as error:
-            raise DatasetError(self._broken(order) or str(error)) from error
+            raise DatasetError(self._broken(order) or _cause(error)) from error
 
     def _broken(self, order: Order) -> str | None:
         """Return the first broken image at these indices, with the reason."""
-        rows = self.source.dataset(order).create_dict_iterator(num_epochs=1, output_numpy=True)
-        for row in rows:
+        for index, image in self.source.images(order):
             try:
-                decode(row["image"].tobytes())
+                decode(image)
             except ImageError as error:
-                return f"{self.source.name(int(row['index']))}: {error}"
+                named = isinstance(image, Path)
+                return str(error) if named else f"{self.source.name(index)}: {error}"
         return None
+
+
+def _cause(error: RuntimeError) -> str:
+    """Return the line that matters of the many in which MindSpore reports an exception."""
+    raised = re.findall(r"^\w+(?:Error|Exception)\b.*", str(error), re.MULTILINE)
+    reason = raised[-1] if raised else str(error).partition("\n")[0]
+    return f"expected images that can be read, found {reason}"

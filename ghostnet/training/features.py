@@ -1,6 +1,7 @@
 """The features that a network's classifier reads, computed once for each image and kept."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints import CLASSIFIER
 from ghostnet.data.transforms import decode
-from ghostnet.errors import ImageError
+from ghostnet.errors import FetchError, ImageError
 from ghostnet.files import sha256_of
 from ghostnet.hub.loader import Model
 from ghostnet.hub.registry import cache_root
@@ -19,6 +20,8 @@ from ghostnet.inference.classifier import Pipeline
 from ghostnet.inference.forward import open_forward
 from ghostnet.training.augment import Augment
 from ghostnet.training.feature_cache import FeatureCache, Features
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 64
 
@@ -52,10 +55,9 @@ def extract(
     Returns:
         (num_features,) float32 for each view, and the files that cannot be read with the reason.
     """
-    folder, length = cache_root(cache_dir) / "features", model.architecture.head_channels
-    cache = FeatureCache(folder, _network_key(model), length)
+    cache = _cache(model, cache_dir)
     keys = _keys(views)
-    kept = cache.read()
+    kept = cache.read() if cache else {}
     found = {view: kept[key] for view, key in keys.items() if key in kept}
     progress(len(found))
     missing = [view for view in keys if view not in found]
@@ -70,8 +72,19 @@ def extract(
             else:
                 found[view] = result.values
     finally:  # keep what was computed before an interruption
-        cache.write(kept | {keys[view]: features for view, features in found.items()})
+        if cache:
+            cache.write(kept | {keys[view]: features for view, features in found.items()})
     return found, broken
+
+
+def _cache(model: Model, cache_dir: str | Path | None) -> FeatureCache | None:
+    """Open the cache of a model's features; None, which is logged, where there is no place."""
+    try:
+        folder = cache_root(cache_dir) / "features"
+    except FetchError as error:
+        log.warning("%s; no features are kept", error)
+        return None
+    return FeatureCache(folder, _network_key(model), model.architecture.head_channels)
 
 
 def put_view(model: Model, view: View, place: NDArray[Any]) -> None:

@@ -1,6 +1,6 @@
 """Fine-tuning: the training and held-out images, and a new classifier on a trained network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ghostnet.checkpoints import CLASSIFIER
+from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, hold_out, read_folder
-from ghostnet.errors import DatasetError
+from ghostnet.errors import DatasetError, listed
 from ghostnet.hub.loader import Model
 from ghostnet.inference.evaluation import Evaluation, tally
 from ghostnet.training.config import Lesson, TrainingConfig, check
@@ -62,7 +63,8 @@ def read_task(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageF
 
     Raises:
         DatasetError: There are fewer than two classes, a class without images, too few images to
-            hold any out, a class that only ``held_out`` has, or a name that a card cannot hold.
+            hold any out, a class that only ``held_out`` has, an image on both sides, or a name that
+            a card cannot hold.
     """
     train = read_folder(folder)
     check_task(train, folder)
@@ -93,19 +95,21 @@ def split_task(
         held_out: Another folder, or the fraction of ``train`` to hold out, in (0, 1).
 
     Raises:
-        DatasetError: Only ``held_out`` has a class, or there are too few images to hold any out.
+        DatasetError: Only ``held_out`` has a class, an image of it is also in ``train``, or there
+            are too few images to hold any out.
     """
     if isinstance(held_out, Path):
         measured = read_folder(held_out)
         unknown = [name for name in measured.classes if name not in train.classes]
         if unknown:
             raise DatasetError(
-                f"{held_out}: expected classes of {folder} ({', '.join(train.classes)}), found "
-                f"{', '.join(unknown)}"
+                f"{held_out}: expected classes of {folder} ({listed(train.classes)}), found "
+                f"{listed(unknown)}"
             )
+        check_apart([file for file, _ in train.files], measured, held_out)
         place = [train.classes.index(name) for name in measured.classes]
         files = tuple((file, place[index]) for file, index in measured.files)
-        return train, ImageFolder(train.classes, files)
+        return train, ImageFolder(train.classes, files, measured.left_out)
     train, measured = hold_out(train, held_out)
     if not measured.files:
         raise DatasetError(
@@ -113,6 +117,43 @@ def split_task(
             "images, or name a folder of others with --val"
         )
     return train, measured
+
+
+def check_apart(train: Sequence[Path], held_out: ImageFolder, folder: Path) -> None:
+    """Check that no held-out image is also a training image, by its bytes.
+
+    Args:
+        train: Files of the training images.
+        held_out: Held-out images.
+        folder: What the error calls them.
+
+    Raises:
+        DatasetError: One is.
+    """
+    first = find_copies([*train, *(file for file, _ in held_out.files)])
+    known = set(train)
+    copies = {file: str(first[file]) for file, _ in held_out.files if first[file] in known}
+    check_no_copies(copies, held_out, folder)
+
+
+def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: Path) -> None:
+    """Check that there are no held-out images that are also training images.
+
+    Args:
+        copies: Such images, with the training image that each is a copy of.
+        held_out: Held-out images.
+        folder: What the error calls them.
+
+    Raises:
+        DatasetError: There are.
+    """
+    if copies:
+        examples = ", ".join(f"{file} = {image}" for file, image in [*copies.items()][:3])
+        raise DatasetError(
+            f"{folder}: expected images that are not trained on, found {len(copies):,} of "
+            f"{len(held_out.files):,} among the training images ({examples}); remove them from one "
+            "side, or hold out a fraction of the training images with --val 0.2"
+        )
 
 
 def finetune_head(
@@ -218,7 +259,7 @@ def check_broken(broken: Mapping[Path, str], total: int) -> None:
 def without(folder: ImageFolder, broken: Mapping[Path, str]) -> ImageFolder:
     """Return a folder without its broken images."""
     files = tuple((file, index) for file, index in folder.files if file not in broken)
-    return ImageFolder(folder.classes, files)
+    return replace(folder, files=files)
 
 
 def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
@@ -231,7 +272,7 @@ def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
     emptied = [name for index, name in enumerate(train.classes) if index not in filled]
     if emptied:
         raise DatasetError(
-            f"expected images that can be read in {', '.join(emptied)}, found none; add some"
+            f"expected images that can be read in {listed(emptied)}, found none; add some"
         )
     if not held_out.files:
         raise DatasetError("expected held-out images that can be read, found none; add some")

@@ -56,6 +56,7 @@ def train(
     command: str,
     resume: bool = False,
     cache_dir: str | Path | None = None,
+    opened: Callable[[Task], None] = lambda task: None,
     progress: Callable[[Progress], None] = lambda progress: None,
     teacher_progress: Callable[[int, int], None] = lambda done, wanted: None,
 ) -> Path | None:
@@ -70,6 +71,7 @@ def train(
         command: Command line, for the card.
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
+        opened: Called by the first worker when the images are listed.
         progress: Called after each step.
         teacher_progress: Called with the number of the teacher's answers that are known, and of
             those that the next epoch needs.
@@ -87,6 +89,8 @@ def train(
     check_folder(out, resume=resume)
     teacher = Teacher(config.teacher, config) if config.teacher else None
     task = open_task(config, teacher)
+    if worker.rank == 0:
+        opened(task)
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     source, threads = task.source, config.decode_threads
     views = config.teacher_views if teacher else 0

@@ -2,72 +2,21 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from ghostnet.checkpoints import write_checkpoint
-from ghostnet.errors import DatasetError, TrainingError
+from ghostnet.errors import DatasetError, TrainingError, listed
 from ghostnet.files import raising, sha256_of, write_whole
+from ghostnet.hub.card_text import front_matter, model_name
 from ghostnet.hub.loader import Model
 from ghostnet.inference.evaluation import Evaluation
-from ghostnet.models.registry import model_of
 
 CARD = "card.md"
 CHECKPOINT = "ghostnet.ckpt"
 MAX_LABELS = 32 * 1024
 
-TEMPLATE = """\
-# {name} for {classes} classes of your own
-
----
-
-model-name: {name}
-
-backbone-name: GhostNet
-
-module-type: cv-classification
-
-fine-tunable: True
-
-input-shape: [{side}, {side}, 3]
-
-model-version: 1.0
-
-accuracy: {accuracy:.4f}
-
-author: local
-
-update-time: {today}
-
-repo-link: <https://github.com/mindspore-lab/mindcv/tree/v0.3.0/configs/ghostnet>
-
-user-id: local
-
-used-for: inference
-
-train-backend: {backend}
-
-infer-backend: cpu/gpu
-
-mindspore-version: {mindspore}
-
-labels: {labels}
-
-asset:
-
--
-    file-format: ckpt
-    asset-link: <{checkpoint}>
-    asset-sha256: {sha256}
-
-license: unspecified
-
-summary: {name} trained for {classes} classes
-
----
-
+BODY = """
 ## Introduction
 
 Made from {origin} with {train_images} images by
@@ -122,7 +71,7 @@ def check_labels(labels: tuple[str, ...]) -> None:
     if bad:
         raise DatasetError(
             "expected class names without ':', control characters and spaces at the ends, which a "
-            f"hub card cannot hold; found {', '.join(map(ascii, bad))}; rename the folders"
+            f"hub card cannot hold; found {listed([*map(ascii, bad)])}; rename the folders"
         )
     if len(json.dumps(labels)) > MAX_LABELS:
         raise DatasetError(
@@ -160,34 +109,25 @@ def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path)
     """
     checkpoint = out / CHECKPOINT
     write_checkpoint(model.parameters, checkpoint)
-    entry = model_of(model.architecture)
-    text = TEMPLATE.format(
-        name=entry.hub_name if entry else "GhostNet",
-        side=model.preprocess.image_size,
-        classes=len(model.labels),
-        labels=json.dumps(model.labels, ensure_ascii=False),
+    text = front_matter(
+        model,
+        checkpoint.name,
+        sha256_of(checkpoint),
+        made="trained",
         accuracy=evaluation.top1,
+        backend=origin.backend.lower(),
+    )
+    text += BODY.format(
+        name=model_name(model),
+        side=model.preprocess.image_size,
         percent=100 * evaluation.top1,
         correct=evaluation.correct,
         images=evaluation.images,
-        today=date.today().isoformat(),
-        mindspore=_mindspore_version(),
-        backend=origin.backend.lower(),
         command=" ".join(origin.command.splitlines()),
         origin=" ".join(origin.model.splitlines()),
         train_images=origin.train_images,
         card=CARD,
-        checkpoint=checkpoint.name,
-        sha256=sha256_of(checkpoint),
     )
     with raising(TrainingError, f"{out / CARD}: cannot be written", "name another folder"):
         write_whole(out / CARD, text.encode())
     return out / CARD
-
-
-def _mindspore_version() -> str:
-    """Return the version of MindSpore or, where it is not installed, of its checkpoint format."""
-    try:
-        return version("mindspore")
-    except PackageNotFoundError:
-        return "2.10"

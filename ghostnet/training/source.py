@@ -1,6 +1,7 @@
 """Training images as MindSpore data sets, read in any order."""
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,10 @@ class FolderSource:
             lines = (f"{content} {label}" for content, label in images)
             return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def images(self, order: Order) -> Iterator[tuple[int, Path]]:
+        """Yield the images at the indices of ``order``, each with its index."""
+        return ((int(index), self.files[index][0]) for index in order)
+
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""
         return ds.GeneratorDataset(self, COLUMNS, sampler=order.tolist())
@@ -92,6 +97,19 @@ class MindRecordSource:
     def fingerprint(self) -> str:
         """Hash the content of the file."""
         return _content_hash(self.path)
+
+    def images(self, order: Order) -> Iterator[tuple[int, bytes]]:
+        """Yield the images at the indices of ``order``, each with its index.
+
+        Raises:
+            DatasetError: A row cannot be read.
+        """
+        rows = self.dataset(order).create_dict_iterator(num_epochs=1, output_numpy=True)
+        try:
+            for row in rows:
+                yield int(row["index"]), row["image"].tobytes()
+        except RuntimeError as error:
+            raise DatasetError(f"{self.path}: expected rows that can be read") from error
 
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""

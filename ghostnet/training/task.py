@@ -1,21 +1,35 @@
 """The task of a training run: its images, and the network that it starts from."""
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 
+from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
+from ghostnet.data.labels import read_labels
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
+from ghostnet.files import sha256_of
 from ghostnet.hub.loader import open_model
 from ghostnet.models.network import GhostNet
 from ghostnet.models.registry import find_model
 from ghostnet.training.config import Layout, TrainingConfig
-from ghostnet.training.finetune import check_broken, check_filled, check_task, split_task, without
+from ghostnet.training.finetune import (
+    check_apart,
+    check_broken,
+    check_filled,
+    check_no_copies,
+    check_task,
+    split_task,
+    without,
+)
 from ghostnet.training.model_card import check_labels
 from ghostnet.training.source import UNLABELED, FolderSource, MindRecordSource, Source
 from ghostnet.training.teacher import Teacher
@@ -30,10 +44,12 @@ class Task:
     Attributes:
         source: Training images.
         held_out: Held-out images, whose classes are those of the run, in order.
+        left_out: What else the folders hold, with the reason why it does not count.
     """
 
     source: Source
     held_out: ImageFolder
+    left_out: LeftOut
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,32 +62,50 @@ def open_task(config: TrainingConfig, teacher: Teacher | None = None) -> Task:
 
     Raises:
         DatasetError: There are none or not enough; see `ghostnet.training.finetune.check_task`.
-        TrainingError: The names of the teacher's classes are not as many as its answers.
+        LabelError: The names of the teacher's classes are not as many as its answers.
     """
     if config.data is None:
         assert teacher is not None  # `TrainingConfig` checked both
         assert config.teacher_labels is not None
         return _taught_task(config, teacher, config.teacher_labels)
     task = _labeled_task(config, config.data)
-    unlabeled = tuple((file, UNLABELED) for file in find_images([*config.unlabeled]))
-    if unlabeled and isinstance(task.source, FolderSource):
-        return replace(task, source=FolderSource(task.source.files + unlabeled))
-    return task
+    return _with_unlabeled(task, config.unlabeled) if config.unlabeled else task
+
+
+def _with_unlabeled(task: Task, folders: Sequence[Path]) -> Task:
+    """Add the images of folders, whose classes are not known, to the training images.
+
+    Raises:
+        DatasetError: The training images are not files, or an image of the folders is held out.
+    """
+    if not isinstance(task.source, FolderSource):
+        raise DatasetError(
+            "unlabeled: expected labeled images in folders beside those, found a MindRecord file"
+        )
+    left_out = dict(task.left_out)
+    files = find_images([*folders], left_out)
+    check_apart(files, task.held_out, Path("val"))
+    unlabeled = tuple((file, UNLABELED) for file in files)
+    return Task(FolderSource(task.source.files + unlabeled), task.held_out, left_out)
 
 
 def _taught_task(config: TrainingConfig, teacher: Teacher, labels: Path) -> Task:
-    """List images without labels; the teacher names the classes of those that are held out."""
-    classes = read_classes(labels)
-    if len(classes) != teacher.length:
-        raise TrainingError(
-            f"{labels}: expected the names of {teacher.length} classes, found {len(classes)}"
-        )
-    files = tuple((file, 0) for file in find_images([*config.unlabeled]))
-    folder = ImageFolder(classes, files)
+    """List images without labels; the teacher names the classes of those that are held out.
+
+    Raises:
+        LabelError: The file does not name the teacher's classes.
+        DatasetError: As `ghostnet.training.finetune.split_task`.
+    """
+    classes = read_labels(labels, teacher.length)
+    check_labels(classes)
+    left_out: dict[Path, str] = {}
+    files = tuple((file, 0) for file in find_images([*config.unlabeled], left_out))
+    folder = ImageFolder(classes, files, left_out)
     train, held_out = split_task(folder, config.unlabeled[0], config.held_out)
     if not isinstance(config.held_out, Path):
         held_out = teacher.label(held_out)
-    return Task(FolderSource(tuple((file, UNLABELED) for file, _ in train.files)), held_out)
+    source = FolderSource(tuple((file, UNLABELED) for file, _ in train.files))
+    return Task(source, held_out, {**left_out, **held_out.left_out})
 
 
 def _labeled_task(config: TrainingConfig, data: Path) -> Task:
@@ -82,30 +116,29 @@ def _labeled_task(config: TrainingConfig, data: Path) -> Task:
                     "val: expected a folder with a sub-folder for each class, since a MindRecord "
                     "file does not name its classes; found a fraction"
                 )
-            return Task(MindRecordSource(data), read_folder(config.held_out))
+            rows, measured = MindRecordSource(data), read_folder(config.held_out)
+            check_no_copies(copies_in(rows, measured), measured, config.held_out)
+            return Task(rows, measured, measured.left_out)
         case Layout.PETS:
             images: ImageFolder = OxfordIIITPet(data)
         case Layout.FOLDER:
             images = read_folder(data)
     check_task(images, data)
     train, held_out = split_task(images, data, config.held_out)
+    left_out = {**train.left_out, **held_out.left_out}
     if config.skip_broken:
         train, held_out = readable(train, held_out)
-    return Task(FolderSource(train.files), held_out)
+    return Task(FolderSource(train.files), held_out, left_out)
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the names of classes, a line each.
-
-    Raises:
-        DatasetError: The file cannot be read, or a card cannot hold the names.
-    """
-    try:
-        classes = tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})") from error
-    check_labels(classes)
-    return classes
+def copies_in(source: MindRecordSource, held_out: ImageFolder) -> dict[Path, str]:
+    """Find the held-out images that are also rows of a MindRecord file, by their bytes."""
+    row_of = {
+        hashlib.sha256(image).hexdigest(): source.name(index)
+        for index, image in source.images(np.arange(len(source)))
+    }
+    hashes = {file: sha256_of(file) for file, _ in held_out.files}
+    return {file: row_of[sha256] for file, sha256 in hashes.items() if sha256 in row_of}
 
 
 def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:

@@ -91,12 +91,23 @@ def compile_kernels(target: Path, nvcc: Path, numbers: Sequence[int]) -> None:
 
 
 def cached(nvcc: Path, numbers: Sequence[int]) -> Path:
-    """Return the path in the cache for these sources, this compiler and these architectures."""
+    """Return the path in the cache for these sources, this compiler and these architectures.
+
+    Raises:
+        KernelError: The user has no home, and nothing names another folder.
+    """
     digest = hashlib.sha256(run([nvcc, "--version"]).encode())
     digest.update(" ".join([*FLAGS, *code_flags(numbers)]).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.name.encode() + source.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        cache = root.expanduser()
+    except RuntimeError as error:
+        raise KernelError(
+            f"{root}: expected a user with a home for the compiled kernels, found none; set "
+            "XDG_CACHE_HOME"
+        ) from error
     return cache / "ghostnet" / f"cuda-{digest.hexdigest()[:16]}" / INSTALLED.name
 
 

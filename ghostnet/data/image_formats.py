@@ -1,0 +1,51 @@
+"""Formats of image files: how their first bytes tell them, and what decodes them."""
+
+import re
+from functools import cache
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are always decoded, by Pillow's names; Pillow knows more, some by programs."""
+
+HEAD_BYTES = 256
+"""Length of the part of a file that tells its format."""
+
+SIGNATURES = {
+    "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    "GIF": rb"GIF8[79]a",
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "PPM": rb"P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s",
+    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "WEBP": rb"RIFF.{4}WEBP",
+    "AVIF": rb".{4}ftyp(?:.{4})*?avi[fs]",
+    "HEIF": rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
+}
+"""The beginning of a file of each format."""
+
+_HEAD = re.compile(
+    b"|".join(b"(?P<%s>%s)" % (name.encode(), sign) for name, sign in SIGNATURES.items()),
+    re.DOTALL,
+)
+
+
+def identify(head: bytes) -> str | None:
+    """Return the format of a file that begins with ``head``, or None if it is none of them."""
+    match = _HEAD.match(head)
+    return match.lastgroup if match else None
+
+
+@cache
+def missing(format: str) -> str:
+    """Say what a format needs that is not installed; empty where files of it can be decoded."""
+    if format == "HEIF":
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            return "HEIC, which needs pillow-heif: pip install 'mindspore-ghostnet[heif]'"
+        register_heif_opener()
+    if format == "AVIF":
+        from PIL import features
+
+        if not features.check("avif"):
+            return "AVIF, which needs a Pillow that was built with it, as its wheels are"
+    return ""
