@@ -103,7 +103,7 @@ class Flaky(FolderSource):
 
 def test_an_image_that_comes_back_is_an_error_of_one_line(images: Path) -> None:
     batches = make_batches(images)
-    flaky = Batches(Flaky(read_folder(images)), batches.augment, 4, 3, 2)
+    flaky = Batches(Flaky(read_folder(images).files), batches.augment, 4, 3, 2)
     with pytest.raises(
         DatasetError, match=r"^expected images that can be read, found OSError[^\n]*$"
     ):

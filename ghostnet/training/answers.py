@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from ghostnet.files import raising, replacing, write_whole
 from ghostnet.hub.registry import cache_root
 from ghostnet.inference.classifier import Pipeline
 from ghostnet.training.augment import Augment
-from ghostnet.training.source import Order, Source
+from ghostnet.training.source import Order, Source, describe_broken
 from ghostnet.training.teacher import BATCH_SIZE, Teacher
 
 CENTER = 0
@@ -104,9 +104,10 @@ class Answers:
         if not missing.size:
             return
         pipeline = Pipeline(self.teacher, self._putter(view), self.teacher.input.blank, BATCH_SIZE)
-        for (index, _), answer in pipeline.run(self.source.images(missing)):
+        images: Iterator[IndexedImage] = self.source.images(missing)
+        for (index, image), answer in pipeline.run(images):
             if isinstance(answer, ImageError):
-                raise DatasetError(f"{self.source.name(index)}: {answer}")
+                raise DatasetError(describe_broken(self.source, index, image, answer))
             array[index] = answer.values
             known += 1
             progress(known, order.size)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.training.augment import Augment
-from ghostnet.training.source import COLUMNS, Order, Source
+from ghostnet.training.source import COLUMNS, Order, Source, describe_broken
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class Batches:
             try:
                 decode(image)
             except ImageError as error:
-                named = isinstance(image, Path)
-                return str(error) if named else f"{self.source.name(index)}: {error}"
+                return describe_broken(self.source, index, image, error)
         return None
 
 

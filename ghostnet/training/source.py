@@ -11,7 +11,7 @@ import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.errors import DatasetError
+from ghostnet.errors import DatasetError, ImageError
 from ghostnet.files import raising, sha256_of
 
 COLUMNS = ["image", "label", "index"]
@@ -129,3 +129,8 @@ def _content_hash(file: Path) -> str:
 
 
 Source = FolderSource | MindRecordSource
+
+
+def describe_broken(source: Source, index: int, image: Path | bytes, error: ImageError) -> str:
+    """Name a broken image, as the error of a file does already, and the reason."""
+    return str(error) if isinstance(image, Path) else f"{source.name(index)}: {error}"
