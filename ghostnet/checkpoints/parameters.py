@@ -27,10 +27,11 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
     Raises:
         CheckpointError: No registered architecture fits.
     """
-    found = _widths(parameters)
+    found, quantized = _widths(parameters), "conv_stem.scale_a" in parameters
     for entry in MODELS.values():
-        if found == _table_widths(entry.architecture):
-            return entry.architecture
+        table = entry.architecture
+        if (found, quantized) == (_table_widths(table), table.quantized):
+            return table
     raise CheckpointError(
         f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others. Convert "
         "checkpoints of timm, huawei-noah or MindCV with `ghostnet convert`"
