@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet.checkpoints import CLASSIFIER, Parameters, check_parameters, parse_checkpoint
+from ghostnet.checkpoints import CLASSIFIER, Parameters, check_parameters
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
@@ -26,9 +26,9 @@ from ghostnet.errors import (
 )
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.download import fetch_checkpoint, location
-from ghostnet.hub.loader import Model, card_architecture
-from ghostnet.hub.registry import asset_folder, find_card
-from ghostnet.hub.verified_file import found_hash, read_verified
+from ghostnet.hub.loader import Model, released_parameters
+from ghostnet.hub.registry import asset_folder, card_architecture, find_card
+from ghostnet.hub.verified_file import found_hash, matches, read_verified
 from ghostnet.inference.classifier import Classifier
 from ghostnet.inference.evaluation import Evaluation, evaluate
 from ghostnet.inference.forward import open_forward
@@ -77,6 +77,7 @@ def verify(
     data: Path | None = None,
     cache_dir: Path | None = None,
     progress: Callable[[int], None] = lambda count: None,
+    allow_short_hash: bool = False,
 ) -> list[Check]:
     """Check every claim of a card.
 
@@ -86,12 +87,13 @@ def verify(
             for Oxford-IIIT Pet, the data set as distributed.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         progress: Called with 1 for each image.
+        allow_short_hash: As in `ghostnet.hub.load`.
 
     Raises:
         CardError: There is no such card, it is malformed, or it is not a GhostNet's.
         DatasetError: ``data`` does not have the classes of the card.
     """
-    card = find_card(name)
+    card = find_card(name, allow_short_hash=allow_short_hash)
     architecture = card_architecture(card)
     checks, found = _check_asset(name, card, cache_dir)
     classes = _num_classes(card, found)
@@ -141,7 +143,7 @@ def _check_asset(
         claim = asset.sha256 or ""
         path = location(asset, asset_folder(name, asset, cache_dir))
         found = found_hash(path)
-        if found and asset.verifiable and found != asset.sha256:
+        if found and asset.verifiable and not matches(found, claim):
             reason = f"{path} is another file"
             return [Check(subject, claim, found, Verdict.FAILED, reason)], None
         path = fetch_checkpoint(name, card, cache_dir=cache_dir)
@@ -156,7 +158,7 @@ def _check_asset(
         Check("size of the checkpoint", "", f"{len(content):,} bytes", Verdict.REPORTED),
     ]
     try:
-        return checks, parse_checkpoint(content, str(path))
+        return checks, released_parameters(content, str(path))
     except CheckpointError as error:
         readable = Check("checkpoint", "MindSpore's format", "", Verdict.FAILED, str(error))
         return [*checks, readable], None

@@ -6,7 +6,7 @@ Parameters travel as a dict of NumPy arrays under the names of the released chec
 
 from typing import TYPE_CHECKING
 
-from ghostnet.checkpoints.convert import Conversion, convert, read_foreign
+from ghostnet.checkpoints.convert import Conversion, convert, is_foreign, read_foreign
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
 from ghostnet.checkpoints.parameters import (
     CLASSIFIER,
@@ -32,6 +32,7 @@ __all__ = [
     "count_classes",
     "fit_parameters",
     "identify",
+    "is_foreign",
     "load_parameters",
     "parameters_of",
     "parse_checkpoint",

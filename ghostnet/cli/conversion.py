@@ -12,6 +12,7 @@ from ghostnet.cli.options import (
     CacheOption,
     JsonOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table
@@ -50,6 +51,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -62,7 +64,7 @@ def export(
     from ghostnet.data.transforms import Preprocess
 
     exporting.check_target(out, force)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     if image_size:
         opened = replace(opened, preprocess=Preprocess(image_size))
     choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}

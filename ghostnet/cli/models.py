@@ -22,8 +22,12 @@ def configure(
     runtime.configure(device, execution)
 
 
-def open_model(name: str, cache_dir: Path | None = None) -> "Model":
+def open_model(
+    name: str, cache_dir: Path | None = None, *, allow_short_hash: bool = False
+) -> "Model":
     """Open a model and show the progress of its download; errors as `ghostnet.hub.open_model`."""
     from ghostnet.hub import loader
 
-    return loader.open_model(name, cache_dir=cache_dir, watch=watch_download)
+    return loader.open_model(
+        name, cache_dir=cache_dir, watch=watch_download, allow_short_hash=allow_short_hash
+    )

@@ -17,6 +17,9 @@ UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
 ]
+ShortHashOption = Annotated[
+    bool, typer.Option("--short-hash", help="Accept a card with part of a SHA-256; warns.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[
     int, typer.Option(min=1, help="Images that run through the network at once.")

@@ -17,6 +17,7 @@ from ghostnet.cli.options import (
     FuseOption,
     JsonOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table
@@ -39,12 +40,13 @@ def predict(
     device: DeviceOption = Device.AUTO,
     execution: ExecutionOption = Execution.GRAPH,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Label images: the likeliest classes of each, and the time of the network."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.classifier import Classifier
 
@@ -116,12 +118,13 @@ def eval(
     device: DeviceOption = Device.AUTO,
     execution: ExecutionOption = Execution.GRAPH,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Measure the accuracy of a model on labeled images: top-1, top-5, each class."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.inference.classifier import Classifier
     from ghostnet.inference.evaluation import MAX_LABELED, evaluate

@@ -19,6 +19,7 @@ from ghostnet.cli.options import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table, progress_bar
@@ -54,6 +55,7 @@ def finetune(
     ] = 1,
     device: DeviceOption = runtime.Device.AUTO,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -67,7 +69,7 @@ def finetune(
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
     train, measured = read_task(folder, measured_with)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
         _train(full_config(folder, val, model, side, len(train.files)), out, as_json, cache_dir)
