@@ -27,7 +27,9 @@ from ghostnet.hub.download import fetch_checkpoint
 from ghostnet.hub.install import install
 from ghostnet.hub.registry import card_text, find_card, shipped_card, shipped_uids
 from ghostnet.models import GHOSTNET_1X, GHOSTNET_INT8_1X, create_network, find_model
+from ghostnet.training.config import TrainingConfig
 from ghostnet.training.model_card import check_labels
+from ghostnet.training.task import start
 from ghostnet.verify import Verdict, verify
 
 RELEASES = ("1.3", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10")
@@ -314,6 +316,17 @@ def test_the_command_asks_for_the_short_hash(
     ghostnet("hub", "install", SHORT[0], "--short-hash")
     renamed = tmp_path / "cache" / f"{SHORT[0]}.ckpt"
     assert ghostnet.json("eval", _labeled(tmp_path), "--model", renamed)["images"] == 1
+
+
+def test_training_starts_from_a_short_hash_where_it_is_allowed(
+    serve: Serve, mindcv: Parameters, tmp_path: Path
+) -> None:
+    serve(SHORT[0], mindcv)
+    config = TrainingConfig(tmp_path, model=SHORT[0])
+    with pytest.raises(IntegrityError):
+        start(config, 3)
+    with pytest.warns(UserWarning, match="32 bits"):
+        assert start(config, 3, allow_short_hash=True).num_classes == 3
 
 
 def _labeled(folder: Path) -> Path:

@@ -72,7 +72,8 @@ def finetune(
     opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
-        _train(full_config(folder, val, model, side, len(train.files)), out, as_json, cache_dir)
+        config = full_config(folder, val, model, side, len(train.files))
+        _train(config, out, as_json, cache_dir, short_hash=short_hash)
         return
     make_folder(out)
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
@@ -115,6 +116,7 @@ def train(
         bool, typer.Option("--resume", help="Continue the run in OUT, bit for bit.")
     ] = False,
     device: DeviceOption = runtime.Device.AUTO,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     **settings: Any,
@@ -130,7 +132,7 @@ def train(
         chosen = read_config(out / CONFIG, {})
     else:
         chosen = read_config(config, given) if config else check(given, "command line")
-    _train(chosen, out, as_json, resume=resume)
+    _train(chosen, out, as_json, resume=resume, short_hash=short_hash)
 
 
 def _train(
@@ -140,6 +142,7 @@ def _train(
     cache_dir: Path | None = None,
     *,
     resume: bool = False,
+    short_hash: bool = False,
 ) -> None:
     """Train, and print the result."""
     runtime.start_mindspore()
@@ -148,7 +151,13 @@ def _train(
 
     with _training_bar() as show:
         card = loop.train(
-            config, out, command=_command(), resume=resume, cache_dir=cache_dir, progress=show
+            config,
+            out,
+            command=_command(),
+            resume=resume,
+            cache_dir=cache_dir,
+            allow_short_hash=short_hash,
+            progress=show,
         )
     if card is None:  # another worker prints the result
         return

@@ -53,6 +53,7 @@ def train(
     command: str,
     resume: bool = False,
     cache_dir: str | Path | None = None,
+    allow_short_hash: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Path | None:
     """Train a network.
@@ -66,6 +67,7 @@ def train(
         command: Command line, for the card.
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
+        allow_short_hash: As in `ghostnet.hub.load`, for the model to start from.
         progress: Called after each step.
 
     Returns:
@@ -83,7 +85,8 @@ def train(
     augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
     source, threads = task.source, config.decode_threads
     batches = Batches(source, augment, config.batch_size, config.seed, threads, worker)
-    trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches)
+    network = start(config, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
+    trainer = Trainer(network, config, batches)
     examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:

@@ -92,7 +92,11 @@ def _reason(file: Path) -> str | None:
 
 
 def start(
-    config: TrainingConfig, num_classes: int, cache_dir: str | Path | None = None
+    config: TrainingConfig,
+    num_classes: int,
+    cache_dir: str | Path | None = None,
+    *,
+    allow_short_hash: bool = False,
 ) -> GhostNet:
     """Build the network before its first step: initialized, or with the backbone of a model.
 
@@ -107,7 +111,9 @@ def start(
         except ModelError as error:
             raise TrainingError(f"architecture: {error}") from error
     else:
-        network = open_model(config.model, cache_dir=cache_dir).network
+        network = open_model(
+            config.model, cache_dir=cache_dir, allow_short_hash=allow_short_hash
+        ).network
     if network.architecture.quantized:
         raise TrainingError(
             f"{config.model or config.architecture}: expected a network in floating point, found "
