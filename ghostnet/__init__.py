@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SqueezeExcite,
         ghostnet_1x,
         ghostnet_600m,
+        ghostnet_int8_1x,
         ghostnet_nose_1x,
         list_models,
     )
@@ -64,6 +65,7 @@ __all__ = [
     "fuse",
     "ghostnet_1x",
     "ghostnet_600m",
+    "ghostnet_int8_1x",
     "ghostnet_nose_1x",
     "hub",
     "kernels",
@@ -90,6 +92,7 @@ _find_name = lazy_names(
             "SqueezeExcite",
             "ghostnet_1x",
             "ghostnet_600m",
+            "ghostnet_int8_1x",
             "ghostnet_nose_1x",
             "list_models",
         ),

@@ -13,13 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet.checkpoints import (
-    CLASSIFIER,
-    Parameters,
-    check_parameters,
-    find_network,
-    parse_checkpoint,
-)
+from ghostnet.checkpoints import CLASSIFIER, Parameters, check_parameters
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_files import describe
 from ghostnet.data.image_folder import ImageFolder, read_folder
@@ -33,9 +27,9 @@ from ghostnet.errors import (
 )
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.download import fetch_checkpoint, location
-from ghostnet.hub.loader import Model, card_architecture, unknown_labels
-from ghostnet.hub.registry import asset_folder, find_card
-from ghostnet.hub.verified_file import found_hash, read_verified
+from ghostnet.hub.loader import Model, released_parameters, unknown_labels
+from ghostnet.hub.registry import asset_folder, card_architecture, find_card
+from ghostnet.hub.verified_file import found_hash, matches, read_verified
 from ghostnet.inference.classifier import Classifier
 from ghostnet.inference.evaluation import Evaluation, evaluate
 from ghostnet.inference.forward import open_forward
@@ -84,6 +78,7 @@ def verify(
     data: Path | None = None,
     cache_dir: Path | None = None,
     progress: Callable[[int], None] = lambda count: None,
+    allow_short_hash: bool = False,
 ) -> list[Check]:
     """Check every claim of a card.
 
@@ -93,12 +88,13 @@ def verify(
             for Oxford-IIIT Pet, the data set as distributed.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         progress: Called with 1 for each image.
+        allow_short_hash: As in `ghostnet.hub.load`.
 
     Raises:
         CardError: There is no such card, it is malformed, or it is not a GhostNet's.
         DatasetError: ``data`` does not have the classes of the card.
     """
-    card = find_card(name)
+    card = find_card(name, allow_short_hash=allow_short_hash)
     architecture = card_architecture(card)
     checks, found = _check_asset(name, card, cache_dir)
     classes = _num_classes(card, found)
@@ -152,7 +148,7 @@ def _check_asset(
         claim = asset.sha256 or ""
         path = location(asset, asset_folder(name, asset, cache_dir))
         found = found_hash(path)
-        if found and asset.verifiable and found != asset.sha256:
+        if found and asset.verifiable and not matches(found, claim):
             reason = f"{path} is another file"
             return [Check(subject, claim, found, Verdict.FAILED, reason)], None
         path = fetch_checkpoint(name, card, cache_dir=cache_dir)
@@ -167,7 +163,7 @@ def _check_asset(
         Check("size of the checkpoint", "", f"{len(content):,} bytes", Verdict.REPORTED),
     ]
     try:
-        return checks, find_network(parse_checkpoint(content, str(path)), str(path)).parameters
+        return checks, released_parameters(content, str(path))
     except CheckpointError as error:
         readable = Check("checkpoint", "MindSpore's format", "", Verdict.FAILED, str(error))
         return [*checks, readable], None

@@ -14,13 +14,17 @@ from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
 from ghostnet.data import oxford_pets
 from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
-from ghostnet.hub.registry import assets_folder, shipped_card
+from ghostnet.hub.registry import assets_folder, find_card, shipped_card, shipped_uids
 from ghostnet.inference.evaluation import Evaluation
 from ghostnet.models import GHOSTNET_1X
 from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.verify import Accuracy, Check, Verdict, count, rounds_to, verify
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
+INT8 = [
+    "noah-cvlab/gpu/1.0/ghostnet_int8_v1.0_oxford_pets",
+    *(uid for uid in shipped_uids() if uid.endswith("/ghostnetquant_imagenet2012")),
+]
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that nobody answers at: there is no network in these tests."""
 
@@ -246,6 +250,15 @@ def test_released_counts_are_exact_in_either_order(uid: str, order: tuple) -> No
     assert verdict(list(Accuracy(card, answers(2000, order[1])).checks()), "accuracy") is (
         Verdict.FAILED
     )
+
+
+@pytest.mark.parametrize("uid", INT8)
+def test_the_int8_network_is_held_to_its_accuracy(uid: str) -> None:
+    card = find_card(uid)
+    for correct, outcome in ((3025, Verdict.PASSED), (3024, Verdict.FAILED)):
+        checks = list(Accuracy(card, answers(correct, LABELS)).checks())
+        assert verdict(checks, "accuracy") is outcome
+        assert checks[0].claim == "0.8245"
 
 
 def test_an_image_on_the_list_that_is_not_there(pets: Path) -> None:

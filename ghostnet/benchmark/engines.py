@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostnet import runtime
-from ghostnet.errors import GhostNetError, PackageError
+from ghostnet.errors import BenchmarkError, GhostNetError, PackageError
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub.loader import Model, open_model
 from ghostnet.inference.forward import Forward
@@ -69,6 +69,11 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
     import numpy as np
 
     model = open_on_cpu(job)
+    if model.architecture.quantized:
+        raise BenchmarkError(
+            f"{job.model}: expected a network in floating point, found convolutions on 8 bits, "
+            "which only MindSpore's own operators run here"
+        )
     size = model.preprocess.image_size
     images = np.random.default_rng(0).standard_normal((job.batch, 3, size, size), np.float32)
     np.save(job.images, images)

@@ -6,7 +6,7 @@ Parameters travel as a dict of NumPy arrays under the names of the released chec
 
 from typing import TYPE_CHECKING
 
-from ghostnet.checkpoints.convert import Conversion, convert
+from ghostnet.checkpoints.convert import Conversion, convert, is_foreign
 from ghostnet.checkpoints.finder import Found, find_network
 from ghostnet.checkpoints.formats import SUFFIXES, read_foreign
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
@@ -38,6 +38,7 @@ __all__ = [
     "find_network",
     "fit_parameters",
     "identify",
+    "is_foreign",
     "listing",
     "load_parameters",
     "parameters_of",

@@ -39,6 +39,7 @@ _IN_BLOCK_MODULES = (
     (r"(?:features\.1|bn1?)", "bn"),
 )
 _OUTER_MODULES = ((r"(conv_stem|bn1|conv_head|classifier)", r"\1"),)
+_FOREIGN = re.compile(r"\.primary_conv\.\d+\.")
 _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
 
@@ -85,6 +86,11 @@ def convert(
     architecture = identify(parameters, name)
     classes = count_classes(parameters, architecture, name)
     return Conversion(fit_parameters(parameters, architecture, classes, name), found)
+
+
+def is_foreign(names: Iterable[str]) -> bool:
+    """Whether parameters have the names of timm, huawei-noah or MindCV, not the released ones."""
+    return any(_FOREIGN.search(name) for name in names)
 
 
 def _block_order(names: Iterable[str]) -> dict[str, int]:

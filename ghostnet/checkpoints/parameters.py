@@ -33,11 +33,12 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
     Raises:
         CheckpointError: No registered architecture fits.
     """
-    found = _widths(parameters)
+    found, quantized = _widths(parameters), "conv_stem.scale_a" in parameters
     alike = {
         entry: sum(map(operator.eq, found, _table_widths(entry.architecture)))
         for entry in MODELS.values()
         if len(found) == len(entry.architecture.blocks)
+        and quantized is entry.architecture.quantized
     }
     best = max(alike, key=alike.__getitem__, default=None)
     if best and 2 * alike[best] > len(found):

@@ -11,6 +11,7 @@ from ghostnet.cli.options import (
     CacheOption,
     JsonOption,
     ModelOption,
+    ShortHashOption,
     UidArgument,
     VerboseOption,
 )
@@ -26,6 +27,7 @@ def verify(
         Path | None, typer.Option(help="Images of the card's data set, for the accuracy.")
     ] = None,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -34,7 +36,9 @@ def verify(
     from ghostnet import verify as verification
 
     with counting("images", None) as advance:
-        checks = verification.verify(uid, data=data, cache_dir=cache_dir, progress=advance)
+        checks = verification.verify(
+            uid, data=data, cache_dir=cache_dir, progress=advance, allow_short_hash=short_hash
+        )
     failed = any(check.verdict is verification.Verdict.FAILED for check in checks)
     if as_json:
         print_json({"uid": uid, "failed": failed, "checks": [vars(check) for check in checks]})

@@ -14,6 +14,7 @@ from ghostnet.cli.options import (
     JsonOption,
     LabelsOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
@@ -55,6 +56,7 @@ def export(
     ] = None,
     force: ForceOption = False,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -67,7 +69,7 @@ def export(
     from ghostnet.data.transforms import Preprocess
 
     exporting.check_target(out, force)
-    opened = open_model(model, cache_dir, labels)
+    opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     if image_size:
         opened = replace(opened, preprocess=Preprocess(image_size))
     choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}

@@ -5,23 +5,33 @@ from typing import Annotated
 
 import typer
 
-from ghostnet.cli.options import CacheOption, JsonOption, UidArgument
+from ghostnet.cli.options import CacheOption, JsonOption, ShortHashOption, UidArgument
 from ghostnet.cli.output import print_json, print_table, watch_download
+
+OTHER = "other data sets"
 
 app = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_cards(as_json: JsonOption = False) -> None:
-    """List the cards that come with the package."""
-    from ghostnet.hub.registry import find_card, shipped_uids
+    """List the cards that come with the package, and what the model of each needs."""
+    from ghostnet.hub.registry import find_card, needs, shipped_uids
 
     cards = {uid: find_card(uid) for uid in shipped_uids()}
+    wanted = {uid: needs(card) for uid, card in cards.items()}
     if as_json:
-        print_json([{"uid": uid, **card.model_dump(mode="json")} for uid, card in cards.items()])
+        listed = [(uid, card.model_dump(mode="json")) for uid, card in cards.items()]
+        print_json([{"uid": uid, "needs": wanted[uid], **fields} for uid, fields in listed])
         return
-    rows = [(uid, card.name, card.dataset, card.accuracy) for uid, card in cards.items()]
-    print_table("hub cards", ("UID", "model", "data set", "accuracy"), rows)
+    datasets = sorted({card.dataset or OTHER for card in cards.values()})
+    for dataset in datasets:
+        rows = [
+            (uid, card.accuracy, wanted[uid])
+            for uid, card in cards.items()
+            if (card.dataset or OTHER) == dataset
+        ]
+        print_table(f"hub cards: {dataset}", ("UID", "accuracy", "needs"), rows)
 
 
 @app.command()
@@ -49,14 +59,16 @@ def fetch(
     ] = None,
     force: Annotated[bool, typer.Option(help="Download even if the cache has it.")] = False,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the checkpoint of a card into the cache, verified."""
     from ghostnet.hub.download import fetch_checkpoint
     from ghostnet.hub.registry import find_card
 
+    card = find_card(uid, allow_short_hash=short_hash)
     path = fetch_checkpoint(
-        uid, find_card(uid), source=source, force=force, cache_dir=cache_dir, watch=watch_download
+        uid, card, source=source, force=force, cache_dir=cache_dir, watch=watch_download
     )
     if as_json:
         print_json({"uid": uid, "file": str(path)})
@@ -65,11 +77,16 @@ def fetch(
 
 
 @app.command()
-def install(uid: UidArgument, cache_dir: CacheOption = None, as_json: JsonOption = False) -> None:
+def install(
+    uid: UidArgument,
+    cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Install card, entry file and checkpoint where the mindspore_hub client looks for them."""
     from ghostnet.hub.install import install as install_model
 
-    installed = install_model(uid, cache_dir, watch=watch_download)
+    installed = install_model(uid, cache_dir, watch=watch_download, allow_short_hash=short_hash)
     if as_json:
         print_json({"uid": uid, "folder": str(installed.parent), "file": str(installed)})
     else:

@@ -23,13 +23,20 @@ def configure(
     runtime.configure(device, execution)
 
 
-def open_model(name: str, cache_dir: Path | None = None, labels: Path | None = None) -> "Model":
+def open_model(
+    name: str,
+    cache_dir: Path | None = None,
+    labels: Path | None = None,
+    *,
+    allow_short_hash: bool = False,
+) -> "Model":
     """Open a model and show the progress of its download.
 
     Args:
         name: As for `ghostnet.hub.open_model`; so are the errors.
         cache_dir: Root of the cache.
         labels: File of labels that replace the model's own.
+        allow_short_hash: As for `ghostnet.hub.open_model`.
 
     Raises:
         LabelError: The file of labels does not fit.
@@ -37,5 +44,7 @@ def open_model(name: str, cache_dir: Path | None = None, labels: Path | None = N
     from ghostnet.data.labels import read_labels
     from ghostnet.hub import loader
 
-    model = loader.open_model(name, cache_dir=cache_dir, watch=watch_download)
+    model = loader.open_model(
+        name, cache_dir=cache_dir, watch=watch_download, allow_short_hash=allow_short_hash
+    )
     return replace(model, labels=read_labels(labels, model.num_classes)) if labels else model

@@ -21,6 +21,9 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing 
 LabelsOption = Annotated[
     Path | None, typer.Option("--labels", help="Names of the classes: a line each, or JSON.")
 ]
+ShortHashOption = Annotated[
+    bool, typer.Option("--short-hash", help="Accept a card with part of a SHA-256; warns.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[
     int, typer.Option(min=1, help="Images that run through the network at once.")

@@ -18,6 +18,7 @@ from ghostnet.cli.options import (
     JsonOption,
     LabelsOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table
@@ -41,12 +42,13 @@ def predict(
     device: DeviceOption = Device.AUTO,
     execution: ExecutionOption = Execution.GRAPH,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Label images: the likeliest classes of each, and the time of the network."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir, labels)
+    opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.classifier import Classifier
 
@@ -122,12 +124,13 @@ def eval(
     device: DeviceOption = Device.AUTO,
     execution: ExecutionOption = Execution.GRAPH,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Measure the accuracy of a model on labeled images: top-1, top-5, each class."""
     configure(device, execution, verbose=verbose)
-    opened = open_model(model, cache_dir, labels)
+    opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.inference.classifier import Classifier
     from ghostnet.inference.evaluation import MAX_LABELED, evaluate

@@ -18,6 +18,7 @@ from ghostnet.cli.options import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    ShortHashOption,
     VerboseOption,
 )
 from ghostnet.cli.output import (
@@ -106,6 +107,7 @@ def finetune(
     ] = 1,
     device: DeviceOption = runtime.Device.AUTO,
     cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     **settings: Any,
@@ -123,11 +125,11 @@ def finetune(
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
     train, measured = read_task(folder, measured_with)
-    opened = open_model(model, cache_dir)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
         config = full_config(folder, val, model, side, len(train.files), lessons)
-        _train(config, out, as_json, cache_dir)
+        _train(config, out, as_json, cache_dir, short_hash=short_hash)
         return
     make_folder(out)
     left_out = count_left_out({**train.left_out, **measured.left_out})
@@ -156,6 +158,7 @@ def train(
         bool, typer.Option("--resume", help="Continue the run in OUT, bit for bit.")
     ] = False,
     device: DeviceOption = runtime.Device.AUTO,
+    short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     **settings: Any,
@@ -173,7 +176,7 @@ def train(
         chosen = read_config(out / CONFIG, given)
     else:
         chosen = read_config(config, given) if config else check(given, "command line")
-    _train(chosen, out, as_json, resume=resume)
+    _train(chosen, out, as_json, resume=resume, short_hash=short_hash)
 
 
 def _train(
@@ -183,6 +186,7 @@ def _train(
     cache_dir: Path | None = None,
     *,
     resume: bool = False,
+    short_hash: bool = False,
 ) -> None:
     """Train, and print the result."""
     runtime.start_mindspore()
@@ -197,6 +201,7 @@ def _train(
             command=command_line(),
             resume=resume,
             cache_dir=cache_dir,
+            allow_short_hash=short_hash,
             opened=lambda task: left_out.update(count_left_out(task.left_out)),
             progress=show,
             teacher_progress=show_teacher,

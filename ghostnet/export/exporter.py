@@ -77,8 +77,14 @@ def serialized(
         with_preprocessing: As in `export`.
 
     Raises:
+        ExportError: The network is quantized already.
         PackageError: The package ``onnx``, or ``mindspore`` for MindIR, is not installed.
     """
+    if model.architecture.quantized:
+        raise ExportError(
+            f"{model.name}: expected a network in floating point, found convolutions on 8 bits, "
+            "which are not exported; to export an int8 model, start from ghostnet_1x with --int8"
+        )
     from ghostnet.export.metadata import Metadata
 
     metadata = Metadata(model.labels, model.preprocess.image_size, with_preprocessing)

@@ -1,6 +1,7 @@
 """Hub cards: a Markdown file read into a typed, frozen `ModelCard`, or refused with a reason."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,13 @@ from pydantic import (
     ValidationError,
 )
 
+from ghostnet.data.label_lists import label_list
 from ghostnet.errors import CardError
 from ghostnet.hub.claims import ClaimTable, read_claims
 from ghostnet.hub.front_matter import FrontMatter, Place, Value, read_front_matter
 
 MAX_BYTES = 1024 * 1024
+SHA256_DIGITS = 64
 
 # Attribute → field of a card. Other fields are ignored.
 CARD_FIELDS = {
@@ -67,6 +70,10 @@ def _check_link(link: str) -> str:
     return link
 
 
+def _listed_labels(labels: object) -> object:
+    return label_list(labels) if isinstance(labels, str) else labels
+
+
 def _split_backends(text: object) -> object:
     return tuple(text.lower().split("/")) if isinstance(text, str) else text
 
@@ -75,6 +82,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Link = Annotated[Text, AfterValidator(_check_link)]
 Shape = tuple[PositiveInt, ...]
 Backends = Annotated[tuple[Text, ...], BeforeValidator(_split_backends)]
+Labels = Annotated[tuple[Text, ...], BeforeValidator(_listed_labels)]
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$", to_lower=True)]
 
 
@@ -84,8 +92,10 @@ class Asset(BaseModel):
     Attributes:
         format: Format in lower case, without a dot: ``ckpt``, ``mindir``, ….
         link: URL, or name of a file beside the card.
-        sha256: 8 to 64 hexadecimal digits, or None; a file is loaded only with all 64.
+        sha256: 8 to 64 hexadecimal digits, or None; a file is loaded only with all 64, unless fewer
+            are allowed.
         folder: Folder of the card, which a relative link starts from.
+        allow_short_hash: Whether the first digits of a SHA-256 are enough to load a file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,11 +104,17 @@ class Asset(BaseModel):
     link: Link
     sha256: Hex | None = None
     folder: Path | None = None
+    allow_short_hash: bool = Field(default=False, exclude=True)
+
+    @property
+    def has_short_hash(self) -> bool:
+        """Whether the card gives only the first digits of a SHA-256."""
+        return self.sha256 is not None and len(self.sha256) < SHA256_DIGITS
 
     @property
     def verifiable(self) -> bool:
-        """Whether the card gives a whole SHA-256, rather than a few digits or none."""
-        return self.sha256 is not None and len(self.sha256) == 64
+        """Whether the card gives a whole SHA-256 or, where they are allowed, its first digits."""
+        return self.sha256 is not None and (self.allow_short_hash or not self.has_short_hash)
 
     @property
     def local_file(self) -> Path | None:
@@ -123,9 +139,10 @@ class ModelCard(BaseModel):
     Attributes:
         input_shape: (height, width, 3) in pixels, or one such shape for each input.
         accuracy: Top-1 accuracy as written: between 0 and 1, or in percent.
-        labels: Names of the classes; a field of this package's cards, unknown to the hub.
+        labels: Names of the classes, which the card lists, or whose data set it names; a field of
+            this package's cards, unknown to the hub.
         claims: Tables of the Performance section.
-        source: File or URL that the card was read from.
+        source: UID, file or URL that the card was read from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -148,7 +165,7 @@ class ModelCard(BaseModel):
     assets: tuple[Asset, ...] = ()
     license: Text
     summary: Text
-    labels: tuple[Text, ...] | None = None
+    labels: Labels | None = None
     claims: tuple[ClaimTable, ...] = ()
     source: str = ""
 
@@ -164,6 +181,21 @@ class ModelCard(BaseModel):
             formats = ", ".join(asset.format for asset in self.assets) or "no assets"
             raise CardError(f"{self.source}: asset: expected one of format ckpt, found {formats}")
         return checkpoints[-1]
+
+    def with_short_hashes(self) -> "ModelCard":
+        """Return the card with short hashes allowed; a warning says what each of them proves."""
+        for asset in self.assets:
+            if asset.has_short_hash:
+                digits = len(asset.sha256 or "")
+                warnings.warn(
+                    f"{asset.link}: the card gives {digits} of the {SHA256_DIGITS} digits of the "
+                    f"SHA-256: {4 * digits} bits show that the file was not damaged by accident, "
+                    "but not that it is the published one, since another with the same digits is "
+                    f"found in 2^{4 * digits} trials",
+                    stacklevel=4,
+                )
+        allowed = (asset.model_copy(update={"allow_short_hash": True}) for asset in self.assets)
+        return self.model_copy(update={"assets": tuple(allowed)})
 
 
 def read_card(path: str | Path) -> ModelCard:

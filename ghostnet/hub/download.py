@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from ghostnet.errors import FetchError, IntegrityError
-from ghostnet.hub.card import RELATIVE_LINK, Asset, ModelCard
-from ghostnet.hub.registry import asset_folder
+from ghostnet.hub.card import RELATIVE_LINK, SHA256_DIGITS, Asset, ModelCard
+from ghostnet.hub.registry import asset_folder, card_architecture
 from ghostnet.hub.verified_file import (
     check_file,
     copy_verified,
     found_hash,
     locked,
+    matches,
     set_aside,
     store,
 )
@@ -49,10 +50,11 @@ def fetch_checkpoint(
         watch: Shows the progress of the download.
 
     Raises:
-        CardError: The card offers no checkpoint.
+        CardError: The card offers no checkpoint, or one of a network that this package lacks.
         FetchError: The file can be neither found nor downloaded.
         IntegrityError: The file does not have the card's SHA-256.
     """
+    card_architecture(card)  # what no network takes is not fetched
     asset = card.checkpoint
     folder = asset_folder(name, asset, cache_dir)
     if source:
@@ -85,12 +87,12 @@ def fetch(
         FetchError: The file can be neither found nor downloaded.
         IntegrityError: The file is not the promised one, or the card does not promise one.
     """
-    expected = _expected(asset)
+    expected = expected_hash(asset)
     target = location(asset, folder)
     if asset.local_file:
         check_file(target, expected)
         return target
-    if not force and found_hash(target) == expected:
+    if not force and matches(found_hash(target), expected):
         return target
     with locked(folder):
         found = "a copy to replace" if force else set_aside(target, expected)
@@ -118,18 +120,24 @@ def place(asset: Asset, source: Path, folder: Path) -> Path:
         FetchError: ``source`` cannot be read, or ``folder`` cannot be written.
         IntegrityError: The SHA-256 of ``source`` is another.
     """
-    expected = _expected(asset)
+    expected = expected_hash(asset)
     target = folder / _file_name(asset)
     copy_verified(source, target, expected)
     return target
 
 
-def _expected(asset: Asset) -> str:
+def expected_hash(asset: Asset) -> str:
+    """Return the SHA-256 that the file of an asset has to have, or its first digits if allowed.
+
+    Raises:
+        IntegrityError: The card does not give it.
+    """
     if asset.sha256 is None or not asset.verifiable:
         digits = len(asset.sha256 or "")
+        allow = "; --short-hash (allow_short_hash=True) accepts these digits" if digits else ""
         raise IntegrityError(
-            f"{asset.link}: expected a SHA-256 of 64 digits on the card, found {digits or 'none'}: "
-            "a file that cannot be verified is not loaded"
+            f"{asset.link}: expected a SHA-256 of {SHA256_DIGITS} digits on the card, found "
+            f"{digits or 'none'}: a file that cannot be verified is not loaded{allow}"
         )
     return asset.sha256
 

@@ -10,12 +10,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ghostnet.checkpoints import convert, is_foreign, parse_checkpoint, write_checkpoint
 from ghostnet.errors import CardError
-from ghostnet.files import write_whole
-from ghostnet.hub.card import Asset, ModelCard, read_card
-from ghostnet.hub.download import Watch, fetch, place, unwatched
-from ghostnet.hub.registry import inside, model_folder, shipped_card
-from ghostnet.hub.verified_file import writing
+from ghostnet.files import sha256_of, write_whole
+from ghostnet.hub.card import Asset, ModelCard
+from ghostnet.hub.download import Watch, expected_hash, fetch, place, unwatched
+from ghostnet.hub.registry import (
+    card_architecture,
+    card_text,
+    find_card,
+    inside,
+    model_folder,
+)
+from ghostnet.hub.verified_file import read_verified, writing
 
 if TYPE_CHECKING:
     from ghostnet.hub.http import Limits
@@ -37,31 +44,33 @@ def install(
     *,
     limits: "Limits | None" = None,
     watch: Watch = unwatched,
+    allow_short_hash: bool = False,
 ) -> Path:
     """Install card, entry folder and checkpoint into the client's cache, in this order.
 
-    Without the checkpoint the client still works with ``pretrained=False``.
+    Without the checkpoint the client still works with ``pretrained=False``. Of a checkpoint with
+    MindCV's names, which the client does not know, a renamed copy is installed.
 
     Args:
         uid: UID of a card that ships with this package.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         limits: Limits of time and size; by default `ghostnet.hub.http.DEFAULT_LIMITS`.
         watch: Shows the progress of the download.
+        allow_short_hash: As in `ghostnet.hub.load`.
 
     Returns:
         The path of the installed checkpoint.
 
     Raises:
-        CardError: No such card ships with this package.
+        CardError: No such card ships with this package, or it is not a GhostNet's.
         FetchError: The checkpoint cannot be downloaded, or the cache cannot be written.
         IntegrityError: The checkpoint does not have the card's SHA-256.
     """
-    source = shipped_card(uid)
-    card = read_card(source)
-    text = source.read_text(encoding="utf-8")
+    text, card = card_text(uid), find_card(uid, allow_short_hash=allow_short_hash)
+    card_architecture(card)
     folder = model_folder(uid, cache_dir)
     entry = inside(folder, folder / _entry_folder(card)) / ENTRY_FILE
-    installed = folder / source.name
+    installed = folder / f"{Path(uid).name}.md"
     with writing(folder):
         write_whole(installed, _with_assets(text, "").encode())
         write_whole(entry, ENTRY.encode())
@@ -70,9 +79,20 @@ def install(
         checkpoint = place(asset, asset.local_file, folder)
     else:
         checkpoint = fetch(asset, folder, uid=uid, limits=limits, watch=watch)
+    checkpoint = _with_released_names(checkpoint, expected_hash(asset), installed)
     with writing(folder):
         write_whole(installed, _with_assets(text, _local_asset(asset, checkpoint)).encode())
     return checkpoint
+
+
+def _with_released_names(checkpoint: Path, sha256: str, card: Path) -> Path:
+    """Return a checkpoint that the client can load: the file, or a renamed copy beside the card."""
+    parameters = parse_checkpoint(read_verified(checkpoint, sha256), str(checkpoint))
+    if not is_foreign(parameters):
+        return checkpoint
+    renamed = card.with_suffix(".ckpt")
+    write_checkpoint(convert(parameters, str(checkpoint)).parameters, renamed)
+    return renamed
 
 
 def _entry_folder(card: ModelCard) -> str:
@@ -94,5 +114,5 @@ def _local_asset(asset: Asset, path: Path) -> str:
         "asset:\n\n"
         f"- file-format: {asset.format}\n"
         f"  asset-link: <{path.resolve().as_uri()}>\n"
-        f"  asset-sha256: {asset.sha256}\n\n"
+        f"  asset-sha256: {sha256_of(path)}\n\n"
     )

@@ -18,17 +18,17 @@ from ghostnet.checkpoints import (
     find_network,
     fit_parameters,
     identify,
+    is_foreign,
     parse_checkpoint,
     read_foreign,
 )
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import CardError, FetchError, IntegrityError, ModelError
 from ghostnet.hub.card import ModelCard
-from ghostnet.hub.download import Watch, fetch_checkpoint, location, unwatched
-from ghostnet.hub.registry import asset_folder, find_card
+from ghostnet.hub.download import Watch, expected_hash, fetch_checkpoint, location, unwatched
+from ghostnet.hub.registry import asset_folder, card_architecture, find_card
 from ghostnet.hub.verified_file import read_verified
 from ghostnet.models import Architecture, find_model
-from ghostnet.models.registry import is_model
 from ghostnet.models.weights import Use
 from ghostnet.runtime import start_mindspore
 
@@ -76,7 +76,11 @@ class Model:
 
 
 def open_model(
-    name: str | Path, *, cache_dir: str | Path | None = None, watch: Watch = unwatched
+    name: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    watch: Watch = unwatched,
+    allow_short_hash: bool = False,
 ) -> Model:
     """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
 
@@ -85,6 +89,7 @@ def open_model(
             network is found as in `ghostnet.checkpoints.convert`.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         watch: Shows the progress of a download.
+        allow_short_hash: As in `load`.
 
     Raises:
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
@@ -100,7 +105,7 @@ def open_model(
         parameters = _read_bare(name)
         architecture = identify(parameters, name)
     else:
-        card = find_card(name)
+        card = find_card(name, allow_short_hash=allow_short_hash)
         architecture = card_architecture(card)
         parameters = card_parameters(name, card, cache_dir=cache_dir, watch=watch)
     classes = count_classes(parameters, architecture, name)
@@ -140,6 +145,7 @@ def load(
     force_reload: bool = False,
     fused: bool = False,
     cache_dir: str | Path | None = None,
+    allow_short_hash: bool = False,
     **kwargs: Any,
 ) -> "nn.Cell":
     """Load the network of a hub card, with the verified weights that the card names.
@@ -152,6 +158,8 @@ def load(
         force_reload: Download the checkpoint even if the cache has it.
         fused: Return `ghostnet.fuse` of the network, for inference.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        allow_short_hash: Load a checkpoint of which the card gives only the first digits of the
+            SHA-256, with a warning that says what they prove.
         **kwargs: Arguments of `ghostnet.models.GhostNet`, above all ``num_classes``; another number
             than the checkpoint's keeps the backbone and initializes the classifier afresh.
 
@@ -168,7 +176,7 @@ def load(
     start_mindspore()
     from ghostnet.models.network import GhostNet
 
-    card = find_card(name)
+    card = find_card(name, allow_short_hash=allow_short_hash and pretrained)
     if pretrained:
         network = _load_pretrained(
             name, card, *args, force_reload=force_reload, cache_dir=cache_dir, **kwargs
@@ -191,19 +199,25 @@ def load_weights(
     source: str = "gitee",
     force_reload: bool = False,
     cache_dir: str | Path | None = None,
+    allow_short_hash: bool = False,
 ) -> "dict[str, ms.Parameter]":
     """Load the verified parameters that a card names; arguments and errors as in `load`."""
     start_mindspore()
     import mindspore as ms
 
-    parameters = card_parameters(
-        name, find_card(name), force_reload=force_reload, cache_dir=cache_dir
-    )
+    card = find_card(name, allow_short_hash=allow_short_hash)
+    card_architecture(card)
+    parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
     return {key: ms.Parameter(ms.Tensor(value), name=key) for key, value in parameters.items()}
 
 
 def create_model(
-    name: str, num_classes: int | None = None, pretrained: bool | str = False, **kwargs: Any
+    name: str,
+    num_classes: int | None = None,
+    pretrained: bool | str = False,
+    *,
+    allow_short_hash: bool = False,
+    **kwargs: Any,
 ) -> "GhostNet":
     """Create a registered network.
 
@@ -212,6 +226,7 @@ def create_model(
         num_classes: Length of the logits; by default that of the weights, or 1000.
         pretrained: True loads the registered weights; a UID, or the path or URL of a card, loads
             the weights that it names.
+        allow_short_hash: As in `ghostnet.hub.load`.
         **kwargs: Further arguments of `ghostnet.models.GhostNet`.
 
     Raises:
@@ -236,24 +251,10 @@ def create_model(
             f"{entry.name}: expected registered weights, found none; pass pretrained=False, or the "
             "UID or card of a model"
         )
-    card = find_card(weights)
+    card = find_card(weights, allow_short_hash=allow_short_hash)
     if card_architecture(card) != entry.architecture:
         raise ModelError(f"{weights}: expected weights of {entry.name}, found another model's")
     return _load_pretrained(weights, card, **kwargs)
-
-
-def card_architecture(card: ModelCard) -> Architecture:
-    """Return the architecture of a card's model.
-
-    Raises:
-        CardError: The card's model is not registered.
-    """
-    if not is_model(card.name):
-        raise CardError(
-            f"{card.source}: model-name: expected a model that this package builds, found "
-            f"{card.name!r}; see ghostnet.list_models()"
-        )
-    return find_model(card.name).architecture
 
 
 def card_parameters(
@@ -268,7 +269,7 @@ def card_parameters(
 
     What a training run saved beside it is left out.
     """
-    sha256 = str(card.checkpoint.sha256)
+    sha256 = expected_hash(card.checkpoint)
     path = card.checkpoint.local_file
     if path is None:  # a file beside the card needs no cache
         path = location(card.checkpoint, asset_folder(name, card.checkpoint, cache_dir))
@@ -276,7 +277,21 @@ def card_parameters(
     if content is None:
         path = fetch_checkpoint(name, card, force=force_reload, cache_dir=cache_dir, watch=watch)
         content = read_verified(path, sha256)
-    return find_network(parse_checkpoint(content, str(path)), str(path)).parameters
+    return released_parameters(content, str(path))
+
+
+def released_parameters(content: bytes, name: str) -> Parameters:
+    """Parse the network in a checkpoint; MindCV's names become the released ones.
+
+    Args:
+        content: Content of the file.
+        name: What errors call the file.
+
+    Raises:
+        CheckpointError: The bytes are not a MindSpore checkpoint, or not a GhostNet's.
+    """
+    parameters = find_network(parse_checkpoint(content, name), name).parameters
+    return convert(parameters, name).parameters if is_foreign(parameters) else parameters
 
 
 def _read_if_right(path: Path, sha256: str) -> bytes | None:

@@ -3,16 +3,26 @@
 The cache has the layout of the hub client, so that a file fetched by either serves both.
 """
 
+import csv
 import os
 import re
 from functools import cache
 from pathlib import Path
+from string import Template
 
 import ghostnet
 from ghostnet.errors import CardError, FetchError
 from ghostnet.hub.card import Asset, ModelCard, parse_card, read_card
+from ghostnet.models import Architecture, find_model
+from ghostnet.models.registry import canonical, is_model
 
 DEFAULT_ROOT = "~/.mscache"
+
+RELEASES = Path("mindspore/releases.csv")
+"""Table of the cards that templates beside it make, in the folder of the shipped cards."""
+
+DETECTORS = frozenset({"ghostnet_ssd", "ssd_ghostnet"})
+"""Names of the hub's object detectors with a GhostNet backbone, as `canonical` spells them."""
 
 # <user>[/<backend>]/<version>/<name>
 UID = re.compile(r"([A-Za-z0-9][\w.+-]{0,127}/){2,3}[A-Za-z0-9][\w.+-]{0,127}", re.ASCII)
@@ -37,23 +47,34 @@ def check_uid(uid: str) -> str:
     return uid
 
 
-def find_card(name: str | Path) -> ModelCard:
+def find_card(name: str | Path, *, allow_short_hash: bool = False) -> ModelCard:
     """Read the card that a UID, a path or a URL names.
+
+    Args:
+        name: UID, path or URL.
+        allow_short_hash: Accept the first digits of a SHA-256 for the files of the card, with a
+            warning that says what they prove.
 
     Raises:
         CardError: There is no such card, or it is malformed.
         FetchError: The URL does not answer.
     """
-    text = str(name)
-    if text.startswith(("https://", "http://")):
+    card = _read_card(str(name))
+    return card.with_short_hashes() if allow_short_hash else card
+
+
+def _read_card(name: str) -> ModelCard:
+    if name.startswith(("https://", "http://")):
         from ghostnet.hub.http import fetch_text  # requests takes 0.1 s to import
 
-        return parse_card(fetch_text(text), text)
-    return read_card(Path(text) if text.endswith(".md") else shipped_card(text))
+        return parse_card(fetch_text(name), name)
+    if name.endswith(".md"):
+        return read_card(name)
+    return parse_card(card_text(name), name, shipped_card(name).parent)
 
 
 def shipped_card(uid: str) -> Path:
-    """Return the file of a card that ships with this package.
+    """Return the file of a card that ships with this package, or of the template that makes it.
 
     Raises:
         CardError: The UID is malformed, or no card with it ships.
@@ -61,7 +82,31 @@ def shipped_card(uid: str) -> Path:
     if check_uid(uid) not in shipped_uids():
         known = "\n".join(shipped_uids())
         raise CardError(f"{uid}: expected the UID of a card that ships with this package:\n{known}")
-    return assets_folder() / f"{uid}.md"
+    row = releases().get(uid)
+    return assets_folder() / (f"{RELEASES.parent}/{row['name']}.md" if row else f"{uid}.md")
+
+
+def card_text(uid: str) -> str:
+    """Return the text of a card that ships with this package.
+
+    Raises:
+        CardError: As `shipped_card`.
+    """
+    text = shipped_card(uid).read_text(encoding="utf-8")
+    row = releases().get(uid)
+    return Template(text).substitute(row, uid=uid) if row else text
+
+
+@cache
+def releases() -> dict[str, dict[str, str]]:
+    """Return what tells the cards apart that the hub repeats for each release of MindSpore.
+
+    Returns:
+        The row of each UID in the table: name of the template, and values for its placeholders.
+    """
+    with (assets_folder() / RELEASES).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {f"{RELEASES.parent}/{row['version']}/{row['name']}": row for row in rows}
 
 
 @cache
@@ -69,7 +114,50 @@ def shipped_uids() -> tuple[str, ...]:
     """List the UIDs of the cards that ship with this package, in alphabetical order."""
     root = assets_folder()
     names = (path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.md"))
-    return tuple(sorted(name for name in names if is_uid(name)))
+    return tuple(sorted([*releases(), *filter(is_uid, names)]))
+
+
+def card_architecture(card: ModelCard) -> Architecture:
+    """Return the architecture of a card's model.
+
+    Raises:
+        CardError: The card's model is an object detector, or not registered.
+    """
+    if is_detector(card):
+        raise CardError(
+            f"{card.source}: expected an image classifier, found {card.name}, an object detector "
+            "with a GhostNet backbone; this package classifies images and detects no objects"
+        )
+    if not is_model(card.name):
+        raise CardError(
+            f"{card.source}: model-name: expected a model that this package builds, found "
+            f"{card.name!r}; see ghostnet.list_models()"
+        )
+    return find_model(card.name).architecture
+
+
+def is_detector(card: ModelCard) -> bool:
+    """Whether the model of a card is the hub's object detector with a GhostNet backbone."""
+    return canonical(card.name) in DETECTORS
+
+
+def needs(card: ModelCard) -> str:
+    """Say in a few words what the model of a card needs before it can be loaded.
+
+    Args:
+        card: A card that ships with this package.
+    """
+    if is_detector(card):
+        return "an object detector: not supported"
+    asset = card.checkpoint
+    if asset.local_file:
+        return "nothing: bundled"
+    wanted = ["download"]
+    if asset.has_short_hash:
+        wanted.append("--short-hash")
+    if card_architecture(card).quantized:
+        wanted.append("MindSpore")
+    return ", ".join(wanted)
 
 
 def assets_folder() -> Path:

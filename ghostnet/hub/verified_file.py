@@ -33,6 +33,11 @@ def found_hash(path: Path) -> str | None:
         return "unreadable"
 
 
+def matches(found: str | None, expected: str) -> bool:
+    """Whether a SHA-256 is the expected one, or begins with the digits that a card gives of it."""
+    return found is not None and found.startswith(expected)
+
+
 def check_file(path: Path, expected: str) -> None:
     """Compare the SHA-256 of a file with the expected one.
 
@@ -43,7 +48,7 @@ def check_file(path: Path, expected: str) -> None:
     found = found_hash(path)
     if found is None:
         raise FetchError(f"{path}: expected the file that the card names, found none")
-    if found != expected:
+    if not matches(found, expected):
         raise mismatch(str(path), expected, found)
 
 
@@ -52,12 +57,12 @@ def read_verified(path: Path, sha256: str) -> bytes:
 
     Raises:
         FetchError: The file cannot be read.
-        IntegrityError: The SHA-256 of its bytes is not ``sha256``.
+        IntegrityError: The SHA-256 of its bytes is not ``sha256``, nor begins with it.
     """
     with raising(FetchError, f"{path}: cannot be read"):
         content = read_whole(path)
     found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    if not matches(found, sha256):
         raise mismatch(str(path), sha256, found)
     return content
 
@@ -94,7 +99,7 @@ def set_aside(target: Path, expected: str) -> str | None:
         What was found, for a message; None where the right file is there.
     """
     found = found_hash(target)
-    if found == expected:
+    if matches(found, expected):
         return None
     if found is None:
         return "no file"
@@ -123,7 +128,7 @@ def store(chunks: Iterable[bytes], target: Path, expected: str, origin: str) -> 
         for chunk in chunks:
             file.write(chunk)
             digest.update(chunk)
-        if digest.hexdigest() != expected:
+        if not matches(digest.hexdigest(), expected):
             raise mismatch(origin, expected, digest.hexdigest())
 
 

@@ -23,11 +23,11 @@ def open_forward(
 
     Args:
         model: As `ghostnet.hub.open_model` returns it.
-        fused: Use the fused kernels where they are available.
+        fused: Use the fused kernels where they can run the network.
         features: Return the features that the classifier reads, rather than the logits.
     """
     on_cpu = runtime.current_device() == "CPU"
-    if fused and on_cpu and kernels.available():
+    if fused and on_cpu and kernels.available(model.architecture):
         return kernels.Session(model.architecture, model.parameters, features=features)
     return MindSporeForward(model, fused=fused, features=features)
 
@@ -48,7 +48,7 @@ class MindSporeForward:
 
         self.model = model
         self.cell: nn.Cell
-        if fused and kernels.available():
+        if fused and kernels.available(model.architecture):
             self.cell = fuse(model.network, features=features)
         else:
             network = fuse_if_possible(model.network) if fused else model.network

@@ -70,11 +70,14 @@ DEVICES = {
 """The devices, by MindSpore's names."""
 
 
-def unavailable_reason(training: bool = False) -> str | None:
+def unavailable_reason(
+    training: bool = False, architecture: Architecture | None = None
+) -> str | None:
     """Say why `ghostnet.fuse` would fail on this machine, in one line; None where it would not.
 
     Args:
         training: Whether the network is to be fused for training.
+        architecture: Table of the network; None stands for one that the kernels know.
     """
     name = runtime.current_device()
     known = [device for device, parts in DEVICES.items() if parts.trains or not training]
@@ -85,9 +88,9 @@ def unavailable_reason(training: bool = False) -> str | None:
         DEVICES[name].load()
     except KernelError as error:
         return str(error)
-    return None
+    return cpu.packing.unsupported_reason(architecture) if architecture else None
 
 
-def available() -> bool:
-    """Whether a network can be fused on this machine."""
-    return unavailable_reason() is None
+def available(architecture: Architecture | None = None) -> bool:
+    """Whether a network can be fused on this machine; ``architecture`` as `unavailable_reason`."""
+    return unavailable_reason(architecture=architecture) is None

@@ -128,7 +128,7 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
         >>> fast(Tensor(np.zeros((1, 3, 224, 224), np.float32))).shape
         (1, 37)
     """
-    reason = unavailable_reason(training)
+    reason = unavailable_reason(training, network.architecture)
     if reason is not None:
         raise KernelError(reason)
     if training:
@@ -140,12 +140,12 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
 
 
 def fuse_if_possible(network: GhostNet) -> nn.Cell:
-    """Fuse a network where the kernels are available; elsewhere warn and return the network.
+    """Fuse a network that the kernels can run; warn about any other and return it.
 
     Args:
         network: In inference state.
     """
-    reason = unavailable_reason()
+    reason = unavailable_reason(architecture=network.architecture)
     if reason is None:
         return fuse(network)
     warnings.warn(f"the plain graph runs, many times slower: {reason}", stacklevel=2)

@@ -10,6 +10,7 @@ from ghostnet.lazy import lazy_names
 from ghostnet.models.architectures import (
     GHOSTNET_1X,
     GHOSTNET_600M,
+    GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
     Architecture,
     Block,
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
         create_network,
         ghostnet_1x,
         ghostnet_600m,
+        ghostnet_int8_1x,
         ghostnet_nose_1x,
     )
 
 __all__ = [
     "GHOSTNET_1X",
     "GHOSTNET_600M",
+    "GHOSTNET_INT8_1X",
     "GHOSTNET_NOSE_1X",
     "MODELS",
     "Architecture",
@@ -52,6 +55,7 @@ __all__ = [
     "find_model",
     "ghostnet_1x",
     "ghostnet_600m",
+    "ghostnet_int8_1x",
     "ghostnet_nose_1x",
     "list_models",
     "make_divisible",
@@ -69,6 +73,7 @@ __getattr__ = lazy_names(
             "create_network",
             "ghostnet_1x",
             "ghostnet_600m",
+            "ghostnet_int8_1x",
             "ghostnet_nose_1x",
         ),
     },

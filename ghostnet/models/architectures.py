@@ -31,6 +31,7 @@ class Architecture:
         head_channels: Features that the classifier reads.
         activation: Activation of every layer that has one, but for squeeze-excite's.
         image_size: Height and width of the images that the network was designed for, in pixels.
+        quantized: Whether its convolutions quantize their inputs and weights to 8 bits.
     """
 
     stem_channels: int
@@ -39,6 +40,7 @@ class Architecture:
     head_channels: int
     activation: Activation
     image_size: int
+    quantized: bool = False
 
 
 GHOSTNET_1X = Architecture(
@@ -70,6 +72,8 @@ GHOSTNET_1X = Architecture(
 GHOSTNET_NOSE_1X = replace(
     GHOSTNET_1X, blocks=tuple(block._replace(se_channels=0) for block in GHOSTNET_1X.blocks)
 )
+
+GHOSTNET_INT8_1X = replace(GHOSTNET_1X, quantized=True)
 
 # The width of 1.75 is multiplied in: output channels in multiples of 4, expansion in multiples of
 # 8, squeeze-excite a tenth of the expansion in multiples of 8.

@@ -8,6 +8,7 @@ from mindspore.common.initializer import Normal
 from ghostnet.models.architectures import (
     GHOSTNET_1X,
     GHOSTNET_600M,
+    GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
     Architecture,
     scale_width,
@@ -19,6 +20,7 @@ from ghostnet.models.layers import (
     batch_norm,
     convolution,
 )
+from ghostnet.models.quantization import quantize
 from ghostnet.models.registry import find_model
 from ghostnet.models.specs import NetworkSpec, network_spec
 
@@ -74,6 +76,8 @@ class GhostNet(nn.Cell):
         )
         self.dropout = nn.Dropout(p=drop_rate)
         self.classifier = classifier(architecture.head_channels, num_classes)
+        if architecture.quantized:
+            quantize(self)
 
     @property
     def spec(self) -> NetworkSpec:
@@ -161,6 +165,11 @@ def ghostnet_nose_1x(
 ) -> GhostNet:
     """Build GhostNet-1x without squeeze-excite: 139.7 M multiply-adds at 224×224."""
     return GhostNet(scale_width(GHOSTNET_NOSE_1X, width), num_classes, drop_rate)
+
+
+def ghostnet_int8_1x(num_classes: int = 1000, drop_rate: float = 0.2) -> GhostNet:
+    """Build GhostNet-1x with convolutions on 8 bits, for inference; it cannot be fused."""
+    return GhostNet(GHOSTNET_INT8_1X, num_classes, drop_rate)
 
 
 def ghostnet_600m(num_classes: int = 1000, drop_rate: float = 0.2) -> GhostNet:

@@ -7,6 +7,7 @@ from ghostnet.errors import ModelError
 from ghostnet.models.architectures import (
     GHOSTNET_1X,
     GHOSTNET_600M,
+    GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
     Architecture,
     scale_width,
@@ -61,6 +62,13 @@ _ENTRIES = (
         GHOSTNET_NOSE_1X,
         title="Ghost-1x without SE",
         aliases=("ghostnet_nose_100",),
+    ),
+    ModelEntry(
+        "ghostnet_int8_1x",
+        "GhostNet_int8",
+        GHOSTNET_INT8_1X,
+        aliases=("ghostnet_quant",),
+        pretrained="noah-cvlab/gpu/1.0/ghostnet_int8_v1.0_oxford_pets",
     ),
     ModelEntry(
         "ghostnet_600m",
@@ -129,7 +137,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 
     Examples:
         >>> list_models("*1x")
-        ['ghostnet_1x', 'ghostnet_nose_1x']
+        ['ghostnet_1x', 'ghostnet_nose_1x', 'ghostnet_int8_1x']
     """
     wanted = canonical(pattern)
     return [

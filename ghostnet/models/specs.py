@@ -50,12 +50,21 @@ class LayerSpec(NamedTuple):
         inputs = 1 if self.kind == "depthwise" else self.in_channels
         return self.out_channels, inputs, self.kernel_size, self.kernel_size
 
-    def parameter_shapes(self) -> dict[str, Shape]:
-        """Return the shape of each parameter, in the order of the released checkpoints."""
+    def parameter_shapes(self, *, quantized: bool = False) -> dict[str, Shape]:
+        """Return the shape of each parameter, in the order of the released checkpoints.
+
+        Args:
+            quantized: Include the parameters of `ghostnet.models.quantization`.
+        """
         vector = (self.out_channels,)
         shapes = {f"{self.name}.weight": self.weight_shape}
         if self.norm is None:
-            return {**shapes, f"{self.name}.bias": vector}
+            shapes[f"{self.name}.bias"] = vector
+        if quantized:
+            quantization = {"scale_a": (1,), "scale_w": vector, "zp_a": (1,)}
+            shapes |= {f"{self.name}.{leaf}": shape for leaf, shape in quantization.items()}
+        if self.norm is None:
+            return shapes
         leaves = ("moving_mean", "moving_variance", "gamma", "beta")
         return shapes | {f"{self.norm}.{leaf}": vector for leaf in leaves}
 
@@ -93,13 +102,14 @@ class BottleneckSpec(NamedTuple):
 
 
 class NetworkSpec(NamedTuple):
-    """A GhostNet from image to logits."""
+    """A GhostNet from image to logits; ``quantized`` applies to its convolutions."""
 
     stem: LayerSpec
     bottlenecks: tuple[BottleneckSpec, ...]
     last: LayerSpec
     head: LayerSpec
     classifier: LayerSpec
+    quantized: bool = False
 
     def layers(self) -> Iterator[LayerSpec]:
         """Yield every layer, in the order of the released checkpoints."""
@@ -110,7 +120,9 @@ class NetworkSpec(NamedTuple):
         return {
             name: shape
             for layer in self.layers()
-            for name, shape in layer.parameter_shapes().items()
+            for name, shape in layer.parameter_shapes(
+                quantized=self.quantized and layer.kind != "dense"
+            ).items()
         }
 
 
@@ -153,6 +165,7 @@ def network_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
         ),
         LayerSpec("conv_head", last, head, activation=activation),
         LayerSpec("classifier", head, num_classes, kind="dense"),
+        architecture.quantized,
     )
 
 

@@ -57,6 +57,7 @@ def train(
     resume: bool = False,
     cache_dir: str | Path | None = None,
     opened: Callable[[Task], None] = lambda task: None,
+    allow_short_hash: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
     teacher_progress: Callable[[int, int], None] = lambda done, wanted: None,
 ) -> Path | None:
@@ -72,6 +73,7 @@ def train(
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
         opened: Called by the first worker when the images are listed.
+        allow_short_hash: As in `ghostnet.hub.load`, for the model to start from.
         progress: Called after each step.
         teacher_progress: Called with the number of the teacher's answers that are known, and of
             those that the next epoch needs.
@@ -99,7 +101,8 @@ def train(
     if teacher:
         answers = Answers(teacher, source, augment, config.seed, cache_dir)
         distillation = Distillation(answers, config, len(task.labels))
-    trainer = Trainer(start(config, len(task.labels), cache_dir), config, batches, distillation)
+    network = start(config, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
+    trainer = Trainer(network, config, batches, distillation)
     examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:

@@ -169,21 +169,34 @@ def _reason(file: Path) -> str | None:
 
 
 def start(
-    config: TrainingConfig, num_classes: int, cache_dir: str | Path | None = None
+    config: TrainingConfig,
+    num_classes: int,
+    cache_dir: str | Path | None = None,
+    *,
+    allow_short_hash: bool = False,
 ) -> GhostNet:
     """Build the network before its first step: initialized, or with the backbone of a model.
 
     Raises:
-        TrainingError: The architecture is not registered.
+        TrainingError: The architecture is not registered, or quantized.
         CardError, FetchError, IntegrityError, CheckpointError: As `ghostnet.hub.open_model`.
     """
     ms.set_seed(config.seed)
     if config.model is None:
         try:
-            return GhostNet(find_model(config.architecture).architecture, num_classes)
+            network = GhostNet(find_model(config.architecture).architecture, num_classes)
         except ModelError as error:
             raise TrainingError(f"architecture: {error}") from error
-    network = open_model(config.model, cache_dir=cache_dir).network
+    else:
+        network = open_model(
+            config.model, cache_dir=cache_dir, allow_short_hash=allow_short_hash
+        ).network
+    if network.architecture.quantized:
+        raise TrainingError(
+            f"{config.model or config.architecture}: expected a network in floating point, found "
+            "convolutions on 8 bits, whose rounding has no gradient; fit a classifier on it with "
+            "`ghostnet finetune`, or train another network"
+        )
     if network.num_classes != num_classes:
         network.reset_classifier(num_classes)
     return network

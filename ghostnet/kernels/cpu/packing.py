@@ -107,22 +107,35 @@ def pack(
     return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
 
 
+def unsupported_reason(architecture: Architecture) -> str | None:
+    """Say which layer of an architecture the kernels do not know; None where they know all."""
+    if architecture.quantized:
+        return (
+            "expected convolutions in floating point to fuse a network, found convolutions on 8 "
+            "bits, whose inputs the kernels do not round; run the network itself, without fusing it"
+        )
+    if architecture.activation not in ACTIVATIONS:
+        return (
+            f"activation: expected one of {', '.join(ACTIVATIONS)} to fuse a network, found "
+            f"{architecture.activation}"
+        )
+    for row in architecture.blocks:
+        if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
+            return (
+                f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse a network, found {row}"
+            )
+    return None
+
+
 def check_architecture(architecture: Architecture) -> None:
     """Check that the kernels know every layer of an architecture.
 
     Raises:
         KernelError: They do not.
     """
-    if architecture.activation not in ACTIVATIONS:
-        raise KernelError(
-            f"activation: expected one of {', '.join(ACTIVATIONS)} to fuse a network, found "
-            f"{architecture.activation}"
-        )
-    for row in architecture.blocks:
-        if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
-            raise KernelError(
-                f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse a network, found {row}"
-            )
+    reason = unsupported_reason(architecture)
+    if reason is not None:
+        raise KernelError(reason)
 
 
 class Packer:
