@@ -10,8 +10,8 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import pack
 from ghostnet.kernels.folding import Array
-from ghostnet.kernels.turns import Turns
 from ghostnet.models import Architecture
+from ghostnet.models.turns import Turns
 
 _turns = Turns()
 """The kernels add in another order where a call does not have all its threads."""

@@ -18,3 +18,7 @@ class Turns:
 
     def _renew(self) -> None:
         self.lock = threading.Lock()
+
+
+MINDSPORE = Turns()
+"""MindSpore fails, or mixes up the inputs, where several threads run its graphs at once."""
