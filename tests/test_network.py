@@ -216,3 +216,39 @@ def test_operators_outside_a_graph_print_nothing() -> None:
     environment = os.environ | {"GLOG_v": "4"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+MANY_THREADS = """
+import threading
+import mindspore as ms
+import numpy as np
+from ghostnet.models import create_network
+from ghostnet.models.network import HeadFeatures, StageFeatures
+
+ms.set_context(mode=ms.GRAPH_MODE)
+network = create_network("ghostnet_050", 3).set_train(False)
+cells = [network, HeadFeatures(network), StageFeatures(network)]
+images = [ms.Tensor(np.full((1, 3, 32, 32), n, np.float32)) for n in range(4)]
+
+def answer(cell, image):
+    found = cell(image)
+    return (found[-1] if isinstance(found, tuple) else found).asnumpy()
+
+def work(n):
+    for _ in range(20):
+        for cell, wanted in zip(cells, expected[n]):
+            np.testing.assert_allclose(answer(cell, images[n]), wanted, rtol=1e-4, atol=1e-6)
+    done.append(n)
+
+expected = [[answer(cell, image) for cell in cells] for image in images]
+done = []
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(sorted(done))
+"""
+
+
+def test_threads_take_turns_in_the_plain_network() -> None:
+    done = subprocess.run([sys.executable, "-c", MANY_THREADS], capture_output=True, text=True)
+    assert done.stdout == "[0, 1, 2, 3]\n", done.stderr[-2000:]

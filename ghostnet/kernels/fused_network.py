@@ -16,9 +16,9 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
 from ghostnet.kernels.cpu.training import TrainableGhostNet
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
-from ghostnet.kernels.turns import Turns
 from ghostnet.models import Architecture
 from ghostnet.models.network import GhostNet
+from ghostnet.models.turns import MINDSPORE
 
 
 def refuse_training(training: bool) -> None:
@@ -32,9 +32,6 @@ def refuse_training(training: bool) -> None:
 
 
 refuse_compiling = ops.constexpr(refuse_training)
-
-_turns = Turns()
-"""MindSpore mixes up the inputs of graphs that several threads run at once."""
 
 
 class FusedGhostNet(nn.Cell):
@@ -71,7 +68,7 @@ class FusedGhostNet(nn.Cell):
     def __call__(self, images: Tensor) -> Tensor:
         refuse_training(self.training)
         if self.session is None:
-            with _turns.lock:
+            with MINDSPORE.lock:
                 return self.construct(images)
         if _pynative_executor.requires_grad():
             refuse_gradient()

@@ -23,6 +23,7 @@ from ghostnet.models.layers import (
 from ghostnet.models.quantization import quantize
 from ghostnet.models.registry import find_model
 from ghostnet.models.specs import NetworkSpec, network_spec
+from ghostnet.models.turns import MINDSPORE
 
 
 def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
@@ -45,7 +46,15 @@ def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
     return cells
 
 
-class GhostNet(nn.Cell):
+class SerialCell(nn.Cell):
+    """A cell that several threads may call: its calls, and those of all like it, take turns."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with MINDSPORE.lock:
+            return super().__call__(*args, **kwargs)
+
+
+class GhostNet(SerialCell):
     """GhostNet: (batch, 3, height, width) images to (batch, num_classes) logits.
 
     Images are float32, normalized by `ghostnet.transforms`. Height and width may be any from 32
@@ -110,7 +119,7 @@ def classifier(in_features: int, num_classes: int) -> nn.Dense:
     return nn.Dense(in_features, num_classes, weight_init=Normal(0.01), bias_init="zeros")
 
 
-class StageFeatures(nn.Cell):
+class StageFeatures(SerialCell):
     """The feature maps of a GhostNet, one for each resolution, sharing its parameters.
 
     Maps (batch, 3, height, width) to five tensors of shape (batch, channels, ⌈height / r⌉,
@@ -141,7 +150,7 @@ class StageFeatures(nn.Cell):
         return tuple(maps)
 
 
-class HeadFeatures(nn.Cell):
+class HeadFeatures(SerialCell):
     """The features that the classifier of a GhostNet reads, sharing its parameters.
 
     Maps (batch, 3, height, width) to (batch, num_features).

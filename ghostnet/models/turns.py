@@ -8,7 +8,7 @@ class Turns:
     """A lock that survives a fork.
 
     Attributes:
-        lock: Held by the caller whose turn it is. A forked child gets a lock of its own, since the
+        lock: Held by the thread whose turn it is, as often as it asks. A forked child gets a lock of its own, since the
             holder of this one did not come along.
     """
 
@@ -17,4 +17,8 @@ class Turns:
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+
+
+MINDSPORE = Turns()
+"""MindSpore fails, or mixes up the inputs, where several threads run its graphs at once."""
