@@ -8,8 +8,8 @@ class Turns:
     """A lock that survives a fork.
 
     Attributes:
-        lock: Held by the thread whose turn it is, as often as it asks. A forked child gets a lock of its own, since the
-            holder of this one did not come along.
+        lock: Held by the thread whose turn it is, which may take it again. A forked child gets a
+            lock of its own, since the holder of this one did not come along.
     """
 
     def __init__(self) -> None:
