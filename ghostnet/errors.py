@@ -1,15 +1,16 @@
 """Errors that this package raises on purpose; `GhostNetError` is the base of them all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 MAX_LISTED = 10
 """Names that a message lists before it counts the rest."""
 
 
-def listed(names: Sequence[str]) -> str:
-    """Join the names in a message; of many, only the first are listed and the rest counted."""
-    rest = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """Join the first names, and say how many more there are."""
+    known = [*names]
+    more = len(known) - MAX_LISTED
+    return separator.join(known[:MAX_LISTED] + [f"and {more:,} more"] * (more > 0))
 
 
 class GhostNetError(Exception):

@@ -18,7 +18,6 @@ from ghostnet.checkpoints.parameters import (
     count_classes,
     fit_parameters,
     identify,
-    listing,
 )
 from ghostnet.lazy import lazy_names
 
@@ -39,7 +38,6 @@ __all__ = [
     "fit_parameters",
     "identify",
     "is_foreign",
-    "listing",
     "load_parameters",
     "parameters_of",
     "parse_checkpoint",

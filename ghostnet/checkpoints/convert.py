@@ -13,9 +13,8 @@ from ghostnet.checkpoints.parameters import (
     count_classes,
     fit_parameters,
     identify,
-    listing,
 )
-from ghostnet.errors import CheckpointError
+from ghostnet.errors import CheckpointError, listed
 from ghostnet.models.weights import Use
 
 _BATCH_NORM = {
@@ -78,7 +77,7 @@ def convert(
     unknown = [key for key, new in renamed.items() if new is None]
     if unknown:
         raise CheckpointError(
-            f"{name}: these tensors have no place in a GhostNet:\n  " + listing(unknown, "\n  ")
+            f"{name}: these tensors have no place in a GhostNet:\n  " + listed(unknown, "\n  ")
         )
     parameters = {new: found.parameters[key] for key, new in renamed.items() if new}
     if len(parameters) < len(renamed):

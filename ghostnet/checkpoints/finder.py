@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.parameters import Parameters, listing
-from ghostnet.errors import CheckpointError
+from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.errors import CheckpointError, listed
 from ghostnet.models.weights import Use
 
 CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model", "module")
@@ -150,7 +150,7 @@ def _choose(kinds: Mapping[Use, list[str]], name: str, use: Use | None) -> str:
     best = [prefix for prefix in candidates if ranks[prefix] == min(ranks.values())]
     if len(best) > 1:
         raise CheckpointError(
-            f"{name}: expected one network, found several, under {listing(best)}; save the "
+            f"{name}: expected one network, found several, under {listed(best)}; save the "
             "one that you want by itself"
         )
     return best[0]

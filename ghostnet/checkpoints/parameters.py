@@ -4,13 +4,13 @@ Parameters are a dict of arrays under the names of the released checkpoints.
 """
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.errors import CheckpointError
+from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, network_spec
 from ghostnet.models.specs import Shape
 
@@ -18,9 +18,6 @@ Parameters: TypeAlias = dict[str, NDArray[Any]]
 
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 """Parameters that depend on the number of classes."""
-
-MAX_LISTED = 10
-"""Tensors that an error names before it counts the rest."""
 
 Widths: TypeAlias = list[tuple[int, int, int]]
 
@@ -45,7 +42,7 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
         return best.architecture
     raise CheckpointError(
         f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others, such as "
-        f"{listing(parameters)}"
+        f"{listed(parameters)}"
     )
 
 
@@ -86,14 +83,7 @@ def check_parameters(
         if key in parameters and parameters[key].shape != shape
     ]
     if problems:
-        raise CheckpointError(f"{name} does not fit the network:\n  " + listing(problems, "\n  "))
-
-
-def listing(names: Iterable[str], separator: str = ", ") -> str:
-    """Join the first names, and say how many more there are."""
-    first = list(names)
-    more = len(first) - MAX_LISTED
-    return separator.join(first[:MAX_LISTED] + [f"and {more:,} more"] * (more > 0))
+        raise CheckpointError(f"{name} does not fit the network:\n  " + listed(problems, "\n  "))
 
 
 def check_finite(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> None:

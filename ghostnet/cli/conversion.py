@@ -18,6 +18,7 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
+from ghostnet.errors import listed
 from ghostnet.export.formats import Format
 from ghostnet.models.weights import Use
 
@@ -167,7 +168,7 @@ def convert(
     if as_json:
         print_json(answer)
     else:
-        left_out = f"{len(found.left_out)}: {checkpoints.listing(found.left_out)}"
+        left_out = f"{len(found.left_out)}: {listed(found.left_out)}"
         print_table("converted", None, [*{**answer, "left_out": left_out}.items()])
 
 
