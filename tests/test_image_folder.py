@@ -316,7 +316,7 @@ def test_classes_are_named_in_nfc(tmp_path: Path) -> None:
 def test_many_empty_classes_are_not_all_listed(tmp_path: Path) -> None:
     for index in range(1000):
         (tmp_path / f"class number {index:03}").mkdir()
-    with pytest.raises(DatasetError, match="number 009 and 990 more") as caught:
+    with pytest.raises(DatasetError, match="number 009, and 990 more") as caught:
         read_folder(tmp_path)
     assert len(str(caught.value)) < 700
 

@@ -225,6 +225,6 @@ def test_errors_list_about_ten_labels(ghostnet: Ghostnet, tmp_path: Path) -> Non
     labels = labels_file(tmp_path, [f"some long label {index}" for index in range(1000)])
     images = draw(tmp_path / "images", 1, tuple(f"other {index:02}" for index in range(40)))
     ghostnet("eval", images, "-m", tmp_path / "wide.ckpt", "--labels", labels, status=1)
-    assert "some long label 9 and 990 more" in ghostnet.err
-    assert "other 09 and 30 more" in ghostnet.err
+    assert "some long label 9, and 990 more" in ghostnet.err
+    assert "other 09, and 30 more" in ghostnet.err
     assert len(ghostnet.err) < 700
