@@ -12,6 +12,7 @@ from command_line import Ghostnet
 from mindspore import nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 from PIL import Image
+from toy_images import draw
 
 from ghostnet import (
     ExportError,
@@ -259,3 +260,23 @@ def test_int8_loses_at_most_one_point(
     assert answer["float32_top1"] == pytest.approx(342 / 370)
     assert answer["int8_top1"] >= answer["float32_top1"] - 0.01
     assert answer["bytes"] < answer["float32_bytes"] / 3
+    assert answer["weight_bits"] == 7
+    assert "VNNI" in answer["measured_on"]
+
+
+@pytest.mark.parametrize(("options", "bits"), [((), 7), (("--weight-bits", 8), 8)])
+def test_an_int8_file_says_how_it_was_quantized(
+    ghostnet: Ghostnet, tmp_path: Path, options: tuple[object, ...], bits: int
+) -> None:
+    images = draw(tmp_path / "images", 2, ("daisy", "roses"))
+    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL, "--int8")
+    ghostnet(*words, "--calibrate", images, *options)
+    model = onnx.load(tmp_path / "a.onnx")
+    (text,) = (entry.value for entry in model.metadata_props if entry.key == "quantization")
+    assert json.loads(text) == {"weight_bits": bits, "activation_bits": 8, "per_channel": True}
+    largest = max(
+        abs(onnx.numpy_helper.to_array(tensor).astype(int)).max()
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8
+    )
+    assert largest == 2 ** (bits - 1) - (bits == 8)

@@ -19,7 +19,7 @@ from ghostnet.cli.options import (
 )
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
 from ghostnet.errors import listed
-from ghostnet.export.formats import Format
+from ghostnet.export.formats import Format, WeightBits
 from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def export(
         typer.Option(help="Take cropped uint8 images, (batch, height, width, 3)."),
     ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize; ONNX only.")] = False,
+    weight_bits: Annotated[
+        WeightBits,
+        typer.Option(help="For --int8: bits of a weight; 8 needs processors with VNNI."),
+    ] = WeightBits.SEVEN,
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -76,7 +80,8 @@ def export(
     choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}
     answer: dict[str, Any] = {}
     if calibrate:
-        answer = _export_int8(opened, out, calibrate, data or calibrate, batch=length, **choices)
+        choices |= {"batch": length, "weight_bits": weight_bits}
+        answer = _export_int8(opened, out, calibrate, data or calibrate, **choices)
     else:
         exporting.export(opened, out, batch=length, format=format, **choices)
     answer = {"file": str(out), "bytes": out.stat().st_size, **answer}
@@ -112,6 +117,8 @@ def _export_int8(
         "images": result.before.images,
         "float32_top1": result.before.top1,
         "int8_top1": result.after.top1,
+        "weight_bits": choices["weight_bits"].value,
+        "measured_on": result.measured_on,
     }
 
 

@@ -10,6 +10,16 @@ class Format(str, Enum):
     MINDIR = "mindir"
 
 
+class WeightBits(int, Enum):
+    """Bits of the weights of a quantized network."""
+
+    SEVEN = 7
+    """Right on every processor."""
+
+    EIGHT = 8
+    """Finer, but only for processors with VNNI: others saturate the sum of two products."""
+
+
 class Backend(str, Enum):
     """What runs a network: this package, or another runtime on the exported network."""
 

@@ -1,6 +1,7 @@
 """Quantization of an ONNX model to 8 bits, by ONNX Runtime's static quantization."""
 
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
@@ -16,7 +17,7 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import ExportError
 from ghostnet.export.exporter import check_target, serialized, write
-from ghostnet.export.formats import Format
+from ghostnet.export.formats import Format, WeightBits
 from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
 from ghostnet.hub.loader import Model
@@ -25,6 +26,8 @@ from ghostnet.inference.evaluation import Evaluation, evaluate
 from ghostnet.packages import needs
 
 with needs("onnxruntime", extra="export"):
+    import onnx
+    import onnxruntime
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -70,6 +73,12 @@ class Quantization:
     float_bytes: int
     int8_bytes: int
 
+    @property
+    def measured_on(self) -> str:
+        """The runtime and the processor that gave the figures."""
+        unit = "with" if has_vnni() else "without"
+        return f"ONNX Runtime {onnxruntime.__version__}, a processor {unit} VNNI"
+
 
 class Calibration(CalibrationDataReader):
     """Batches, one by one, as ONNX Runtime asks for them."""
@@ -83,12 +92,26 @@ class Calibration(CalibrationDataReader):
         return None if batch is None else {INPUT: batch}
 
 
-def quantize(model: bytes, batches: Iterable[NDArray[Any]]) -> bytes:
-    """Quantize an ONNX model: 7-bit weights, a scale a channel, and uint8 activations.
+def has_vnni() -> bool:
+    """Whether the processor has VNNI, which adds products of 8 bits without saturating."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return bool({"avx512_vnni", "avx_vnni"} & {*flags})
+
+
+def quantize(
+    model: bytes, batches: Iterable[NDArray[Any]], weight_bits: WeightBits = WeightBits.SEVEN
+) -> bytes:
+    """Quantize an ONNX model: signed weights, a scale a channel, and uint8 activations.
+
+    The file's metadata says so under ``quantization``.
 
     Args:
         model: Content of an ONNX file of this package.
         batches: Batches as the model takes them, to measure the ranges of the activations on.
+        weight_bits: Bits of a weight.
     """
     silence = redirect_stdout(io.StringIO())  # the calibration prints its progress
     with silence, tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
@@ -101,13 +124,22 @@ def quantize(model: bytes, batches: Iterable[NDArray[Any]]) -> bytes:
             Calibration(batches),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=True,  # without VNNI, uint8 · int8 saturates when both use all 8 bits
+            reduce_range=weight_bits is WeightBits.SEVEN,
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": RANGE_PERCENTILE},
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        return target.read_bytes()
+        return _described(target.read_bytes(), weight_bits)
+
+
+def _described(quantized: bytes, weight_bits: WeightBits) -> bytes:
+    """Add the description of the quantization to a model's metadata."""
+    loaded = onnx.load_from_string(quantized)
+    description = {"weight_bits": weight_bits.value, "activation_bits": 8, "per_channel": True}
+    entry = loaded.metadata_props.add()
+    entry.key, entry.value = "quantization", json.dumps(description)
+    return bytes(loaded.SerializeToString())
 
 
 def export_int8(
@@ -117,6 +149,7 @@ def export_int8(
     data: ImageFolder,
     batch: int | None = None,
     *,
+    weight_bits: WeightBits = WeightBits.SEVEN,
     with_preprocessing: bool = False,
     force: bool = False,
     progress: Callable[[int], None] = lambda count: None,
@@ -129,6 +162,7 @@ def export_int8(
         calibration: Images for the ranges; `CALIBRATION_IMAGES` of them are used.
         data: Labeled images that both models are evaluated on.
         batch: Images in a batch, or None for any number.
+        weight_bits: As in `quantize`.
         with_preprocessing: As in `ghostnet.export.export`.
         force: Replace an existing file.
         progress: Called with 1 for each image that either model has answered.
@@ -147,7 +181,8 @@ def export_int8(
 
     step = -(-len(calibration.files) // CALIBRATION_IMAGES)
     images = (model.preprocess(decode(file)) for file, _ in calibration.files[::step])
-    quantized = quantize(content, (np.stack([image] * (batch or 1)) for image in images))
+    batches = (np.stack([image] * (batch or 1)) for image in images)
+    quantized = quantize(content, batches, weight_bits)
 
     def answers(content: bytes) -> Evaluation:
         forward = in_onnxruntime(content)
