@@ -48,10 +48,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path) -> None:
     modules = (REPOSITORY / "ghostnet").rglob("*.py")
     cuda = (REPOSITORY / "ghostnet/kernels/csrc/cuda").iterdir()  # compiled when first used
+    pages = [REPOSITORY / "ghostnet/serving" / name for name in ("openapi.yaml", "page.html")]
     assets = (path for path in (REPOSITORY / "assets").rglob("*") if path.is_file())
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
     expected = [
-        *(path.relative_to(REPOSITORY).as_posix() for path in (*modules, *cuda)),
+        *(path.relative_to(REPOSITORY).as_posix() for path in (*modules, *cuda, *pages)),
         *(f"ghostnet/{path.relative_to(REPOSITORY).as_posix()}" for path in assets),
         "ghostnet/py.typed",
         "ghostnet/kernels/libghostnet_cpu.so",

@@ -133,6 +133,8 @@ def read_floats(tensor: Input, binary: bytes, shape: tuple[int, ...]) -> NDArray
         values = _from_bytes(tensor, _binary(tensor, binary))
     if values.size != count:
         raise Refusal(400, f"{tensor.name}: expected {count:,} values, found {values.size:,}")
+    if not np.isfinite(values).all():
+        raise Refusal(400, f"{tensor.name}: expected finite values, found NaN or infinity")
     return values.reshape(tensor.shape)
 
 
