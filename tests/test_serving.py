@@ -37,6 +37,7 @@ pytestmark = pytest.mark.skipif(
     not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
 )
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES = sorted((assets_folder() / "images").glob("*.jpg"))
 CAT = IMAGES[0].read_bytes()
 MODEL = "ghostnet_v1.0_flowers"
@@ -412,6 +413,16 @@ def test_triton_client_meets_a_broken_image(client: triton.InferenceServerClient
     sent = [tensor(np.array([CAT, b"no image"], object), is_binary=True)]
     with pytest.raises(InferenceServerException, match="image 1: these bytes: expected an image"):
         client.infer(MODEL, sent)
+
+
+def test_the_snippet_of_the_page_runs(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    page = (REPOSITORY / "docs/serving.md").read_text()
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(compile(snippet.replace(":8080", f":{server.port}"), "serving.md", "exec"), {})
+    assert capsys.readouterr().out.endswith(":1:dandelion']]\n")
 
 
 FLOATS = {"name": "images", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0.0]}
