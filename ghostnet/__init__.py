@@ -21,6 +21,7 @@ from ghostnet.errors import (
     KernelError,
     ModelError,
     PackageError,
+    ServingError,
     TrainingError,
 )
 from ghostnet.lazy import lazy_names
@@ -59,6 +60,7 @@ __all__ = [
     "KernelError",
     "ModelError",
     "PackageError",
+    "ServingError",
     "SqueezeExcite",
     "TrainingError",
     "create_model",

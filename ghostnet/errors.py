@@ -71,3 +71,7 @@ class BenchmarkError(GhostNetError):
 
 class TrainingError(GhostNetError):
     """A training run that cannot start, continue or resume."""
+
+
+class ServingError(GhostNetError):
+    """An address, a token or a setting that a server cannot start with."""

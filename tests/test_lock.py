@@ -45,8 +45,16 @@ def test_every_requirement_is_locked_at_a_version_that_it_allows(lock: str) -> N
         assert all(version in requirement.specifier for version in versions), requirement
 
 
+def listed(name: str) -> set[str]:
+    """The requirements in a list that people keep."""
+    lines = (REPOSITORY / "requirements" / f"{name}.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
 def test_inference_needs_what_the_project_does_but_mindspore() -> None:
-    lines = (REPOSITORY / "requirements" / "inference.txt").read_text().splitlines()
-    listed = {line for line in lines if line and not line.startswith("#")}
     needed = {line for line in PROJECT["project"]["dependencies"] if "mindspore" not in line}
-    assert listed == needed
+    assert listed("inference") == needed
+
+
+def test_a_server_needs_what_the_extra_says() -> None:
+    assert listed("serve") == set(EXTRAS["serve"])

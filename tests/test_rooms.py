@@ -19,6 +19,7 @@ FLOORS = (
     ("hub",),
     ("inference",),
     ("export",),
+    ("serving",),
     ("training",),
     ("benchmark",),
     ("verify", "doctor"),

@@ -49,10 +49,12 @@ def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path
     modules = (REPOSITORY / "ghostnet").rglob("*.py")
     cuda = (REPOSITORY / "ghostnet/kernels/csrc/cuda").iterdir()  # compiled when first used
     label_lists = (REPOSITORY / "ghostnet/data/label_lists").glob("*.txt")
+    pages = [REPOSITORY / "ghostnet/serving" / name for name in ("openapi.yaml", "page.html")]
     assets = (path for path in (REPOSITORY / "assets").rglob("*") if path.is_file())
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    data = (*label_lists, *pages)
     expected = [
-        *(path.relative_to(REPOSITORY).as_posix() for path in (*modules, *cuda, *label_lists)),
+        *(path.relative_to(REPOSITORY).as_posix() for path in (*modules, *cuda, *data)),
         *(f"ghostnet/{path.relative_to(REPOSITORY).as_posix()}" for path in assets),
         "ghostnet/py.typed",
         "ghostnet/kernels/libghostnet_cpu.so",

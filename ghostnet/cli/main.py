@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from ghostnet.cli import checks, conversion, hub, prediction, training
+from ghostnet.cli import checks, conversion, hub, prediction, serving, training
 from ghostnet.cli.output import print_json
 from ghostnet.errors import GhostNetError
 
@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb in (
     prediction.predict,
     prediction.eval,
+    serving.serve,
     training.finetune,
     training.train,
     conversion.export,
@@ -49,7 +50,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """GhostNet for MindSpore: classify images; verify, train and convert models."""
+    """GhostNet for MindSpore: classify images; serve, verify, train and convert models."""
 
 
 def main() -> NoReturn:

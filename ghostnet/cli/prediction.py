@@ -94,14 +94,8 @@ def _answer(
     classifier: "Classifier", image: "ImageSource", result: "Logits | ImageError", top_k: int
 ) -> dict[str, Any]:
     """Describe the result for one image."""
-    if isinstance(result, Exception):
-        return {"file": image.name, "error": str(result)}
-    best = classifier.top(result, top_k)
-    return {
-        "file": image.name,
-        "predictions": [vars(prediction) for prediction in best],
-        "ms": result.milliseconds,
-    }
+    answer = classifier.describe(image.name, result, top_k)
+    return answer if isinstance(result, Exception) else {**answer, "ms": result.milliseconds}
 
 
 def _cells(answer: dict[str, Any]) -> tuple[str, str]:

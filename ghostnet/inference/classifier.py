@@ -110,6 +110,19 @@ class Classifier:
         best = np.argsort(-probabilities, kind="stable")[:count]
         return [Prediction(self.model.labels[i], int(i), float(probabilities[i])) for i in best]
 
+    def describe(self, name: str, result: Logits | ImageError, count: int) -> dict[str, Any]:
+        """Return an image's ``count`` likeliest labels, or its error, as JSON types.
+
+        Args:
+            name: What to call the image.
+            result: What `logits` yielded for it.
+            count: Number of labels.
+        """
+        if isinstance(result, ImageError):
+            return {"file": name, "error": str(result)}
+        predictions = [vars(prediction) for prediction in self.top(result, count)]
+        return {"file": name, "predictions": predictions}
+
     def _put(self, image: ImageSource, place: NDArray[Any]) -> None:
         self.model.preprocess.put(decode(image.source), place)
 
@@ -193,12 +206,18 @@ class Pipeline:
         values = self.forward(arrays)
         milliseconds = (time.perf_counter() - start) * 1000 / images
         return [
-            error or _logits(row, milliseconds) for row, error in zip(values, errors, strict=False)
+            error or finite_logits(row, milliseconds)
+            for row, error in zip(values, errors, strict=False)
         ]
 
 
-def _logits(values: NDArray[np.float32], milliseconds: float) -> Logits | ImageError:
-    """Return the logits of an image, or an error where they are not finite."""
+def finite_logits(values: NDArray[np.float32], milliseconds: float) -> Logits | ImageError:
+    """Return the logits of an image, or an error where they are not finite.
+
+    Args:
+        values: (outputs,) float32.
+        milliseconds: Time of the network for this image.
+    """
     if np.isfinite(values).all():
         return Logits(values, milliseconds)
     return ImageError("expected finite logits for this image, found NaN or infinity")

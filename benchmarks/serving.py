@@ -1,0 +1,241 @@
+"""Measure servers under load: images a second, latency and memory at several numbers of clients.
+
+``python benchmarks/serving.py`` starts ``ghostnet serve`` and LitServe around ONNX Runtime, with
+the bundled model and the same photograph, and drives them in turn with wrk on loopback. It writes
+``serving.json`` beside this file in ``results``, and prints a table. It needs the extra ``bench``
+and wrk (``apt-get install wrk``). ``--soak-minutes 30`` adds a long run of ``ghostnet serve`` at
+64 connections, for its memory.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import requests
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "serving.json"
+IMAGE = HERE.parent / "assets/images/dandelion.jpg"
+CONNECTIONS = (1, 8, 64, 256)
+SOAK_CONNECTIONS = 64
+START_SECONDS = 120
+BOUNDARY = "a-boundary-that-no-image-contains"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, and the request that it takes.
+
+    Attributes:
+        process: Its first process.
+        url: Where it takes an image.
+        body: File with the body of the request.
+        content_type: Its type.
+    """
+
+    process: int
+    url: str
+    body: Path
+    content_type: str
+
+    def load(self, connections: int, seconds: float) -> dict[str, float]:
+        """Post the image on this many connections at once; returns rates, latencies and memory."""
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "60s"]
+        command += ["-s", HERE / "post.lua", self.url, "--", self.body, self.content_type]
+        with peak_memory(self.process) as peak:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        figures = json.loads(done.stdout.splitlines()[-1])
+        answered = figures["requests"] - figures["failed"]
+        return {
+            "images_per_second": answered / figures["seconds"],
+            "p50_ms": figures["p50_ms"],
+            "p99_ms": figures["p99_ms"],
+            "failed": figures["failed"],
+            "peak_mib": peak[0],
+        }
+
+
+@contextmanager
+def peak_memory(process: int) -> Iterator[list[float]]:
+    """Watch the memory of a process and its children; the list holds the most, in MiB."""
+    peak, ended = [0.0], Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            peak[0] = max(peak[0], resident_mib(process))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+def resident_mib(process: int) -> float:
+    """What a process and its children hold in memory now, shared pages counted in parts."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(n) for task in tasks for n in (task / "children").read_text().split()]
+    except OSError:  # it has just ended
+        return 0.0
+    own = next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return own + sum(map(resident_mib, children))
+
+
+def commands(model: Path, ports: list[int]) -> dict[str, list[str | Path]]:
+    """How each server is started."""
+    peer = [sys.executable, HERE / "litserve_server.py", model]
+    return {
+        "ghostnet": [sys.executable, "-m", "ghostnet.cli", "serve", "--port", str(ports[0])],
+        "litserve, 1 worker": [*peer, str(ports[1]), "1"],
+        "litserve, 2 workers": [*peer, str(ports[2]), "2"],
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [opened.getsockname()[1] for opened in sockets]
+
+
+@contextmanager
+def running(
+    command: list[str | Path], port: int, body: Path, content_type: str
+) -> Iterator[Server]:
+    """A server that has answered once, until the block ends."""
+    process = subprocess.Popen(command, start_new_session=True)
+    server = Server(process.pid, f"http://127.0.0.1:{port}/predict", body, content_type)
+    try:
+        await_answer(server, process)
+        yield server
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with suppress(ProcessLookupError):  # LitServe may leave processes of its own
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def await_answer(server: Server, process: subprocess.Popen[bytes]) -> None:
+    headers = {"Content-Type": server.content_type}
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            answer = requests.post(
+                server.url, server.body.read_bytes(), headers=headers, timeout=60
+            )
+        except requests.ConnectionError:
+            time.sleep(0.2)
+        else:
+            answer.raise_for_status()
+            return
+    raise SystemExit(f"{server.url} does not answer")
+
+
+def measure(servers: dict[str, Server], seconds: float, rounds: int) -> dict[str, Any]:
+    """Load every server in turn, round by round; returns the medians for each number of clients."""
+    result: dict[str, Any] = {name: {} for name in servers}
+    for connections in CONNECTIONS:
+        samples: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
+        for _ in range(rounds):
+            for name, server in servers.items():
+                samples[name].append(server.load(connections, seconds))
+        for name, runs in samples.items():
+            result[name][connections] = {
+                key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]
+            }
+    return result
+
+
+def soak(server: Server, minutes: int) -> dict[str, Any]:
+    """Load a server for long; returns its peak of memory in each minute, in MiB."""
+    runs = [server.load(SOAK_CONNECTIONS, 60) for _ in range(minutes)]
+    return {
+        "connections": SOAK_CONNECTIONS,
+        "peak_mib": [round(run["peak_mib"], 1) for run in runs],
+        "images_per_second": [round(run["images_per_second"], 1) for run in runs],
+        "failed": sum(run["failed"] for run in runs),
+    }
+
+
+def write_requests(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Write the bodies: the image itself, and a form with it."""
+    form = folder / "form"
+    head = (
+        f"--{BOUNDARY}\r\n"
+        'Content-Disposition: form-data; name="image"; filename="image.jpg"\r\n'
+        "Content-Type: image/jpeg\r\n\r\n"
+    )
+    form.write_bytes(head.encode() + IMAGE.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode())
+    multipart = f"multipart/form-data; boundary={BOUNDARY}"
+    return {"ghostnet": (IMAGE, "image/jpeg"), "litserve": (form, multipart)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--soak-minutes", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("expected the load generator wrk: apt-get install wrk")
+    from cpu_inference import machine
+
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "litserve": version("litserve"),
+        "image": {"file": IMAGE.name, "bytes": IMAGE.stat().st_size},
+        "seconds": arguments.seconds,
+        "rounds": arguments.rounds,
+    }
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        model = folder / "model.onnx"
+        export = [sys.executable, "-m", "ghostnet.cli", "export", model]
+        subprocess.run(export, stdout=subprocess.DEVNULL, check=True)
+        bodies = write_requests(folder)
+        ports = free_ports(3)
+        servers = {
+            name: stack.enter_context(running(command, port, *bodies[name.split(",")[0]]))
+            for (name, command), port in zip(commands(model, ports).items(), ports, strict=True)
+        }
+        result["servers"] = measure(servers, arguments.seconds, arguments.rounds)
+        if arguments.soak_minutes:
+            result["soak"] = soak(servers["ghostnet"], arguments.soak_minutes)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print_table(result["servers"])
+
+
+def print_table(servers: dict[str, Any]) -> None:
+    print("| server | connections | images/s | p50 ms | p99 ms | failed | MiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, steps in servers.items():
+        for connections, figures in steps.items():
+            cells = " | ".join(f"{value:.1f}" for value in figures.values())
+            print(f"| {name} | {connections} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The verb that answers over HTTP: `serve`."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ghostnet.cli.models import configure, open_model
+from ghostnet.cli.options import DEFAULT_MODEL, CacheOption, ModelOption
+from ghostnet.packages import needs
+from ghostnet.runtime import Device
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(
+    model: ModelOption = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 for all.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of the network. Default: the processors."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    max_batch: Annotated[
+        int, typer.Option(min=1, help="Images that run through the network at once, at most.")
+    ] = 32,
+    max_delay_ms: Annotated[
+        float, typer.Option(min=0, help="How long an image waits for others that are decoded.")
+    ] = 2.0,
+    max_queue: Annotated[
+        int, typer.Option(min=1, help="Images that wait, at most; more are answered 503.")
+    ] = 512,
+    max_body_mib: Annotated[
+        int, typer.Option(min=1, help="Size of a request; larger ones are answered 413.")
+    ] = 20,
+    max_arrival_s: Annotated[
+        float, typer.Option(min=0.1, help="How long a request may take to arrive.")
+    ] = 30.0,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token that requests need. Default: $GHOSTNET_TOKEN."),
+    ] = None,
+    cache_dir: CacheOption = None,
+) -> None:
+    """Serve a model over HTTP: images in, labels out."""
+    signal.signal(signal.SIGTERM, _finish)
+    configure(Device.CPU)
+    with needs("uvicorn", extra="serve"):
+        from ghostnet.serving import server
+        from ghostnet.serving.authorization import read_token
+        from ghostnet.serving.limits import MEBIBYTE, Limits
+
+    token = read_token(token_file)
+    limits = Limits(
+        batch=max_batch,
+        delay=max_delay_ms / 1000,
+        queue=max_queue,
+        body=max_body_mib * MEBIBYTE,
+        arrival=max_arrival_s,
+    )
+    opened = open_model(model, cache_dir)
+    with server.listen(host, port) as listener:
+        _announce(opened.name, *listener.getsockname()[:2], is_open=token is None)
+        server.serve(opened, listener, limits, threads=threads, workers=workers, token=token)
+
+
+def _announce(model: str, host: str, port: int, *, is_open: bool) -> None:
+    """Say where the server is, and who may use it."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    print(f"ghostnet: serving {model} on http://{address}", file=sys.stderr, flush=True)
+    if is_open and host not in (LOOPBACK, "::1"):
+        print(
+            "ghostnet: whoever reaches this address may use it; set GHOSTNET_TOKEN or --token-file "
+            "to change that",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _finish(signum: int, frame: object) -> NoReturn:
+    """End the process with success: SIGTERM is how a server is stopped."""
+    raise SystemExit(0)

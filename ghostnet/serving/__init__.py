@@ -1,0 +1,1 @@
+"""A model behind HTTP: the server, its limits, and the protocols that it speaks."""

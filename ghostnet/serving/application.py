@@ -1,0 +1,98 @@
+"""The application: what answers each address."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ghostnet import kernels
+from ghostnet.hub.loader import Model
+from ghostnet.serving import pages
+from ghostnet.serving.authorization import Authorization
+from ghostnet.serving.engine import Engine
+from ghostnet.serving.inference import Inference
+from ghostnet.serving.intake import Intake
+from ghostnet.serving.limits import Limits
+from ghostnet.serving.metrics import LEFT, Metrics, Observation
+from ghostnet.serving.prediction import Prediction
+from ghostnet.serving.refusal import Refusal, refuse
+
+
+def create_application(
+    model: Model, limits: Limits, *, threads: int | None = None, token: str | None = None
+) -> Starlette:
+    """Make the ASGI application that serves a model.
+
+    Args:
+        model: As `ghostnet.hub.open_model` returns it.
+        limits: How much the server takes on at once.
+        threads: Threads of the network; by default, one for each processor.
+        token: The bearer token that requests need; by default, none.
+
+    Raises:
+        KernelError: The fused kernels are not available.
+    """
+    if threads is not None:
+        kernels.set_threads(threads)
+    metrics = Metrics()
+    engine = Engine(model, limits, metrics.observe_batch)
+
+    @asynccontextmanager
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        engine.start()
+        yield
+        engine.stop()
+
+    middleware = [Middleware(Observation, observe=metrics.observe_request)]
+    if token is not None:
+        middleware.append(Middleware(Authorization, token=token))
+    return Starlette(
+        routes=_routes(engine, Intake(limits), metrics),
+        middleware=middleware,
+        exception_handlers={
+            Refusal: refuse,
+            HTTPException: _show_status,
+            ClientDisconnect: _note_leaving,
+            Exception: _show_failure,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _routes(engine: Engine, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
+    inference = Inference(engine, intake)
+    models = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+    return [
+        Route("/predict", Prediction(engine, intake).predict, methods=["POST"]),
+        Route("/healthz", inference.show_live),
+        Route("/readyz", inference.show_ready),
+        Route("/metrics", metrics.show),
+        Route("/v2", inference.show_server),
+        Route("/v2/health/live", inference.show_live),
+        Route("/v2/health/ready", inference.show_ready),
+        *(Route(path, inference.show_model) for path in models),
+        *(Route(f"{path}/ready", inference.show_model_ready) for path in models),
+        *(Route(f"{path}/infer", inference.infer, methods=["POST"]) for path in models),
+        *pages.routes(),
+    ]
+
+
+async def _show_status(request: Request, error: Exception) -> Response:
+    """Answer a request for an address or with a method that there is not."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _note_leaving(request: Request, error: Exception) -> Response:
+    """End a request whose client left; nobody reads the answer."""
+    return Response(status_code=LEFT)
+
+
+async def _show_failure(request: Request, error: Exception) -> Response:
+    """Answer a request that failed inside; the log has the traceback."""
+    return JSONResponse({"error": "the server failed on this request; its log says why"}, 500)

@@ -1,0 +1,71 @@
+"""Who may use the server: whoever knows its token, if it has one."""
+
+import hmac
+import os
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ghostnet.errors import ServingError
+from ghostnet.files import raising
+
+VARIABLE = "GHOSTNET_TOKEN"
+"""The environment variable that holds the token."""
+
+OPEN_PATHS = frozenset(
+    {"/", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+)
+"""What needs no token, beside the pages under ``/docs``: no image, no answer and no figure."""
+
+
+def read_token(file: Path | None) -> str | None:
+    """Return the token of a file or, without a file, of the environment; None where none is set.
+
+    Raises:
+        ServingError: The file cannot be read, or the token is empty or not ASCII.
+    """
+    if file is None:
+        token = os.environ.get(VARIABLE)
+        source = VARIABLE
+    else:
+        with raising(ServingError, f"{file}: cannot be read", "name a file that holds the token"):
+            token = file.read_text(errors="replace").strip()
+        source = str(file)
+    if token is not None and not (token and token.isascii() and token.isprintable()):
+        raise ServingError(f"{source}: expected a token of printable ASCII characters")
+    return token
+
+
+class Authorization:
+    """Middleware that answers 401 to requests without the bearer token.
+
+    Args:
+        app: The application behind it.
+        token: The token.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request that is allowed."""
+        if scope["type"] != "http" or self._allows(scope):
+            await self.app(scope, receive, send)
+            return
+        response = JSONResponse(
+            {"error": "expected the header Authorization: Bearer TOKEN with the server's token"},
+            401,
+            {"WWW-Authenticate": "Bearer"},
+        )
+        await response(scope, receive, send)
+
+    def _allows(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if path in OPEN_PATHS or path.startswith("/docs"):
+            return True
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        given = f"{scheme.capitalize()} {token.strip()}".encode()
+        return hmac.compare_digest(given, self._expected)

@@ -1,0 +1,92 @@
+"""The model of a server: images in, logits out, for any number of requests at once."""
+
+import asyncio
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, Request
+
+from ghostnet import kernels
+from ghostnet.data.transforms import decode
+from ghostnet.errors import ImageError
+from ghostnet.hub.loader import Model
+from ghostnet.inference.classifier import Classifier, Logits
+from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
+from ghostnet.serving.limits import Limits
+
+
+class Engine:
+    """A model that labels the images of many requests in common batches.
+
+    Args:
+        model: As `ghostnet.hub.open_model` returns it.
+        limits: Sizes of the batch and of the queue.
+        observe: Called with the images of each batch and the seconds of its forward pass.
+
+    Attributes:
+        name: Name of the model in addresses: the last part of its UID or file, without suffix.
+        is_ready: Whether it takes images.
+
+    Raises:
+        KernelError: The fused kernels are not available.
+    """
+
+    def __init__(self, model: Model, limits: Limits, observe: Observe) -> None:
+        self.model = model
+        self.limits = limits
+        self.observe = observe
+        session = kernels.Session(model.architecture, model.parameters)
+        self.classifier = Classifier(model, batch_size=limits.batch, forward=session)
+        self.name = PurePosixPath(model.name).name.removesuffix(".ckpt").removesuffix(".md")
+        self.is_ready = False
+
+    def start(self) -> None:
+        """Warm up and take images; to be called on the event loop."""
+        self.classifier.warm_up()
+        forward, blank = self.classifier.forward, self.model.preprocess.blank
+        self._batcher = Batcher(forward, self._put, blank, self.limits, self.observe)
+        self.is_ready = True
+
+    def stop(self) -> None:
+        """Finish what was accepted."""
+        self.is_ready = False
+        self._batcher.close()
+
+    async def run(self, request: Request, sources: list[Source]) -> list[Logits | ImageError]:
+        """Run the images of a request whose body has been read.
+
+        Raises:
+            Refusal: There is no room for the images.
+            ClientDisconnect: The client left; its images are taken out of the queue.
+        """
+        if not sources:
+            return []
+        answers = self._batcher.submit(sources)
+        leaving = asyncio.ensure_future(_leaves(request))
+        leaving.add_done_callback(lambda _: _cancel(answers))
+        try:
+            await asyncio.wait(answers)
+        finally:
+            leaving.cancel()
+        if any(answer.cancelled() for answer in answers):
+            raise ClientDisconnect
+        return [answer.result() for answer in answers]
+
+    def _put(self, source: Source, place: NDArray[Any]) -> None:
+        if isinstance(source, bytes):
+            self.model.preprocess.put(decode(source), place)
+        else:
+            np.copyto(place, source)
+
+
+async def _leaves(request: Request) -> None:
+    """Return when the client closes the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _cancel(answers: list[Answer]) -> None:
+    for answer in answers:
+        answer.cancel()

@@ -1,0 +1,98 @@
+"""Bodies of requests: how they are read, within which limits, and the images in them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from ghostnet.serving.limits import HELD_BODIES, MEBIBYTE, Limits
+from ghostnet.serving.refusal import Refusal, busy
+
+UNNAMED = "-"
+"""What an answer calls an image without a file name, as ``ghostnet predict`` calls one on stdin."""
+
+
+class Intake:
+    """Reads the bodies of requests and counts the bytes that are in memory.
+
+    Args:
+        limits: Size of a body and of the queue.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._held = 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """Read a body; its bytes count as held until the block ends.
+
+        Raises:
+            Refusal: It is too large or compressed, or too many others are held.
+            ClientDisconnect: The client leaves before it is complete.
+        """
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refusal(415, "expected a body without Content-Encoding; send it uncompressed")
+        declared = request.headers.get("content-length", "0")
+        self._check(int(declared) if declared.isdecimal() else 0)
+        chunks, length = [], 0
+        try:
+            async for chunk in request.stream():
+                length += len(chunk)
+                self._held += len(chunk)
+                self._check(length)
+                chunks.append(chunk)
+            yield b"".join(chunks)
+        finally:
+            self._held -= length
+
+    def _check(self, length: int) -> None:
+        """Refuse a body of ``length`` bytes that is too large, now or ever."""
+        if length > self.limits.body:
+            raise Refusal(
+                413,
+                f"expected a body of at most {self.limits.body / MEBIBYTE:g} MiB; send a smaller "
+                "image or fewer images",
+            )
+        if self._held > HELD_BODIES * self.limits.body:
+            raise busy("requests in memory")
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as it was sent.
+
+    Attributes:
+        name: What answers call it: the name of its file, or `UNNAMED`.
+        content: Content of the file.
+    """
+
+    name: str
+    content: bytes
+
+
+async def read_images(request: Request, body: bytes, limits: Limits) -> list[EncodedImage]:
+    """Return the images of a body: of a multipart form, its files; else the body itself.
+
+    Raises:
+        Refusal: The form is malformed, or has no file.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return [EncodedImage(UNNAMED, body)]
+    parser = MultiPartParser(request.headers, _chunk(body), max_files=limits.queue)
+    parser.spool_max_size = limits.body  # in memory, not on disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Refusal(400, f"expected a multipart form: {error.message}") from error
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    if not files:
+        raise Refusal(400, "expected a multipart form with a file for each image, found no file")
+    return [EncodedImage(file.filename or UNNAMED, await file.read()) for file in files]
+
+
+async def _chunk(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body

@@ -1,0 +1,43 @@
+"""Requests that are not served: a status and a sentence."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+RETRY_SECONDS = 1
+"""When a client that was refused for lack of room may come again."""
+
+
+class Refusal(Exception):
+    """A request that is not served.
+
+    Args:
+        status: Status code of HTTP.
+        sentence: What was expected, what was found, and what to do.
+        headers: Further headers of the response.
+    """
+
+    def __init__(
+        self, status: int, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = headers
+
+
+def busy(what: str) -> Refusal:
+    """Make the refusal of a server that has no room for a request now.
+
+    Args:
+        what: What the server has too much of.
+    """
+    return Refusal(
+        503, f"the server has too many {what}; try again", {"Retry-After": str(RETRY_SECONDS)}
+    )
+
+
+def refuse(request: Request, refusal: Exception) -> JSONResponse:
+    """Answer a request that raised a `Refusal`."""
+    assert isinstance(refusal, Refusal)
+    return JSONResponse({"error": str(refusal)}, refusal.status, refusal.headers)

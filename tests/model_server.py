@@ -1,0 +1,96 @@
+"""The server as a process of its own, on a free port of loopback."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+WAIT_SECONDS = 60
+ADDRESS = re.compile(r"on http://(\S+):(\d+)\n")
+
+
+class ModelServer:
+    """A running ``ghostnet serve``.
+
+    Attributes:
+        host, port: Where it listens.
+        session: A client of it.
+    """
+
+    def __init__(self, *words: object, log: Path, **environment: str) -> None:
+        self.log = log
+        command = [sys.executable, "-m", "ghostnet.cli", "serve", "--port", "0", *map(str, words)]
+        with log.open("w") as file:
+            self.process = subprocess.Popen(command, stderr=file, env=os.environ | environment)
+        found = wait_for(lambda: ADDRESS.search(log.read_text()) or self.process.poll() is not None)
+        assert isinstance(found, re.Match), log.read_text()
+        self.host, self.port = found[1], int(found[2])
+        self.session = requests.Session()
+        assert self.get("readyz").json() == {"ready": True}
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def get(self, path: str, **arguments: object) -> requests.Response:
+        return self.session.get(self.url(path), timeout=WAIT_SECONDS, **arguments)
+
+    def post(self, path: str, data: object = None, **arguments: object) -> requests.Response:
+        """A POST on a connection of its own, so that any thread may call it."""
+        return requests.post(self.url(path), data, timeout=WAIT_SECONDS, **arguments)
+
+    def connect(self, content: bytes = b"") -> socket.socket:
+        """A connection on which this much was sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_SECONDS)
+        connection.sendall(content)
+        return connection
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels; 0 before it is counted."""
+        lines = self.get("metrics").text.splitlines()
+        values = [line.split() for line in lines if re.match(rf"{name}(\{{.*\}})? ", line)]
+        return sum(float(value[-1]) for value in values)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal and waits for the end; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_SECONDS)
+
+
+@contextmanager
+def serving(*words: object, log: Path, **environment: str) -> Iterator[ModelServer]:
+    """A running server, which ends with status 0 and has logged no failure."""
+    server = ModelServer(*words, log=log, **environment)
+    try:
+        yield server
+        if server.process.poll() is None:
+            assert server.stop() == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def wait_for(condition: Callable[[], object]) -> object:
+    """The first true value of a condition, which must come in time."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return value
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started."""
+    return [
+        int(number)
+        for thread in Path(f"/proc/{process}/task").iterdir()
+        for number in (thread / "children").read_text().split()
+    ]

@@ -1,0 +1,178 @@
+"""Dynamic batching: which images run together, and what becomes of those that do not."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ghostnet.errors import ImageError
+from ghostnet.serving.batcher import Batcher, Source
+from ghostnet.serving.limits import Limits
+from ghostnet.serving.refusal import Refusal
+
+Array = np.ndarray[Any, Any]
+
+
+class Network:
+    """A network whose logit is the image itself; ``gate`` holds it up."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, images: Array) -> Array:
+        self.gate.wait(30)
+        self.batches.append(len(images))
+        if (images == 666).any():
+            raise RuntimeError("the network failed")
+        return images.copy()
+
+
+def put(source: Source, place: Array) -> None:
+    if isinstance(source, bytes):
+        raise ImageError("broken")
+    place[:] = source
+
+
+def image(value: float) -> Array:
+    return np.array([value], np.float32)
+
+
+def run(use: Callable[[Batcher, Network], Awaitable[None]], **limits: Any) -> Network:
+    """Use a batcher on an event loop."""
+    network = Network()
+
+    async def main() -> None:
+        batcher = Batcher(
+            network,
+            put,
+            lambda count: np.zeros((count, 1), np.float32),
+            Limits(**limits),
+            lambda images, seconds: None,
+        )
+        try:
+            await asyncio.wait_for(use(batcher, network), 30)
+        finally:
+            network.gate.set()
+            batcher.close()
+
+    asyncio.run(main())
+    return network
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_each_image_gets_its_own_answer_whatever_it_runs_with(batch: int) -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        answers = await asyncio.gather(*batcher.submit([image(n) for n in range(200)]))
+        assert [float(answer.values[0]) for answer in answers] == list(range(200))
+
+    network = run(use, batch=batch)
+    assert sum(network.batches) == 200
+    assert max(network.batches) <= batch
+
+
+def test_images_that_wait_while_the_network_runs_go_together() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        network.gate.clear()
+        first = batcher.submit([image(0)])
+        await asyncio.sleep(0.2)  # the network holds it
+        others = [answer for n in range(8) for answer in batcher.submit([image(n)])]
+        await asyncio.sleep(0.2)  # they are decoded
+        network.gate.set()
+        await asyncio.gather(*first, *others)
+
+    assert run(use, batch=8).batches == [1, 8]
+
+
+def test_an_image_alone_does_not_wait_for_others() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        for _ in range(10):
+            await asyncio.wait_for(batcher.submit([image(1)])[0], 5)
+
+    assert run(use, delay=3600.0).batches == [1] * 10
+
+
+def test_a_broken_image_is_answered_alone() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        good, broken, other = await asyncio.gather(*batcher.submit([image(1), b"", image(2)]))
+        assert (float(good.values[0]), str(broken), float(other.values[0])) == (1, "broken", 2)
+
+    run(use)
+
+
+def test_logits_that_are_not_finite_are_an_error_of_their_image() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        good, bad = await asyncio.gather(*batcher.submit([image(1), image(np.nan)]))
+        assert float(good.values[0]) == 1
+        assert "finite" in str(bad)
+
+    run(use)
+
+
+def test_a_failure_of_the_network_reaches_its_batch_and_no_other() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        with pytest.raises(RuntimeError, match="the network failed"):
+            await batcher.submit([image(666)])[0]
+        assert float((await batcher.submit([image(5)])[0]).values[0]) == 5
+        assert batcher.unanswered == 0
+
+    run(use, batch=1)
+
+
+def test_a_full_queue_refuses_and_takes_again_when_there_is_room() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        network.gate.clear()
+        accepted = batcher.submit([image(n) for n in range(4)])
+        with pytest.raises(Refusal) as refused:
+            batcher.submit([image(4)])
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
+        network.gate.set()
+        await asyncio.gather(*accepted)
+        await asyncio.gather(*batcher.submit([image(n) for n in range(4)]))
+
+    run(use, queue=4)
+
+
+def test_more_images_than_the_queue_holds_are_refused_for_good() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        with pytest.raises(Refusal) as refused:
+            batcher.submit([image(n) for n in range(5)])
+        assert refused.value.status == 413
+
+    run(use, queue=4)
+
+
+def test_images_that_nobody_waits_for_do_not_run() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        network.gate.clear()
+        first = batcher.submit([image(0)])
+        await asyncio.sleep(0.2)
+        left = batcher.submit([image(n) for n in range(50)])
+        await asyncio.sleep(0.1)
+        for answer in left:
+            answer.cancel()
+        await asyncio.sleep(0)
+        assert batcher.unanswered == 1
+        network.gate.set()
+        await asyncio.gather(*first, *batcher.submit([image(7)]))
+
+    assert sum(run(use, batch=4).batches) <= 3
+
+
+def test_closing_finishes_what_was_accepted() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        answers = batcher.submit([image(n) for n in range(20)])
+        batcher.close()
+        assert len(await asyncio.gather(*answers)) == 20
+
+    async def main() -> None:
+        network = Network()
+        blank = lambda count: np.zeros((count, 1), np.float32)  # noqa: E731
+        batcher = Batcher(network, put, blank, Limits(batch=4), lambda images, seconds: None)
+        await use(batcher, network)
+
+    asyncio.run(main())

@@ -1,0 +1,117 @@
+"""The deployment files: valid against the schemas, and about a server that there is."""
+
+import re
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+
+from ghostnet.cli.main import app
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEPLOY = REPOSITORY / "deploy"
+
+KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+KSERVE = yaml.safe_load((DEPLOY / "kserve.yaml").read_text())
+
+# As in KServe's pkg/apis/serving/v1beta1, component.go: what an InferenceService's predictor has
+# beside the fields of a PodSpec. The minimal CRD leaves both to KServe's webhook.
+COMPONENT = {
+    "minReplicas": {"type": "integer", "minimum": 0},
+    "maxReplicas": {"type": "integer", "minimum": 0},
+    "scaleTarget": {"type": "integer", "minimum": 1},
+    "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+    "containerConcurrency": {"type": "integer", "minimum": 0},
+    "timeout": {"type": "integer", "minimum": 1},
+    "canaryTrafficPercent": {"type": "integer", "minimum": 0, "maximum": 100},
+    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+INFERENCE_SERVICE = {
+    "type": "object",
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "additionalProperties": False,
+    "properties": {
+        "apiVersion": {"const": "serving.kserve.io/v1beta1"},
+        "kind": {"const": "InferenceService"},
+        "metadata": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"},
+                "annotations": COMPONENT["annotations"],
+            },
+        },
+        "spec": {
+            "type": "object",
+            "required": ["predictor"],
+            "additionalProperties": False,
+            "properties": {
+                "predictor": {
+                    "type": "object",
+                    "required": ["containers"],
+                    "properties": COMPONENT,
+                }
+            },
+        },
+    },
+}
+
+
+def predictor_pod() -> dict:
+    """The predictor as the pod that KServe makes of it."""
+    predictor = KSERVE["spec"]["predictor"]
+    spec = {name: value for name, value in predictor.items() if name not in COMPONENT}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "predictor"}, "spec": spec}
+
+
+@pytest.mark.parametrize("document", [*KUBERNETES, predictor_pod()], ids=lambda d: d["kind"])
+def test_a_manifest_is_valid(document: dict) -> None:
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_inference_service_is_valid() -> None:
+    jsonschema.validate(KSERVE, INFERENCE_SERVICE)
+    (container,) = KSERVE["spec"]["predictor"]["containers"]
+    assert container["name"] == "kserve-container"
+
+
+def containers() -> list[dict]:
+    deployment = next(document for document in KUBERNETES if document["kind"] == "Deployment")
+    return [
+        *deployment["spec"]["template"]["spec"]["containers"],
+        *KSERVE["spec"]["predictor"]["containers"],
+    ]
+
+
+@pytest.mark.parametrize("container", containers(), ids=lambda container: container["name"])
+def test_a_container_starts_the_server_as_the_command_takes_it(container: dict) -> None:
+    verb, *words = container["args"]
+    command = typer.main.get_command(app).commands[verb]
+    parameters = command.make_context(verb, words, resilient_parsing=True).params
+    assert parameters["port"] == container["ports"][0]["containerPort"]
+    assert parameters["host"] == "0.0.0.0"
+
+
+def test_the_selectors_find_the_pods() -> None:
+    deployment, service, budget = KUBERNETES
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert service["spec"]["selector"] == labels
+    assert budget["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_the_dockerfile_builds_what_the_manifests_run() -> None:
+    text = (REPOSITORY / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", text, re.MULTILINE)
+    names = [name for _, name in stages]
+    assert "serve" in names
+    for source in re.findall(r"--from=(\S+)", text):
+        assert source in names
+    assert all(container["image"].startswith("ghostnet-serve:") for container in containers())
+    for file in re.findall(r"/source/(requirements/\S+\.txt)", text):
+        assert (REPOSITORY / file).exists()
