@@ -42,6 +42,9 @@ DETECTORS = [
     *(f"noah-cvlab/ascend/{release}/ghostnet_ssd_v1.0" for release in ("0.7", "1.0")),
 ]
 
+STATE = ("global_step", "learning_rate", "momentum", "epoch_num", "step_num", "loss_scale")
+"""What a training run saves beside the network and the optimizer's moments."""
+
 Serve = Callable[[str, Parameters], Path]
 
 
@@ -84,7 +87,7 @@ def serve(server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
     def offer(uid: str, parameters: Parameters) -> Path:
         asset = find_card(uid).checkpoint
         file = tmp_path / asset.link.rpartition("/")[2]
-        write_checkpoint(parameters, file)
+        write_checkpoint(_after_training(parameters) if uid in IMAGENET else parameters, file)
         url = server.url(f"/{file.name}", whole(file.read_bytes()))
         digits = sha256_of(file)[: len(str(asset.sha256))]
         card = shipped_card(uid)
@@ -93,6 +96,13 @@ def serve(server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
         return file
 
     return offer
+
+
+def _after_training(parameters: Parameters) -> Parameters:
+    """Return the parameters with the state of a training run beside them, as in the hub's files."""
+    trained = [key for key in parameters if "moving_" not in key]
+    moments = {f"moments.{key}": np.ones_like(parameters[key]) for key in trained}
+    return parameters | moments | {name: np.array([3], np.float32) for name in STATE}
 
 
 def same(network: mshub.Model, parameters: Parameters) -> bool:

@@ -7,8 +7,12 @@ import typer
 
 from ghostnet.cli.options import CacheOption, JsonOption, ShortHashOption, UidArgument
 from ghostnet.cli.output import print_json, print_table, watch_download
+from ghostnet.errors import listed
 
 OTHER = "other data sets"
+
+MAX_LABELS = 60
+"""Labels that `show` prints; of more, the first."""
 
 app = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 
@@ -21,8 +25,8 @@ def list_cards(as_json: JsonOption = False) -> None:
     cards = {uid: find_card(uid) for uid in shipped_uids()}
     wanted = {uid: needs(card) for uid, card in cards.items()}
     if as_json:
-        listed = [(uid, card.model_dump(mode="json")) for uid, card in cards.items()]
-        print_json([{"uid": uid, "needs": wanted[uid], **fields} for uid, fields in listed])
+        fields = {uid: card.model_dump(mode="json") for uid, card in cards.items()}
+        print_json([{"uid": uid, "needs": wanted[uid], **fields[uid]} for uid in cards])
         return
     datasets = sorted({card.dataset or OTHER for card in cards.values()})
     for dataset in datasets:
@@ -47,7 +51,8 @@ def show(uid: UidArgument, as_json: JsonOption = False) -> None:
     rows = [(field.replace("_", " "), value) for field, value in fields.items() if value]
     rows += [(f"asset ({a.format})", f"{a.link}\n{a.sha256 or 'no hash'}") for a in card.assets]
     if card.labels:
-        rows.append(("labels", ", ".join(card.labels)))
+        many = len(card.labels) > MAX_LABELS
+        rows.append(("labels", listed(card.labels) if many else ", ".join(card.labels)))
     print_table(uid, None, rows)
 
 

@@ -111,10 +111,16 @@ def releases() -> dict[str, dict[str, str]]:
 
 @cache
 def shipped_uids() -> tuple[str, ...]:
-    """List the UIDs of the cards that ship with this package, in alphabetical order."""
+    """List the UIDs of the cards that ship with this package, in order: 1.9 before 1.10."""
     root = assets_folder()
     names = (path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.md"))
-    return tuple(sorted([*releases(), *filter(is_uid, names)]))
+    return tuple(sorted([*releases(), *filter(is_uid, names)], key=_natural))
+
+
+def _natural(uid: str) -> list[tuple[int, str]]:
+    """Return a key by which numbers are ordered by their values."""
+    parts = re.findall(r"\d+|\D+", uid)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def card_architecture(card: ModelCard) -> Architecture:
