@@ -69,6 +69,10 @@ class BenchmarkError(GhostNetError):
     """An engine that is unknown, does not run, or whose logits differ from the network's."""
 
 
+class ResultsError(GhostNetError):
+    """A file of results that cannot be written or continued."""
+
+
 class TrainingError(GhostNetError):
     """A training run that cannot start, continue or resume."""
 

@@ -86,11 +86,33 @@ def progress_bar(*columns: Any) -> "Progress":
 
 
 @contextmanager
-def counting(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; the block gets a function that advances it."""
-    with progress_bar() as progress:
+def counting(
+    description: str, total: int | None, *, speed: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; the block gets a function that advances it.
+
+    Args:
+        description: What is counted.
+        total: The last count, if it is known.
+        speed: Show images per second too.
+    """
+    with progress_bar(*(_speed_columns() if speed else ())) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def _speed_columns() -> list[Any]:
+    """Return columns for counts, images per second and the time left."""
+    from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """Images per second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed or 0:,.0f} images/s")
+
+    return [MofNCompleteColumn(), Speed(), TimeRemainingColumn()]
 
 
 def watch_download(name: str, length: int | None, chunks: Iterator[bytes]) -> Iterator[bytes]:

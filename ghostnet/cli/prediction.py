@@ -2,12 +2,16 @@
 
 import json
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ghostnet.cli.models import configure, open_model
+from ghostnet.cli.name_list import NameList
 from ghostnet.cli.options import (
     DEFAULT_MODEL,
     BatchOption,
@@ -31,12 +35,32 @@ if TYPE_CHECKING:
     from ghostnet.inference.evaluation import Evaluation
 
 
+OUT_BATCH = 32
+"""Images that go through the network together where the answers go to a file."""
+
+
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Images, folders, or - for stdin.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Images, folders, or - for an image on stdin.")
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
+    list_file: Annotated[
+        str | None,
+        typer.Option("--list", help="File of images and folders, a name a line; - for stdin."),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as of find -print0.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for the answers, .csv, .jsonl or .parquet, written row by row."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue OUT after its rows.")] = False,
     top_k: Annotated[int, typer.Option(min=1, help="Labels to show for an image.")] = 3,
-    batch_size: BatchOption = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once. Default: 1, or 32 with OUT.")
+    ] = None,
     fuse: FuseOption = True,
     backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.GHOSTNET,
     device: DeviceOption = Device.AUTO,
@@ -47,14 +71,28 @@ def predict(
     verbose: VerboseOption = False,
 ) -> None:
     """Label images: the likeliest classes of each, and the time of the network."""
+    if not paths and list_file is None:
+        raise typer.BadParameter("name images or folders, or a --list of them")
+    if resume and out is None:
+        raise typer.BadParameter("--resume needs --out")
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.classifier import Classifier
 
-    images, left_out = _sources(paths)
     forward = None if backend is Backend.GHOSTNET else deploy(opened, backend)
-    classifier = Classifier(opened, fused=fuse, batch_size=batch_size, forward=forward)
+    size = batch_size or (OUT_BATCH if out else 1)
+    classifier = Classifier(opened, fused=fuse, batch_size=size, forward=forward)
+    names = NameList(paths or [], list_file, null)
+    if out:
+        _label(classifier, names, out, top_k, resume=resume, as_json=as_json)
+    else:
+        _show(classifier, names, top_k, as_json=as_json)
+
+
+def _show(classifier: "Classifier", names: NameList, top_k: int, *, as_json: bool) -> None:
+    """Print the answers, with the time of the network for each image."""
+    images, left_out = _sources([*names])
     classifier.warm_up()
     with counting("predict", len(images)) as advance:
         answers = []
@@ -66,8 +104,38 @@ def predict(
         print_json([{k: v for k, v in answer.items() if k != "ms"} for answer in answers] + counts)
     else:
         rows = [(answer["file"], *_cells(answer)) for answer in answers]
-        print_table(opened.name, ("file", "labels", "ms"), rows)
+        print_table(classifier.model.name, ("file", "labels", "ms"), rows)
     if any("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+def _label(
+    classifier: "Classifier", names: NameList, out: Path, top_k: int, *, resume: bool, as_json: bool
+) -> None:
+    """Write the answers to a file, and print a summary."""
+    from ghostnet.data.image_folder import walk_images
+    from ghostnet.inference.labeling import label
+    from ghostnet.inference.results import open_results
+
+    def images(left_out: dict[Path, str]) -> Iterator[Path]:
+        return walk_images(map(Path, names), left_out)
+
+    total = None
+    if names.is_repeatable and sys.stderr.isatty():
+        total = sum(1 for _ in images({}))
+    left_out: dict[Path, str] = {}
+    results = open_results(out, top_k, resume=resume)
+    start = time.perf_counter()
+    with counting("predict", total, speed=True) as advance:
+        done = label(classifier, images(left_out), results, advance)
+    speed = (done.rows - done.resumed) / (time.perf_counter() - start)
+    answer = {"file": str(out), **asdict(done), "images_per_second": round(speed, 1)}
+    counts = count_left_out(left_out)
+    if as_json:
+        print_json({**answer, "left_out": counts})
+    else:
+        print_table(str(out), None, [(k.replace("_", " "), v) for k, v in answer.items()][1:])
+    if done.errors:
         raise typer.Exit(1)
 
 

@@ -95,13 +95,16 @@ class Walk:
 
     def images(self, folder: Path) -> Iterator[Path]:
         """Yield the image files below a folder, in sorted order."""
-        waiting = [folder]
+        waiting: list[Iterator[Path]] = [iter([folder])]
         while waiting:
-            path = waiting.pop()
+            path = next(waiting[-1], None)
+            if path is None:
+                waiting.pop()
+                continue
             status = self._status(path)
             if status and stat.S_ISDIR(status.st_mode):
                 if self._own(path, status):
-                    waiting += reversed(self._entries(path))
+                    waiting.append(self._entries(path))
                 else:
                     self.left_out[path] = "link to a folder that is met elsewhere"
             elif status and self._is_image(path, status):
@@ -111,22 +114,20 @@ class Walk:
         """Whether this path is the one under which its folder is entered."""
         return self._owners.setdefault((status.st_dev, status.st_ino), folder) == folder
 
-    def _entries(self, folder: Path) -> list[Path]:
-        """List what is in a folder, in sorted order, but for hidden names and the system's."""
-        entries = []
+    def _entries(self, folder: Path) -> Iterator[Path]:
+        """Yield what is in a folder, in sorted order, but for hidden names and the system's."""
         try:
             names = sorted(os.listdir(folder))
         except OSError as error:
             self._fail(folder, error)
-            return []
+            return
         for name in names:
             if name.startswith("."):
                 self.left_out[folder / name] = "hidden"
             elif name.lower() in SYSTEM_NAMES:
                 self.left_out[folder / name] = "of the operating system"
             else:
-                entries.append(folder / name)
-        return entries
+                yield folder / name
 
     def _status(self, path: Path) -> os.stat_result | None:
         """Follow links to what a path stands for; None where there is nothing."""

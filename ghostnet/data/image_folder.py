@@ -1,7 +1,7 @@
 """Images sorted into folders, one folder a class."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
@@ -35,16 +35,18 @@ def find_images(paths: list[Path], left_out: dict[Path, str] | None = None) -> l
         paths: Files and folders.
         left_out: Gets what is left out below the folders.
     """
-    found: list[Path] = []
+    return [*walk_images(paths, {} if left_out is None else left_out)]
+
+
+def walk_images(paths: Iterable[Path], left_out: dict[Path, str]) -> Iterator[Path]:
+    """Yield image files as they are found; otherwise as `find_images`."""
     for path in paths:
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        walk = Walk(path)
-        found += walk.images(path)
-        if left_out is not None:
+        if os.path.isdir(path):
+            walk = Walk(path)
+            yield from walk.images(path)
             left_out |= walk.left_out
-    return found
+        else:
+            yield path
 
 
 def read_folder(root: Path) -> ImageFolder:

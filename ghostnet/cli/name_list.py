@@ -1,0 +1,52 @@
+"""Names of images and folders, on the command line and in a file."""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from ghostnet.errors import ResultsError
+from ghostnet.files import CHUNK_BYTES, raising
+
+
+@dataclass(frozen=True)
+class NameList:
+    """The names that a verb works on, in order.
+
+    Attributes:
+        names: Names on the command line.
+        file: File of more names, ``-`` for stdin, or None.
+        null: Whether a name in the file ends in NUL, not at the end of a line.
+    """
+
+    names: list[str]
+    file: str | None = None
+    null: bool = False
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.names
+        if self.file is None:
+            return
+        with raising(ResultsError, f"{self.file}: cannot be read"):
+            opened = sys.stdin.buffer if self.file == "-" else open(self.file, "rb")  # noqa: SIM115
+            with opened as file:
+                yield from map(os.fsdecode, self._split(file))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the names can be listed twice."""
+        return self.file != "-"
+
+    def _split(self, file: IO[bytes]) -> Iterator[bytes]:
+        """Yield the names in a file, but for empty ones."""
+        rest = b""
+        while chunk := file.read(CHUNK_BYTES):
+            *names, rest = (rest + chunk).split(b"\0" if self.null else b"\n")
+            yield from filter(None, map(self._bare, names))
+        if self._bare(rest):
+            yield self._bare(rest)
+
+    def _bare(self, name: bytes) -> bytes:
+        """Drop what Windows ends a line with."""
+        return name if self.null else name.removesuffix(b"\r")

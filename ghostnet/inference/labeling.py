@@ -1,0 +1,69 @@
+"""Label any number of images into a file, and continue where an earlier run stopped."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ghostnet.errors import ResultsError
+from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.inference.results import Results, readable
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """The outcome of a run.
+
+    Attributes:
+        rows: Rows of the file.
+        resumed: Rows that were there before.
+        errors: Images of this run that could not be labeled; they are rows too.
+    """
+
+    rows: int
+    resumed: int
+    errors: int
+
+
+def label(
+    classifier: Classifier,
+    images: Iterator[Path],
+    results: Results,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Labeled:
+    """Write a row for each image, in the order of the images; memory does not grow with them.
+
+    Args:
+        classifier: Labels the images.
+        images: Their files.
+        results: The file of the rows; the images of the rows that it has are skipped.
+        progress: Called with the number of rows that are there, then with 1 for each row.
+
+    Raises:
+        ResultsError: The rows are not those of the first images, or the file cannot be written.
+    """
+    resumed = _skip(images, results)
+    progress(resumed)
+    rows, errors = resumed, 0
+    sources = (ImageSource(str(file), file) for file in images)
+    for image, result in classifier.logits(sources):
+        answer = classifier.describe(readable(image.name), result, results.top_k)
+        results.write(answer)
+        rows += 1
+        errors += "error" in answer
+        progress(1)
+    results.close()
+    return Labeled(rows, resumed, errors)
+
+
+def _skip(images: Iterator[Path], results: Results) -> int:
+    """Skip the images of the rows that are there; returns their number."""
+    count = 0
+    for name in results.names():
+        file = next(images, None)
+        if file is None or readable(str(file)) != name:
+            raise ResultsError(
+                f"{results.path}: expected the rows of the same images, found {name} where "
+                f"{file or 'no image'} should be, in row {count + 1:,}; name another file"
+            )
+        count += 1
+    return count

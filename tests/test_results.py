@@ -1,0 +1,187 @@
+"""`predict --out`: rows as they come, in order; a run that stopped goes on without loss."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import Ghostnet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_images import draw
+
+from ghostnet.errors import ResultsError
+from ghostnet.inference.results import open_results
+
+FORMATS = ["csv", "jsonl", "parquet"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = draw(tmp_path_factory.mktemp("images") / "a", 12, ("one", "two"))
+    (folder / "one" / 'comma, "quote"\nand line.png').write_bytes(
+        (folder / "one" / "0.png").read_bytes()
+    )
+    (folder / "two" / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def rows_of(path: Path) -> list[dict]:
+    """The rows of a file as `predict --json` prints them, without probabilities."""
+    if path.suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+        rows = parquet.read_table(path).to_pylist()
+    elif path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    else:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            places = [n for n in (1, 2, 3) if row[f"label_{n}"]]
+            row["predictions"] = [{"label": row[f"label_{n}"]} for n in places]
+    return [
+        {
+            "file": row["file"],
+            "labels": [p["label"] for p in row.get("predictions") or ()],
+            "error": row.get("error") or None,
+        }
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def expected(images: Path) -> list[dict]:
+    command = [sys.executable, "-m", "ghostnet.cli", "predict", images, "--json"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    answers = [row for row in json.loads(done.stdout) if "file" in row]
+    return [
+        {
+            "file": row["file"],
+            "labels": [p["label"] for p in row.get("predictions", ())],
+            "error": row.get("error"),
+        }
+        for row in answers
+    ]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_has_the_answers_in_the_order_of_the_images(
+    ghostnet: Ghostnet, images: Path, expected: list[dict], tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"rows.{suffix}"
+    summary = ghostnet.json("predict", images, "--out", out, status=1)
+    assert rows_of(out) == expected
+    assert (summary["rows"], summary["resumed"], summary["errors"]) == (26, 0, 1)
+    assert ghostnet.json("predict", images, "--out", out, status=1)["error"].startswith(str(out))
+    again = ghostnet.json("predict", images, "--out", out, "--resume")
+    assert (again["rows"], again["resumed"], again["errors"]) == (26, 26, 0)
+    assert rows_of(out) == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_run_that_was_cut_anywhere_goes_on(
+    ghostnet: Ghostnet, images: Path, expected: list[dict], tmp_path: Path, suffix: str
+) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    ghostnet("predict", images, "--out", whole, status=1)
+    content = whole.read_bytes()
+    for size in (0, 1, len(content) // 3, len(content) // 2, len(content) - 1):
+        cut = tmp_path / f"cut{size}.{suffix}"
+        cut.write_bytes(content[:size])
+        ghostnet("predict", images, "--out", cut, "--resume", status=1)
+        assert rows_of(cut) == expected, size
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_killed_run_loses_and_doubles_nothing(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(file) for file in sorted((images / "one").glob("[0-9]*.png"))] * 40
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(names))
+    out = tmp_path / f"rows.{suffix}"
+    words = ["predict", "--list", str(listed), "--out", str(out), "--batch-size", "4"]
+    small = "import ghostnet.inference.results as r; r.PART_ROWS = 40; "
+    code = small + "from ghostnet.cli.main import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, *words])
+    deadline = time.monotonic() + 120
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    process.kill()
+    process.wait()
+    monkeypatch.setattr("ghostnet.inference.results.PART_ROWS", 40)
+    summary = ghostnet.json(*words, "--resume")
+    assert [row["file"] for row in rows_of(out)] == names
+    assert summary["rows"] == len(names)
+
+
+def test_names_come_from_lists_and_stdin(ghostnet: Ghostnet, images: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(images / "one" / 'comma, "quote"\nand line.png')
+    plain = os.fsencode(images / "two" / "1.png")
+    (tmp_path / "lines").write_bytes(b"\r\n".join([plain, b"", plain]))
+    ghostnet("predict", "--list", tmp_path / "lines", "--out", tmp_path / "a.jsonl")
+    assert [row["file"] for row in rows_of(tmp_path / "a.jsonl")] == [plain.decode()] * 2
+    command = [sys.executable, "-m", "ghostnet.cli", "predict", "--list", "-", "-0", "--out"]
+    out = tmp_path / "b.csv"
+    subprocess.run([*command, str(out)], input=odd + b"\0" + plain + b"\0", check=True)
+    assert [row["file"] for row in rows_of(out)] == [odd.decode(), plain.decode()]
+    assert len(ghostnet.json("predict", "--list", tmp_path / "lines")) == 2
+
+
+def test_other_images_do_not_continue_a_file(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.csv"
+    ghostnet("predict", images / "one", "--out", out)
+    content = out.read_bytes()
+    for words in ((images / "two",), (images / "one" / "0.png",), (images / "one", "--top-k", 2)):
+        error = ghostnet.json("predict", *words, "--out", out, "--resume", status=1)["error"]
+        assert str(out) in error
+    assert out.read_bytes() == content
+
+
+def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path) -> None:
+    ghostnet("predict", status=2)
+    ghostnet("predict", images, "--resume", status=2)
+    error = ghostnet.json("predict", images, "--out", tmp_path / "a.txt", status=1)["error"]
+    assert "expected a name that ends in .csv, .jsonl, .parquet" in error
+    error = ghostnet.json("predict", "--list", tmp_path / "none", "--out", "x.csv", status=1)[
+        "error"
+    ]
+    assert "none: cannot be read" in error
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), max_size=5),
+    suffix=st.sampled_from(["csv", "jsonl"]),
+    kept=st.floats(0, 1),
+)
+def test_any_names_and_any_cut_leave_whole_rows(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], suffix: str, kept: float
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / f"rows.{suffix}"
+    prediction = {"label": "a", "index": 0, "probability": 0.5}
+    for resume in (False, True):
+        results = open_results(path, 1, resume=resume)
+        done = list(results.names())
+        assert done == names[: len(done)]
+        for name in names[len(done) :]:
+            results.write({"file": name, "predictions": [prediction]})
+        results.close()
+        content = path.read_bytes()
+        path.write_bytes(content if resume else content[: round(kept * len(content))])
+    assert list(open_results(path, 1, resume=True).names()) == names
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"other": 1}\n')
+    with pytest.raises(ResultsError, match="expected lines of this command"):
+        list(open_results(path, 1, resume=True).names())
+    assert path.read_text() == '{"other": 1}\n'
