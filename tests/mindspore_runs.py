@@ -39,7 +39,9 @@ def train(optimizer: str, wrappers: int, folder: Path, **settings: object) -> tu
     for _ in range(wrappers):
         cell = Classifier(cell)
     images = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
-    rows = GeneratorDataset([(images[0], np.int32(0)), (images[1], np.int32(2))], ["x", "y"])
+    labels = np.array([[0], [2]], np.int32)  # MindSpore 2.10 with NumPy 2 takes no scalars
+    rows = GeneratorDataset([*zip(images, labels, strict=True)], ["x", "y"])
+    rows = rows.map(np.squeeze, "y")
     config = CheckpointConfig(
         save_checkpoint_steps=1, append_info=["epoch_num", "step_num", {"note": 1.5}], **settings
     )

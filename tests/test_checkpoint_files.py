@@ -135,6 +135,10 @@ def test_precisions(network: Any, dtype: str, format: str, tmp_path: Path) -> No
         parameter.name: ms.Tensor(parameter.asnumpy(), getattr(ms, dtype))
         for parameter in network.get_parameters()
     }
+    if (dtype, format) == ("bfloat16", "safetensors") and np.lib.NumpyVersion(
+        np.__version__
+    ) >= "2.0.0":
+        pytest.skip("MindSpore 2.10 writes no bfloat16 as safetensors with NumPy 2")
     rows = [{"name": name, "data": tensor} for name, tensor in tensors.items()]
     ms.save_checkpoint(rows, str(tmp_path / f"x.{format}"), format=format)
     expected = {name: tensor.float().asnumpy() for name, tensor in tensors.items()}

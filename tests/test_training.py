@@ -410,7 +410,8 @@ def test_dropout_keeps_the_mean_and_can_be_repeated() -> None:
 
 def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_path: Path) -> None:
     one_step = {"batch_size": 8, "epochs": 1, "weight_decay": 0}
-    config = check({"data": images, **SMALL, **one_step, "val": str(images)}, "test")
+    held_out = str(draw(tmp_path / "held out", 7))
+    config = check({"data": images, **SMALL, **one_step, "val": held_out}, "test")
     (tmp_path / "config.yaml").write_text(as_yaml(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
