@@ -24,6 +24,11 @@ class NameList:
     file: str | None = None
     null: bool = False
 
+    def __post_init__(self) -> None:
+        if self.file is not None and self.is_repeatable:
+            with raising(ResultsError, f"{self.file}: cannot be read"):
+                open(self.file, "rb").close()  # before any result is written
+
     def __iter__(self) -> Iterator[str]:
         yield from self.names
         if self.file is None:
