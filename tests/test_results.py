@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Ghostnet
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_images import draw
 
@@ -155,6 +155,7 @@ def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path)
     assert not (tmp_path / "x.csv").exists()
 
 
+@example(names=["\r", "a\r\nb"], suffix="csv", kept=0.5)
 @settings(max_examples=60, deadline=None)
 @given(
     names=st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), max_size=5),

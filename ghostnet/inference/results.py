@@ -156,8 +156,8 @@ class Csv(LineResults):
         self._write_row([*cells, answer.get("error", "")])
 
     def _write_row(self, cells: list[Any]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
+        text = io.StringIO(newline="")
+        csv.writer(text).writerow(cells)
         self.write_text(text.getvalue())
 
 
