@@ -158,7 +158,9 @@ def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path)
 @example(names=["\r", "a\r\nb"], suffix="csv", kept=0.5)
 @settings(max_examples=60, deadline=None)
 @given(
-    names=st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), max_size=5),
+    names=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=5
+    ),
     suffix=st.sampled_from(["csv", "jsonl"]),
     kept=st.floats(0, 1),
 )
