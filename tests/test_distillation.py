@@ -5,9 +5,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from command_line import Ghostnet
+from interruption import interrupt_at
 from mindspore import Tensor, nn
 from PIL import Image
 from random_parameters import random_parameters
@@ -22,13 +24,15 @@ from ghostnet.export import export
 from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
 from ghostnet.hub.loader import Model
+from ghostnet.inference.evaluation import tally
 from ghostnet.inference.forward import open_forward
 from ghostnet.models import MODELS, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.answers import CENTER, Answers
 from ghostnet.training.augment import Augment
-from ghostnet.training.config import TrainingConfig, check
+from ghostnet.training.config import Lesson, TrainingConfig, check, read_config
 from ghostnet.training.log import read_log
+from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.source import UNLABELED, FolderSource
 from ghostnet.training.step import DistillationLoss, label_shares
 from ghostnet.training.teacher import Teacher
@@ -40,6 +44,7 @@ CLASSES = ("blue one", "Green", "rot")
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(MODELS, "tiny", TINY_MODEL)
     monkeypatch.setenv("GHOSTNET_CACHE", str(tmp_path / "cache"))
+    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 @pytest.fixture(scope="module")
@@ -250,14 +255,6 @@ def test_a_run_with_a_teacher_resumes_bit_for_bit(config: TrainingConfig, tmp_pa
         assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "halted" / name)
 
 
-def interrupt_at(step: int) -> object:
-    def show(progress: loop.Progress) -> None:
-        if progress.step == step:
-            raise KeyboardInterrupt
-
-    return show
-
-
 @pytest.mark.parametrize("lesson", ["head", "features"])
 def test_labeled_and_unlabeled_images_are_learned_together(
     ghostnet: Ghostnet, images: Path, onnx_file: Path, tmp_path: Path, lesson: str
@@ -289,8 +286,18 @@ def test_logits_of_other_classes_are_refused_with_advice(
     assert "teacher_lesson: head or features" in error
 
 
-def test_finetune_learns_from_a_teacher(
-    ghostnet: Ghostnet, images: Path, onnx_file: Path, tmp_path: Path
+def test_finetune_learns_from_a_teacher_with_all_weights_only(
+    ghostnet: Ghostnet, model: Model, images: Path, onnx_file: Path, tmp_path: Path
 ) -> None:
-    ghostnet("finetune", images, "--out", tmp_path / "x", "--teacher", onnx_file, status=2)
+    nothing = tally(CLASSES, np.zeros(1, np.int64), np.zeros((1, 3), np.float32))
+    origin = Origin("ghostnet test", "nothing", 0, "CPU")
+    start = write_model(model, nothing, origin, tmp_path / "start")
+    words = ("finetune", images, "--model", start, "--out", tmp_path / "x", "--teacher", onnx_file)
+    ghostnet(*words, status=2)
     assert "--mode full" in ghostnet.err
+    answer = ghostnet.json(*words, "--mode", "full")
+    settings = read_config(tmp_path / "x" / "config.yaml", {})
+    assert settings.teacher == onnx_file
+    assert settings.teacher_lesson is Lesson.HEAD
+    assert read_log(tmp_path / "x", 10)[-1].epoch == 10
+    assert read_card(Path(answer["card"])).labels == CLASSES

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import interrupt_at
 from mindspore import ParameterTuple, Tensor, nn
 from PIL import Image
 from random_parameters import random_parameters
@@ -275,14 +275,6 @@ def test_a_run_that_has_ended_goes_on_with_more_epochs(
     out = shutil.copytree(whole_run, tmp_path / "run")
     ghostnet("train", "--out", out, "--resume", "--epochs", 4)
     assert [row.epoch for row in read_log(out, 4)] == [1, 2, 3, 4]
-
-
-def interrupt_at(step: int) -> Callable[[loop.Progress], None]:
-    def show(progress: loop.Progress) -> None:
-        if progress.step == step:
-            raise KeyboardInterrupt
-
-    return show
 
 
 def test_a_run_does_not_go_on_with_other_images(

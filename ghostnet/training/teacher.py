@@ -1,5 +1,6 @@
 """A teacher: an ONNX network, classifier or feature extractor, that another network learns from."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from PIL import Image
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
-from ghostnet.files import raising, read_whole, sha256_of
+from ghostnet.files import raising, read_whole
 from ghostnet.inference.classifier import Pipeline
 from ghostnet.packages import needs
 from ghostnet.training.config import TrainingConfig, Triple
@@ -70,7 +71,8 @@ class Teacher:
             import onnxruntime
         advice = "name an ONNX file"
         with raising(TrainingError, f"teacher: {path}: cannot be read", advice):
-            content, self.sha256 = read_whole(path), sha256_of(path)
+            content = read_whole(path)
+        self.sha256 = hashlib.sha256(content).hexdigest()
         try:
             self._session = onnxruntime.InferenceSession(
                 content, providers=["CPUExecutionProvider"]
@@ -149,13 +151,12 @@ def stated_preprocessing(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return crop, mean and std, on 0 to 255, that a file of `ghostnet export` states."""
     try:
         stated = json.loads(metadata["preprocessing"])
-        scale = 255.0 / 255.0 if stated["normalized_in_graph"] else float(stated["divide_by"])
-        neutral = stated["normalized_in_graph"]
-        return {
-            "crop": int(stated["crop"]),
-            "mean": (0.0, 0.0, 0.0) if neutral else _triple(scale * np.array(stated["mean"])),
-            "std": (1.0, 1.0, 1.0) if neutral else _triple(scale * np.array(stated["std"])),
-        }
+        mean, std = (
+            (np.zeros(3), np.ones(3))
+            if stated["normalized_in_graph"]
+            else (float(stated["divide_by"]) * np.array(stated[name]) for name in ("mean", "std"))
+        )
+        return {"crop": int(stated["crop"]), "mean": _triple(mean), "std": _triple(std)}
     except (KeyError, ValueError, TypeError):
         return {}
 
