@@ -58,6 +58,50 @@ def test_the_dataset_path_gives_the_same(shared: Path) -> None:
         np.testing.assert_allclose(got, preprocess(decode(file)), atol=1e-5)
 
 
+# Large JPEG files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("short_side", "kind", "decoded"),
+    [
+        (None, "JPEG", (900, 600)),
+        (300, "JPEG", (900, 600)),
+        (150, "JPEG", (450, 300)),
+        (37, "JPEG", (113, 75)),
+        (8, "JPEG", (113, 75)),
+        (37, "PNG", (900, 600)),
+    ],
+)
+def test_a_jpeg_image_is_decoded_no_larger_than_twice_what_is_needed(
+    short_side: int | None, kind: str, decoded: tuple[int, int]
+) -> None:
+    content = encoded(Image.new("RGB", (900, 600)), kind)
+    assert decode(content, short_side).size == decoded
+
+
+def test_gray_and_rotated_jpeg_images_are_reduced_alike() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    content = encoded(Image.new("L", (800, 400), 90), "JPEG", exif=exif)
+    image = decode(content, 50)
+    assert (image.size, image.mode) == ((100, 200), "RGB")
+    assert image.getpixel((50, 100)) == (90, 90, 90)
+
+
+def test_reduced_photographs_look_the_same(shared: Path) -> None:
+    preprocess = Preprocess(56)
+    files = sorted((shared / "data/flowers/val").rglob("*.jpg"))[::5]
+    pairs = [(decode(file), preprocess.decode(file)) for file in files]
+    reduced = [(whole, small) for whole, small in pairs if small.size != whole.size]
+    assert len(reduced) > 10
+    for whole, small in reduced:
+        expected, found = (np.asarray(preprocess.crop(x), np.float32) for x in (whole, small))
+        assert np.abs(found - expected).mean() < 8
+
+
+# Size and values ----------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(("image_size", "resize"), [(224, 256), (240, 274), (64, 73)])
 def test_resize_is_eight_sevenths_of_the_crop(image_size: int, resize: int) -> None:
     preprocess = Preprocess(image_size)

@@ -30,6 +30,9 @@ MAX_PIXELS = 100_000_000
 MAX_ASPECT = 50
 """Larger or narrower images are refused: decoding or resizing them could exhaust memory."""
 
+DECODED_SHARE = 2
+"""Least ratio of a short side as decoded to the length it is resized to; see docs/scaling.md."""
+
 # Pillow warns of large images, which are refused here, and of odd metadata, which are ignored.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -45,8 +48,14 @@ TRANSPOSES = {
 """How to turn an image upright, by its EXIF orientation."""
 
 
-def decode(source: Path | bytes) -> Image.Image:
+def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
     """Decode an image file, or its bytes, to an upright RGB image.
+
+    Args:
+        source: The file, or its content.
+        short_side: Length that the short side is going to be resized to, in pixels. A JPEG image
+            is then decoded at a half, a quarter or an eighth of its size, as long as its short
+            side stays `DECODED_SHARE` times as long.
 
     Raises:
         ImageError: The file is not an image, is truncated, or is too large to decode safely.
@@ -56,6 +65,8 @@ def decode(source: Path | bytes) -> Image.Image:
         opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
         with opened as file, _open(file, name) as image:
             _check_size(image, name)
+            if short_side is not None:
+                image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
             image.load()
             return _to_rgb(_upright(image), name)
     except ImageError:
@@ -166,6 +177,14 @@ class Preprocess:
         """Length of the short side before the crop, in pixels."""
         return round(self.image_size * 8 / 7)
 
+    def decode(self, source: Path | bytes) -> Image.Image:
+        """Decode an image file, or its bytes, at no larger a size than this needs.
+
+        Raises:
+            ImageError: As `ghostnet.data.transforms.decode`.
+        """
+        return decode(source, self.resize_size)
+
     def crop(self, image: Image.Image) -> Image.Image:
         """Resize the short side (bicubic) and crop the center square.
 
@@ -208,4 +227,4 @@ class Preprocess:
         Examples:
             >>> ImageFolderDataset(folder).map(Preprocess().dataset_operation, "image")
         """
-        return self(decode(encoded.tobytes()))
+        return self(self.decode(encoded.tobytes()))

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.data.transforms import decode
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
 from ghostnet.inference.forward import Forward, open_forward
@@ -124,7 +123,8 @@ class Classifier:
         return {"file": name, "predictions": predictions}
 
     def _put(self, image: ImageSource, place: NDArray[Any]) -> None:
-        self.model.preprocess.put(decode(image.source), place)
+        preprocess = self.model.preprocess
+        preprocess.put(preprocess.decode(image.source), place)
 
 
 class Pipeline:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 
 from ghostnet import kernels
-from ghostnet.data.transforms import decode
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
 from ghostnet.inference.classifier import Classifier, Logits
@@ -76,7 +75,8 @@ class Engine:
 
     def _put(self, source: Source, place: NDArray[Any]) -> None:
         if isinstance(source, bytes):
-            self.model.preprocess.put(decode(source), place)
+            preprocess = self.model.preprocess
+            preprocess.put(preprocess.decode(source), place)
         else:
             np.copyto(place, source)
 
