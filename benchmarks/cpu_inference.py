@@ -7,8 +7,6 @@ at work on the machine: ``python benchmarks/cpu_inference.py``.
 
 import json
 import multiprocessing
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -16,10 +14,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from machine import machine
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, benchmark
@@ -80,7 +78,7 @@ def main() -> None:
         write_checkpoint(parameters, Path(models["ghostnet_600m"]))
         measured = [(case, list(measure(case, models[case.network]))) for case in CASES]
     result = {
-        "machine": machine(),
+        "machine": machine(PACKAGES),
         "fma_peak_g_per_second_and_core": fma_peak(),
         "first_answer_seconds": {
             name: in_own_process(first_answer, name) for name in ("ghostnet", "mindspore")
@@ -131,28 +129,6 @@ def fma_peak() -> float:
         source = Path(__file__).with_name("fma_peak.cc")
         subprocess.run(["c++", "-O3", "-march=native", source, "-o", program], check=True)
         return float(subprocess.run([program], check=True, capture_output=True).stdout)
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on."""
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "processors": len(os.sched_getaffinity(0)),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": dict(package_versions()),
-    }
-
-
-def package_versions() -> Iterator[tuple[str, str]]:
-    """The installed packages that were measured."""
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            yield package, "not installed"
 
 
 def markdown(result: dict[str, Any]) -> Iterator[str]:

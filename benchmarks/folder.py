@@ -21,12 +21,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 from PIL import Image
 
 from ghostnet.data.image_folder import find_images
@@ -36,7 +36,6 @@ from ghostnet.hub.loader import Model, open_model
 from ghostnet.inference.classifier import Classifier, ImageSource
 from ghostnet.inference.forward import open_forward
 from ghostnet.models.registry import BUNDLED_MODEL
-from ghostnet.processor import processor_name
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "folder.json"
@@ -62,9 +61,7 @@ def main() -> None:
             for size in SIZES
         }
     report = {
-        "processor": processor_name(),
-        "processors": len(os.sched_getaffinity(0)),
-        "versions": {name: version(name) for name in ("pillow", "torch", "timm", "onnxruntime")},
+        "machine": machine(("pillow", "torch", "timm", "onnxruntime")),
         "images_per_second": speeds,
         "reduced_decoding": reduced_decoding(model, photographs),
     }

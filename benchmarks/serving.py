@@ -21,12 +21,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import requests
+from machine import machine
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "serving.json"
@@ -201,11 +201,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("expected the load generator wrk: apt-get install wrk")
-    from cpu_inference import machine
-
     result: dict[str, Any] = {
-        "machine": machine(),
-        "litserve": version("litserve"),
+        "machine": machine(("litserve", "onnxruntime", "uvicorn")),
         "image": {"file": IMAGE.name, "bytes": IMAGE.stat().st_size},
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
