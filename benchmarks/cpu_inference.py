@@ -1,8 +1,9 @@
 """Measure GhostNet on this machine's CPU in every engine that is installed.
 
-Writes ``cpu_inference.json``, ``.md`` and ``.png`` beside this file in ``results``. Each engine has
-its own process; they take turns (see `ghostnet.benchmark`). Run from a checkout with nothing else
-at work on the machine: ``python benchmarks/cpu_inference.py``.
+Writes a file named after the kind of processor, such as ``cpu_inference_zen_4.json``, beside this
+file in ``results``, and the plot of all such files. Each engine has its own process; they take
+turns (see `ghostnet.benchmark`). Run from a checkout with nothing else at work on the machine:
+``python benchmarks/cpu_inference.py``. ``--plot`` only draws.
 """
 
 import json
@@ -17,24 +18,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import machine
+from machine import machine, slug
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, benchmark
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.models import GHOSTNET_600M
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results"
+PLOT = RESULTS.parents[1] / "docs/cpu_inference.png"
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
-OURS = {
-    "ghostnet": "ours",
-    "mindspore-fused": "ours, cell",
-    "mindspore-fused-graph": "ours, graph",
-}
+OURS = ("ghostnet", "mindspore-fused", "mindspore-fused-graph")
 """A session, a call of the fused cell, and the same in a graph."""
 
 PACKAGES = ("mindspore", "mindcv", "torch", "onnxruntime", "openvino")
 RUNTIMES = ("onnxruntime", "openvino")
+PEERS = (*RUNTIMES, "torch-compile")
+"""Engines of the plot; the others are too slow for its scale."""
+
 ALL = (*OURS, "mindspore", "mindcv", "torch", "torch-compile", *RUNTIMES)
 FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
 
@@ -66,12 +67,13 @@ CASES = (
     Case("ghostnet_600m", 1, 2, FOR_600M),
     Case("ghostnet_600m", 32, 2, (*OURS, *RUNTIMES)),
 )
-MULTIPLY_ADDS = {"ghostnet_1x": 139.9e6, "ghostnet_600m": 586.1e6}
-"""Of one image; 37 classes."""
 
 
 def main() -> None:
-    """Measure all cases, then write and print the results."""
+    """Measure all cases, then write the results."""
+    if "--plot" in sys.argv[1:]:
+        plot(PLOT)
+        return
     with tempfile.TemporaryDirectory() as folder:
         models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
         parameters = random_parameters(GHOSTNET_600M, 37)
@@ -88,12 +90,10 @@ def main() -> None:
             for case, measurements in measured
         ],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cpu_inference.json").write_text(json.dumps(result, indent=1) + "\n")
-    table = "\n".join(markdown(result))
-    (RESULTS / "cpu_inference.md").write_text(table + "\n")
-    plot(result, RESULTS / "cpu_inference.png")
-    print(table)
+    file = RESULTS / f"cpu_inference_{slug()}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    plot(PLOT)
+    print(f"wrote {file}; python website/figures.py updates the documents")
 
 
 def measure(case: Case, model: str) -> Iterator[Measurement]:
@@ -131,61 +131,39 @@ def fma_peak() -> float:
         return float(subprocess.run([program], check=True, capture_output=True).stdout)
 
 
-def markdown(result: dict[str, Any]) -> Iterator[str]:
-    """The results as tables, lines one by one."""
-    info = result["machine"]
-    peak = result["fma_peak_g_per_second_and_core"]
-    packages = ", ".join(f"{name} {number}" for name, number in info["packages"].items())
-    yield f"{info['processor']}, {info['processors']} processors; {info['system']}; Python"
-    yield f"{info['python']}; {packages}. Peak of one core: {peak:.1f} G multiply-adds a second."
-    for entry in result["cases"]:
-        case = Case(**entry["case"])
-        yield f"\n### {case.title}\n"
-        ratios = "".join(f" time / {name} |" for name in OURS.values())
-        yield f"| engine | ms | quartiles | images/s | of the peak | peak MiB |{ratios}"
-        yield f"| --- |{' ---: |' * (5 + len(OURS))}"
-        yield from (row(case, m, entry["measurements"], peak) for m in entry["measurements"])
-    fused, plain = result["first_answer_seconds"].values()
-    yield f"\nFrom the imports' end to the first answer: fused {fused:.2f} s, stock {plain:.2f} s."
-
-
-def row(case: Case, m: dict[str, Any], others: list[dict[str, Any]], peak: float) -> str:
-    """One engine's line of a table."""
-    if m["error"]:
-        return f"| {m['engine']} | did not run: {m['error']} | | | | |{' |' * len(OURS)}"
-    ours = (other["milliseconds"] for other in others if other["engine"] in OURS)
-    ratios = "".join(f" {m['milliseconds'] / one:.2f} |" for one in ours)
-    share = MULTIPLY_ADDS[case.network] * m["images_per_second"] / (peak * 1e9 * case.threads)
-    return (
-        f"| {m['engine']} | {m['milliseconds']:.2f} | {m['low']:.2f} – {m['high']:.2f} "
-        f"| {m['images_per_second']:.1f} | {share:.0%} | {m['peak_mib']:.0f} |{ratios}"
-    )
-
-
-def plot(result: dict[str, Any], path: Path) -> None:
-    """Milliseconds an image of every engine and case, on a logarithmic axis."""
+def plot(path: Path) -> None:
+    """Draw how many times faster than each engine this package is, by case and processor."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    cases = result["cases"]
-    figure, axes = pyplot.subplots(len(cases), 1, figsize=(8, 2.2 * len(cases)), squeeze=False)
-    for axis, entry in zip(axes[:, 0], cases, strict=True):
-        case = Case(**entry["case"])
-        ran = [m for m in entry["measurements"] if not m["error"]][::-1]
-        values = [m["milliseconds"] / case.batch for m in ran]
-        spread = [
-            [(m["milliseconds"] - m["low"]) / case.batch for m in ran],
-            [(m["high"] - m["milliseconds"]) / case.batch for m in ran],
-        ]
-        colors = ["tab:orange" if m["engine"] in OURS else "tab:blue" for m in ran]
-        bars = axis.barh([m["engine"] for m in ran], values, xerr=spread, color=colors)
-        axis.bar_label(bars, [f" {value:.2f}" for value in values])
-        axis.set(title=case.title, xscale="log", xlabel="ms an image")
-        axis.margins(x=0.15)
+    files = sorted(RESULTS.glob("cpu_inference_*.json"))
+    reports = [json.loads(file.read_text()) for file in files]
+    size = (9, 2.2 * len(reports))
+    figure, axes = pyplot.subplots(len(reports), 1, figsize=size, squeeze=False, sharex=True)
+    for axis, report in zip(axes[:, 0], reports, strict=True):
+        titles = [Case(**entry["case"]).title for entry in report["cases"]]
+        for place, engine in enumerate(PEERS):
+            speedups = [speedup(entry["measurements"], engine) for entry in report["cases"]]
+            offset = 0.8 * ((place + 0.5) / len(PEERS) - 0.5)
+            places = [index + offset for index in range(len(titles))]
+            axis.barh(places, speedups, 0.8 / len(PEERS), label=engine)
+        axis.set(title=report["machine"]["processor"], yticks=range(len(titles)))
+        axis.set_yticklabels(titles)
+        axis.invert_yaxis()
+        axis.axvline(1, color="black", linewidth=0.8)
+    axes[-1, 0].set_xlabel("time of the engine / time of this package")
+    axes[0, 0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
+
+
+def speedup(measurements: list[dict[str, Any]], engine: str) -> float:
+    """Return how many times the time of this package an engine takes; 0 where it did not run."""
+    times = {one["engine"]: one["milliseconds"] for one in measurements if not one["error"]}
+    ours = times.get("ghostnet") or times["mindspore-fused"]
+    return float(times.get(engine, 0) / ours)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,6 +40,12 @@ def machine(packages: Iterable[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in packages},
     }
+
+
+def slug() -> str:
+    """Return the kind of the processor as part of a file name, such as ``zen_4``."""
+    kind = microarchitecture(_field("vendor_id"), _field("cpu family"), _field("model"))
+    return re.sub(r"\W+", "_", kind or processor()).strip("_").lower()
 
 
 def processor() -> str:

@@ -40,6 +40,9 @@ ENGINES = {
 }
 """Engines as the documents call them, in the order of tables and drawings."""
 
+PEERS = {engine: name for engine, name in ENGINES.items() if engine != "ghostnet"}
+"""Engines that this package is compared with."""
+
 
 # Results --------------------------------------------------------------------------------------
 
@@ -64,7 +67,11 @@ def results(name: str) -> Any:
     return list(csv.DictReader(text.splitlines())) if name.endswith(".csv") else json.loads(text)
 
 
-def inference(file: str = "cpu_inference.json") -> dict[Case, dict[str, float]]:
+MAIN = "cpu_inference_zen_4.json"
+"""Results of the processor that the READMEs speak of."""
+
+
+def inference(file: str = MAIN) -> dict[Case, dict[str, float]]:
     """Return the milliseconds of a call, by case and engine."""
     times = {}
     for entry in results(file)["cases"]:
@@ -135,7 +142,7 @@ class Sentence(NamedTuple):
 
 def one_image() -> Iterator[Any]:
     """Yield the figures of the first screen of the READMEs."""
-    yield results("cpu_inference.json")["machine"]["processor"]
+    yield results(MAIN)["machine"]["processor"]
     for engine in ("ghostnet", "openvino"):
         yield inference()[ONE_IMAGE][engine]
         yield BATCH.batch / inference()[BATCH][engine] * 1000
@@ -260,29 +267,61 @@ def table(header: str, rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def inference_table(file: str) -> str:
-    """Return the times of this package beside those of other runtimes."""
-    peak = results(file)["fma_peak_g_per_second_and_core"]
+def processors() -> dict[str, str]:
+    """Return the files of results of inference on a CPU, by the name of the processor."""
+    files = sorted(file.name for file in RESULTS.glob("cpu_inference_*.json"))
+    return {results(file)["machine"]["processor"]: file for file in files}
 
-    def row(case: Case, times: dict[str, float]) -> Iterator[str]:
-        engines = ("openvino", "onnxruntime", "mindspore")
+
+def inference_table() -> str:
+    """Return times per image beside those of the fastest peer, with a column a processor."""
+
+    def cell(case: Case, file: str) -> str:
+        times = inference(file)[case]
+        ours = times["ghostnet"]
+        engine = min(times.keys() & PEERS.keys(), key=times.__getitem__)
+        peak = results(file)["fma_peak_g_per_second_and_core"] * 1e6 * case.threads
         multiply_adds = count(case.network, PETS_CLASSES).multiply_adds * case.batch
-        share = multiply_adds / (times["ghostnet"] * peak * 1e6 * case.threads)
-        yield from (f"`{case.network}`", str(case.batch), str(case.threads))
-        yield f"**{times['ghostnet'] / case.batch:.2f}**"
-        yield from (
-            f"{times[engine] / case.batch:.2f}" if engine in times else "–" for engine in engines
-        )
-        yield f"{times['openvino'] / times['ghostnet']:.2f} ×"
-        yield f"{share:.0%}"
+        faster = f"{times[engine] / ours:.2f} × {PEERS[engine]}"
+        return f"**{ours / case.batch:.2f}**, {faster}, {multiply_adds / (ours * peak):.0%}"
 
-    machine = results(file)["machine"]["processor"]
-    header = (
-        "network | batch | threads | this package | OpenVINO | ONNX Runtime | MindSpore | "
-        "faster than OpenVINO | share of the peak"
+    header = " | ".join(("network", "batch", "threads", *processors()))
+    rows = (
+        (f"`{case.network}`", str(case.batch), str(case.threads))
+        + tuple(cell(case, file) for file in processors().values())
+        for case in inference()
     )
-    rows = (row(case, times) for case, times in inference(file).items())
-    return f"{machine}, {peak:.0f} G multiply-adds per second and core:\n\n{table(header, rows)}"
+    return table(header, rows)
+
+
+def engine_table() -> str:
+    """Return the times per image of every engine, with a column a processor."""
+
+    def cell(case: Case, engine: str, file: str) -> str:
+        time = inference(file)[case].get(engine)
+        return f"{time / case.batch:.2f}" if time else "–"
+
+    header = " | ".join(("network", "batch", "threads", "engine", *processors()))
+    rows = (
+        (f"`{case.network}`", str(case.batch), str(case.threads), engine)
+        + tuple(cell(case, engine, file) for file in processors().values())
+        for case in inference()
+        for engine in inference()[case]
+    )
+    return table(header, rows)
+
+
+def processor_table() -> str:
+    """Return what was measured on which processor, with which packages."""
+
+    def row(name: str, file: str) -> Iterator[str]:
+        machine = results(file)["machine"]
+        yield name
+        yield f"{results(file)['fma_peak_g_per_second_and_core']:.0f}"
+        yield ", ".join(f"{package} {number}" for package, number in machine["packages"].items())
+
+    header = "processor | G multiply-adds per second and core | packages"
+    return table(header, (row(*entry) for entry in processors().items()))
 
 
 def training_table() -> str:
@@ -333,8 +372,9 @@ def card_table() -> ClaimTable:
 
 
 TABLES = {
-    "inference": ("docs/kernels.md", partial(inference_table, "cpu_inference.json")),
-    "inference-amx": ("docs/kernels.md", partial(inference_table, "cpu_inference_amx.json")),
+    "inference": ("docs/kernels.md", inference_table),
+    "processors": ("docs/cpu_inference.md", processor_table),
+    "engines": ("docs/cpu_inference.md", engine_table),
     "training": ("docs/cpu_training.md", training_table),
     "comparison": ("docs/comparison.md", comparison_table),
 }

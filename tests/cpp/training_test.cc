@@ -20,6 +20,7 @@ using reference::training::Norm;
 using reference::training::Values;
 
 constexpr double kTolerance = 2e-4;  // of the largest value
+constexpr int kThreads[] = {1, 3, 4, 8};
 constexpr float kCanary = -12345.5F;
 constexpr int kCanaries = 64;
 constexpr float kMomentum = 0.1F;
@@ -67,7 +68,7 @@ class Call {
     for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
       const Operator chosen = ghostnet::cpu::training::operators_for(set).*which;
       check(chosen.arguments == int(data_.size()), name_ + ": wrong number of arguments");
-      for (const int threads : {1, 2, 3}) {
+      for (const int threads : kThreads) {
         clear_outputs();
         chosen.run({int(data_.size()), data_.data(), ranks_.data(), shapes_.data()}, threads);
         compare(name_ + " " + ghostnet::cpu::name(set) + " threads " + std::to_string(threads));
