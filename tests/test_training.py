@@ -58,6 +58,7 @@ SMALL = {"architecture": "tiny", "image_size": 32, "batch_size": 4, "epochs": 3,
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "tiny", TINY_MODEL)
+    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_memory_does_not_grow_with_the_epochs(config: TrainingConfig) -> None:
     batches = make_trainer(config).batches
     trainer = Trainer(GhostNet(GHOSTNET_1X, 3), config, batches)
     examiner = Examiner(trainer, open_task(config))
-    for _ in range(2):
+    for _ in range(5):
         examiner.evaluate()
     before = resident_mebibytes()
     for _ in range(10):
@@ -267,6 +268,22 @@ def test_a_run_goes_on_with_moved_images_from_another_folder(
     ghostnet("train", "--out", out, "--resume", "--data", tmp_path / "after")
     for name in ("state.ckpt", "ghostnet.ckpt"):
         assert sha256_of(out / name) == sha256_of(whole_run / name), name
+
+
+def test_a_run_goes_on_with_a_moved_start_model(
+    ghostnet: Ghostnet, images: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    start = shutil.copytree(whole_run, tmp_path / "before")
+    config = check({"data": images, **SMALL, "model": str(start / "card.md")}, "test")
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    loop.train(config, whole, command="")
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, out, command="", progress=interrupt_at(5))
+    start.rename(tmp_path / "after")
+    assert "before" in ghostnet.json("train", "--out", out, "--resume", status=1)["error"]
+    ghostnet("train", "--out", out, "--resume", "--model", tmp_path / "after/card.md")
+    for name in ("state.ckpt", "ghostnet.ckpt"):
+        assert sha256_of(out / name) == sha256_of(whole / name), name
 
 
 def test_a_run_that_has_ended_goes_on_with_more_epochs(

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Interval, Lt
 from ghostnet.errors import TrainingError
 
 MOVABLE = (
-    "data", "val", "unlabeled", "teacher", "teacher_labels",
+    "data", "val", "unlabeled", "model", "teacher", "teacher_labels",
     "epochs", "save_steps", "decode_threads",
 )  # fmt: skip
 """Settings that may change when a run is resumed: what moved, and what the past does not tell."""
