@@ -84,7 +84,7 @@ def kill_one_after_the_first_row(out: Path) -> int:
     return out.read_bytes().count(b"\n")
 
 
-def test_two_workers_write_the_rows_of_one_process(
+def test_two_actors_write_the_rows_of_one_process(
     ghostnet: Ghostnet, images: Path, expected: list[dict], address: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.parquet"
