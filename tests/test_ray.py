@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,22 @@ pytest.importorskip("ray.data", reason="needs the extra ray")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
 
 BLOCK_IMAGES = 12
+
+READING = f"""
+import sys
+import ray.data
+from ghostnet.inference import RayClassifier
+address, out, *files = sys.argv[1:]
+ray.init(address)
+ray.data.read_binary_files(files, include_paths=True).map_batches(
+    RayClassifier,
+    fn_constructor_args=({BUNDLED_MODEL!r},),
+    batch_size=32,
+    num_cpus=1,
+    compute=ray.data.ActorPoolStrategy(size=1),
+).write_parquet(out)
+"""
+"""A program that labels files as docs/scaling.md says, on a cluster."""
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +129,6 @@ def test_a_killed_actor_loses_and_doubles_nothing(
     assert [{"predictions": None, "error": None, **answer} for answer in answers] == expected
 
 
-def test_a_cluster_starts_and_stops_with_the_command(
-    ghostnet: Ghostnet, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(images)
-    out = tmp_path / "rows.csv"
-    ghostnet("predict", "001.jpg", "002.jpg", "--out", out, "--engine", "ray")
-    assert ghostnet.err == ""
-    ghostnet("predict", "001.jpg", "002.jpg", "--out", tmp_path / "expected.csv")
-    assert out.read_bytes() == (tmp_path / "expected.csv").read_bytes()
-    assert not ray.is_initialized()
-    assert not actors()
-
-
 def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict]) -> None:
     names = [f"{number:03}.jpg" for number in (3, 50, 1)]
     wanted = [
@@ -143,20 +148,13 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
 
 
 def test_ray_reads_files_for_the_classifier(
-    images: Path, expected: list[dict], address: str, tmp_path: Path
+    expected: list[dict], address: str, tmp_path: Path
 ) -> None:
     wanted = [row for row in expected if row["file"][-7:-4] < "040"]
-    ray.init(address, logging_level="ERROR", log_to_driver=False)
-    try:
-        ray.data.read_binary_files([row["file"] for row in wanted], include_paths=True).map_batches(
-            RayClassifier,
-            fn_constructor_args=(BUNDLED_MODEL,),
-            batch_size=32,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=1),
-        ).write_parquet(str(tmp_path / "rows"))
-    finally:
-        ray.shutdown()
+    files = [row["file"] for row in wanted]
+    program = [sys.executable, "-c", READING, address, str(tmp_path / "rows"), *files]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     rows = {row["file"]: row["predictions"] for row in rows_of(tmp_path / "rows")}
     assert rows == {row["file"]: row["predictions"] for row in wanted}
 
@@ -182,3 +180,16 @@ def test_an_address_without_a_cluster_is_an_error(
     words = ("predict", images, "--out", tmp_path / "rows.csv", "--engine", "ray")
     error = ghostnet.json(*words, "--address", address, status=1)["error"]
     assert f"{address}: expected a cluster of Ray, found none" in error
+
+
+def test_a_cluster_starts_and_stops_with_the_command(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images)
+    out = tmp_path / "rows.csv"
+    ghostnet("predict", "001.jpg", "002.jpg", "--out", out, "--engine", "ray")
+    assert ghostnet.err == ""
+    ghostnet("predict", "001.jpg", "002.jpg", "--out", tmp_path / "expected.csv")
+    assert out.read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    assert not ray.is_initialized()
+    assert not actors()
