@@ -69,6 +69,10 @@ class BenchmarkError(GhostNetError):
     """An engine that is unknown, does not run, or whose logits differ from the network's."""
 
 
+class ClusterError(GhostNetError):
+    """A Ray cluster that cannot be reached, or whose actors fail."""
+
+
 class ResultsError(GhostNetError):
     """A file of results that cannot be written or continued."""
 

@@ -34,4 +34,6 @@ ExecutionOption = Annotated[
     Execution,
     typer.Option(case_sensitive=False, help="How MindSpore runs a network that is not fused."),
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show MindSpore's log.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show the logs of MindSpore and Ray.")
+]

@@ -4,7 +4,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,10 +35,18 @@ if TYPE_CHECKING:
     from ghostnet.errors import ImageError
     from ghostnet.inference.classifier import Classifier, ImageSource, Logits
     from ghostnet.inference.evaluation import Evaluation
+    from ghostnet.inference.labeling import Labeler
 
 
 OUT_BATCH = 32
 """Images that go through the network together where the answers go to a file."""
+
+
+class Engine(str, Enum):
+    """What labels the images of a file: this process, or the actors of a Ray cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def predict(
@@ -61,6 +71,13 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at once. Default: 1, or 32 with OUT.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="What labels for OUT: this process, or a Ray cluster.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or one on this machine."),
+    ] = None,
     fuse: FuseOption = True,
     backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.GHOSTNET,
     device: DeviceOption = Device.AUTO,
@@ -75,19 +92,40 @@ def predict(
         raise typer.BadParameter("name images or folders, or a --list of them")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out")
+    if address and engine is not Engine.RAY:
+        raise typer.BadParameter("--address needs --engine ray")
+    if engine is Engine.RAY:
+        _check_ray(out, fuse=fuse, backend=backend, device=device)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
+    size = batch_size or (OUT_BATCH if out else 1)
+    names = NameList(paths or [], list_file, null)
+    if engine is Engine.RAY:
+        from ghostnet.inference.ray_cluster import connect
+
+        assert out is not None  # which was checked
+        cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
+        _label(cluster, names, out, top_k, resume=resume, as_json=as_json)
+        return
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.classifier import Classifier
 
     forward = None if backend is Backend.GHOSTNET else deploy(opened, backend)
-    size = batch_size or (OUT_BATCH if out else 1)
     classifier = Classifier(opened, fused=fuse, batch_size=size, forward=forward)
-    names = NameList(paths or [], list_file, null)
     if out:
-        _label(classifier, names, out, top_k, resume=resume, as_json=as_json)
+        _label(nullcontext(classifier), names, out, top_k, resume=resume, as_json=as_json)
     else:
         _show(classifier, names, top_k, as_json=as_json)
+
+
+def _check_ray(out: Path | None, *, fuse: bool, backend: Backend, device: Device) -> None:
+    """Check that the other options leave the work to the actors of a cluster."""
+    if out is None:
+        raise typer.BadParameter("--engine ray needs --out")
+    if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):
+        raise typer.BadParameter(
+            "--engine ray runs the fused kernels on CPUs: leave out --no-fuse, --backend, --device"
+        )
 
 
 def _show(classifier: "Classifier", names: NameList, top_k: int, *, as_json: bool) -> None:
@@ -110,7 +148,13 @@ def _show(classifier: "Classifier", names: NameList, top_k: int, *, as_json: boo
 
 
 def _label(
-    classifier: "Classifier", names: NameList, out: Path, top_k: int, *, resume: bool, as_json: bool
+    opening: "AbstractContextManager[Labeler]",
+    names: NameList,
+    out: Path,
+    top_k: int,
+    *,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Write the answers to a file, and print a summary."""
     from ghostnet.data.image_folder import walk_images
@@ -125,10 +169,11 @@ def _label(
         total = sum(1 for _ in images({}))
     left_out: dict[Path, str] = {}
     results = open_results(out, top_k, resume=resume)
-    start = time.perf_counter()
-    with counting("predict", total, speed=True) as advance:
-        done = label(classifier, images(left_out), results, advance)
-    speed = (done.rows - done.resumed) / (time.perf_counter() - start)
+    with opening as labeler, counting("predict", total, speed=True) as advance:
+        start = time.perf_counter()
+        done = label(labeler, images(left_out), results, advance)
+        seconds = time.perf_counter() - start
+    speed = (done.rows - done.resumed) / seconds
     answer = {"file": str(out), **asdict(done), "images_per_second": round(speed, 1)}
     counts = count_left_out(left_out)
     if as_json:

@@ -1,1 +1,12 @@
 """Images to labels: the forward pass, the classifier and its evaluation."""
+
+from typing import TYPE_CHECKING
+
+from ghostnet.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ghostnet.inference.ray_classifier import RayClassifier
+
+__all__ = ["RayClassifier"]
+
+__getattr__ = lazy_names(__name__, {"ghostnet.inference.ray_classifier": ("RayClassifier",)})

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ghostnet.errors import ImageError
 from ghostnet.hub.loader import Model
 from ghostnet.inference.forward import Forward, open_forward
+from ghostnet.inference.results import readable
 
 Item = TypeVar("Item")
 
@@ -70,6 +71,7 @@ class Classifier:
         fused: Use the fused kernels where they are available.
         batch_size: Images that go through the network together.
         forward: What computes the logits instead, such as an exported network in its runtime.
+        decoders: Threads that decode images; by default, one for each processor.
 
     Examples:
         >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
@@ -86,17 +88,25 @@ class Classifier:
         fused: bool = True,
         batch_size: int = 1,
         forward: Forward | None = None,
+        decoders: int | None = None,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
+        self.decoders = decoders
         self.forward = forward or open_forward(model, fused=fused)
 
     def logits(
         self, images: Iterable[ImageSource]
     ) -> Iterator[tuple[ImageSource, Logits | ImageError]]:
         """Yield each image with its logits, or with the error that it met."""
-        pipeline = Pipeline(self.forward, self._put, self.model.preprocess.blank, self.batch_size)
+        blank = self.model.preprocess.blank
+        pipeline = Pipeline(self.forward, self._put, blank, self.batch_size, self.decoders)
         return pipeline.run(images)
+
+    def answers(self, images: Iterable[ImageSource], count: int) -> Iterator[dict[str, Any]]:
+        """Yield what `describe` returns for each image, under its name as results hold it."""
+        for image, result in self.logits(images):
+            yield self.describe(readable(image.name), result, count)
 
     def warm_up(self) -> None:
         """Run a blank batch, so that the first image does not wait for compilation."""
@@ -130,15 +140,16 @@ class Classifier:
 class Pipeline:
     """Decodes items beside the network and runs them in batches.
 
-    Items are decoded by one thread for each processor, a round of them at a time, into one of a few
-    buffers. A batch of one has all processors to itself, so that its time means something; with
-    larger batches, the next round is decoded while the network runs.
+    Items are decoded by several threads, a round of them at a time, into one of a few buffers. A
+    batch of one has all processors to itself, so that its time means something; with larger
+    batches, the next round is decoded while the network runs.
 
     Args:
         forward: Maps a batch to (batch_size, outputs).
         put: Writes an item into its place in a batch; raises `ImageError` for a broken one.
         blank: Makes a batch with the given number of places.
         batch_size: Items that go through the network together.
+        decoders: Threads that decode; by default, one for each processor.
     """
 
     def __init__(
@@ -147,11 +158,13 @@ class Pipeline:
         put: Callable[[Any, NDArray[Any]], None],
         blank: Callable[[int], NDArray[Any]],
         batch_size: int,
+        decoders: int | None = None,
     ) -> None:
         self.forward = forward
         self.put = put
         self.blank = blank
         self.batch_size = batch_size
+        self.decoders = decoders or len(os.sched_getaffinity(0))
 
     def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, Logits | ImageError]]:
         """Yield each item with the network's answer, or with the `ImageError` that it met.
@@ -161,7 +174,7 @@ class Pipeline:
         """
         size = self.batch_size * math.ceil(ROUND / self.batch_size)
         buffers = [self.blank(size) for _ in range(1 if self.batch_size == 1 else 2)]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        with ThreadPoolExecutor(self.decoders) as executor:
             rounds = self._rounds(executor, iter(items), buffers)
             begun = deque(islice(rounds, len(buffers)))
             while begun:

@@ -1,12 +1,20 @@
 """Label any number of images into a file, and continue where an earlier run stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ghostnet.errors import ResultsError
-from ghostnet.inference.classifier import Classifier, ImageSource
-from ghostnet.inference.results import Results, readable
+from ghostnet.inference.classifier import ImageSource
+from ghostnet.inference.results import Answer, Results, readable
+
+
+class Labeler(Protocol):
+    """What labels images: a `Classifier`, or a `RayCluster` of them."""
+
+    def answers(self, images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
+        """Yield the ``count`` likeliest labels of each image, or its error, in their order."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Labeled:
 
 
 def label(
-    classifier: Classifier,
+    labeler: Labeler,
     images: Iterator[Path],
     results: Results,
     progress: Callable[[int], None] = lambda count: None,
@@ -33,7 +41,7 @@ def label(
     """Write a row for each image, in the order of the images; memory does not grow with them.
 
     Args:
-        classifier: Labels the images.
+        labeler: Labels the images.
         images: Their files.
         results: The file of the rows; the images of the rows that it has are skipped.
         progress: Called with the number of rows that are there, then with 1 for each row.
@@ -45,8 +53,7 @@ def label(
     progress(resumed)
     rows, errors = resumed, 0
     sources = (ImageSource(str(file), file) for file in images)
-    for image, result in classifier.logits(sources):
-        answer = classifier.describe(readable(image.name), result, results.top_k)
+    for answer in labeler.answers(sources, results.top_k):
         results.write(answer)
         rows += 1
         errors += "error" in answer

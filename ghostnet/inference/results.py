@@ -205,26 +205,8 @@ class Parquet(Results):
             raising(ResultsError, f"{target}: cannot be written"),
             replacing(target) as file,
         ):
-            self._parquet.write_table(self._table(), file)
+            self._parquet.write_table(answer_table(self._rows), file)
         self._rows = []
-
-    def _table(self) -> Any:
-        arrow = self._arrow
-        prediction = arrow.struct(
-            [
-                ("label", arrow.string()),
-                ("index", arrow.int32()),
-                ("probability", arrow.float64()),
-            ]
-        )
-        schema = arrow.schema(
-            [
-                ("file", arrow.string()),
-                ("predictions", arrow.list_(prediction)),
-                ("error", arrow.string()),
-            ]
-        )
-        return arrow.Table.from_pylist(self._rows, schema)
 
 
 FORMATS: dict[str, type[Results]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet": Parquet}
@@ -250,6 +232,33 @@ def open_results(path: Path, top_k: int, *, resume: bool = False) -> Results:
 
 def readable(name: str) -> str:
     """Return a file name as results hold it: bytes that are no UTF-8 become escapes."""
-    with suppress(UnicodeEncodeError):
+    with suppress(UnicodeError):
         return os.fsencode(name).decode()
     return name.encode(errors="backslashreplace").decode()
+
+
+def answer_table(answers: list[Answer]) -> Any:
+    """Return answers as a table of Arrow: ``file``, ``predictions`` and ``error``.
+
+    Raises:
+        PackageError: pyarrow is not installed.
+    """
+    with needs("pyarrow", extra="parquet"):
+        import pyarrow as arrow
+    prediction = arrow.struct(
+        [("label", arrow.string()), ("index", arrow.int32()), ("probability", arrow.float64())]
+    )
+    schema = arrow.schema(
+        [
+            ("file", arrow.string()),
+            ("predictions", arrow.list_(prediction)),
+            ("error", arrow.string()),
+        ]
+    )
+    return arrow.Table.from_pylist(answers, schema)
+
+
+def answers_in(table: Any) -> Iterator[Answer]:
+    """Yield the answers in a table of Arrow."""
+    for row in table.to_pylist():
+        yield {name: value for name, value in row.items() if value is not None}

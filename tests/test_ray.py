@@ -1,0 +1,165 @@
+"""`predict --engine ray`: the rows of `predict --out`, also where an actor is killed."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Ghostnet
+
+from ghostnet.errors import DatasetError
+from ghostnet.inference import RayClassifier, ray_cluster
+from ghostnet.kernels import threads
+from ghostnet.models.registry import BUNDLED_MODEL
+
+ray = pytest.importorskip("ray", reason="needs the extra ray")
+pytest.importorskip("ray.data", reason="needs the extra ray")
+parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+
+BLOCK_IMAGES = 12
+
+
+@pytest.fixture(scope="module")
+def images(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of flowers, a broken file, and a name that is not UTF-8."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, photo in enumerate(sorted((shared / "data/flowers/val").rglob("*.jpg"))[::2]):
+        (folder / f"{number:03}.jpg").symlink_to(photo)
+    (folder / "050.jpg").unlink()
+    (folder / "050.jpg").write_bytes(b"no image")
+    (folder / os.fsdecode(b"051\xe9.jpg")).symlink_to((folder / "051.jpg").resolve())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of two machines with a processor each, and Ray's own settings."""
+    from ray.cluster_utils import Cluster
+
+    settings = {"num_cpus": 1, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=settings)
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "BLOCK_IMAGES", BLOCK_IMAGES)
+
+
+@pytest.fixture
+def expected(ghostnet: Ghostnet, images: Path, tmp_path: Path) -> list[dict]:
+    ghostnet("predict", images, "--out", tmp_path / "expected.parquet", status=1)
+    return rows_of(tmp_path / "expected.parquet")
+
+
+def rows_of(path: Path) -> list[dict]:
+    return parquet.read_table(path).to_pylist()
+
+
+def actors() -> list[int]:
+    """The processes of Ray's actors that label images."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if b"MapBatches(RayClassifier)" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def kill_one_after_the_first_row(out: Path) -> int:
+    """Kill an actor while a file is written; returns the number of rows that were there."""
+    deadline = time.monotonic() + 120
+    while not (out.exists() and out.stat().st_size):
+        assert time.monotonic() < deadline, "no row was written"
+        time.sleep(0.01)
+    os.kill(actors()[0], signal.SIGKILL)
+    return out.read_bytes().count(b"\n")
+
+
+def test_two_actors_write_the_rows_of_one_process(
+    ghostnet: Ghostnet, images: Path, expected: list[dict], address: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.parquet"
+    words = ("predict", images, "--out", out, "--engine", "ray", "--address", address)
+    summary = ghostnet.json(*words, status=1)
+    assert ghostnet.err == ""
+    assert rows_of(out) == expected
+    assert (summary["rows"], summary["resumed"], summary["errors"]) == (len(expected), 0, 1)
+    again = ghostnet.json(*words, "--resume")
+    assert (again["rows"], again["resumed"]) == (len(expected), len(expected))
+    assert rows_of(out) == expected
+
+
+def test_a_killed_actor_loses_and_doubles_nothing(
+    ghostnet: Ghostnet, images: Path, expected: list[dict], address: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.jsonl"
+    words = ("predict", images, "--out", out, "--engine", "ray", "--address", address)
+    with ThreadPoolExecutor(1) as executor:
+        killing = executor.submit(kill_one_after_the_first_row, out)
+        ghostnet(*words, status=1)
+    assert killing.result() < len(expected) - BLOCK_IMAGES
+    answers = [json.loads(line) for line in out.read_text().split("\n")[:-1]]
+    assert [{"predictions": None, "error": None, **answer} for answer in answers] == expected
+
+
+def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict]) -> None:
+    names = [f"{number:03}.jpg" for number in (3, 50, 1)]
+    wanted = [
+        {**row, "file": name} for name in names for row in expected if row["file"].endswith(name)
+    ]
+    classifier = RayClassifier(BUNDLED_MODEL, folder=images)
+    assert threads() == 1
+    paths = {"path": np.array(names)}
+    encoded = np.array([(images / name).read_bytes() for name in names], dtype=object)
+    for batch in (paths, {**paths, "bytes": encoded}):
+        rows = classifier(batch).to_pylist()
+        assert [row["predictions"] for row in rows] == [row["predictions"] for row in wanted]
+        assert [row["file"] for row in rows] == names
+        assert [bool(row["error"]) for row in rows] == [False, True, False]
+    with pytest.raises(DatasetError, match="expected a column path, found bytes"):
+        classifier({"bytes": encoded})
+
+
+def test_what_the_engine_does_not_take_is_refused(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path
+) -> None:
+    words = ("predict", images / "001.jpg", "--engine", "ray")
+    ghostnet(*words, status=2)
+    assert "--engine ray needs --out" in ghostnet.err
+    out = ("--out", tmp_path / "rows.csv")
+    for option in (("--no-fuse",), ("--backend", "openvino"), ("--device", "GPU")):
+        ghostnet(*words, *out, *option, status=2)
+        assert "--engine ray runs the fused kernels on CPUs" in ghostnet.err
+    ghostnet("predict", images, *out, "--address", "auto", status=2)
+    assert "--address needs --engine ray" in ghostnet.err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://localhost:1", "nowhere"])
+def test_an_address_without_a_cluster_is_an_error(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, address: str
+) -> None:
+    words = ("predict", images, "--out", tmp_path / "rows.csv", "--engine", "ray")
+    error = ghostnet.json(*words, "--address", address, status=1)["error"]
+    assert f"{address}: expected a cluster of Ray, found none" in error
+
+
+def test_a_cluster_starts_and_stops_with_the_command(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images)
+    out = tmp_path / "rows.csv"
+    ghostnet("predict", "001.jpg", "002.jpg", "--out", out, "--engine", "ray")
+    assert ghostnet.err == ""
+    ghostnet("predict", "001.jpg", "002.jpg", "--out", tmp_path / "expected.csv")
+    assert out.read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    assert not ray.is_initialized()
+    assert not actors()
