@@ -4,11 +4,12 @@ The plan is that of csrc/cpu/network/plan.h; the weights are in the order of `re
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.library import packed
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
@@ -78,7 +79,7 @@ def pack(
         KernelError: The network has a layer that the kernels do not know.
     """
     check_architecture(architecture)
-    classes = len(parameters["classifier.bias"])
+    classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     header = PlanHeader(
         stem_channels=architecture.stem_channels,
@@ -99,9 +100,9 @@ def pack(
         )
     packer = Packer(parameters)
     parts = packer.pointwise(spec.stem)
-    for bottleneck in spec.bottlenecks:
+    for bottleneck in cast("tuple[BottleneckSpec, ...]", spec.blocks):
         parts += packer.bottleneck(bottleneck)
-    parts += packer.pointwise(spec.last) + packer.short_dense(spec.head)
+    parts += packer.pointwise(spec.last) + packer.short_dense(cast("LayerSpec", spec.head))
     if not features:
         parts += packer.short_dense(spec.classifier)
     return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
