@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.packing import unsupported_reason as cpu_reason
+from ghostnet.kernels.cuda.library import SYMBOLS
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, LayerSpec
@@ -90,6 +91,11 @@ def unsupported_reason(architecture: Architecture) -> str | None:
         return (
             "expected Ghost bottlenecks to fuse a network for a GPU, found inverted residuals; run "
             "the network itself, without fusing it, or fuse it for a CPU"
+        )
+    if architecture.activation not in SYMBOLS:
+        return (
+            f"activation: expected one of {', '.join(SYMBOLS)} to fuse a network for a GPU, found "
+            f"{architecture.activation}"
         )
     return cpu_reason(architecture)
 
