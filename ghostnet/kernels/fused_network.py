@@ -14,7 +14,7 @@ from ghostnet.checkpoints import Parameters
 from ghostnet.checkpoints.cells import parameters_of
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
-from ghostnet.kernels.cpu.training import TrainableGhostNet
+from ghostnet.kernels.cpu.training import TRAINABLE
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
 from ghostnet.models import Architecture
 from ghostnet.models.classification import ClassificationNetwork
@@ -135,7 +135,7 @@ def fuse(
     if training:
         if features:
             raise ValueError("features: expected False for a network fused for training")
-        return TrainableGhostNet(network)
+        return TRAINABLE[network.architecture.family](network)
     refuse_training(network.training)
     return FusedGhostNet(network, DEVICES[runtime.current_device()], features=features)
 
