@@ -43,6 +43,7 @@ MOVED = {
 """Each old module and the modules that now have its names, all below ``ghostnet``."""
 
 RENAMED = {
+    "HEAD": "CLASSIFIER",
     "Picture": "ImageSource",
     "find": "find_card",
     "list_cards": "shipped_uids",

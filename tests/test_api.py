@@ -54,6 +54,7 @@ def test_an_old_module_still_imports_with_a_warning(old: str) -> None:
         ("network", "GHOSTNET_1X"),
         ("network", "create_network"),
         ("layers", "GhostModule"),
+        ("checkpoint", "HEAD"),
         ("checkpoint", "read_checkpoint"),
         ("checkpoint", "load_parameters"),
         ("complexity", "complexity"),

@@ -11,6 +11,7 @@ from ghostnet.checkpoints.finder import Found, find_network
 from ghostnet.checkpoints.formats import SUFFIXES, read_foreign
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
 from ghostnet.checkpoints.parameters import (
+    CLASSIFIER,
     Parameters,
     check_finite,
     check_parameters,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ghostnet.checkpoints.cells import load_parameters, parameters_of
 
 __all__ = [
+    "CLASSIFIER",
     "SUFFIXES",
     "Conversion",
     "Found",

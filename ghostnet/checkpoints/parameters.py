@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, network_spec
-from ghostnet.models.architectures import Family
+from ghostnet.models.architectures import GHOSTNET_1X, Family
 from ghostnet.models.specs import CLASSIFIERS, Shape
 
 Parameters: TypeAlias = dict[str, NDArray[Any]]
@@ -25,6 +25,10 @@ def classifier_names(architecture: Architecture) -> tuple[str, str]:
     """Return the names of the weight and the bias that depend on the number of classes."""
     layer = CLASSIFIERS[architecture.family]
     return f"{layer}.weight", f"{layer}.bias"
+
+
+CLASSIFIER = classifier_names(GHOSTNET_1X)
+"""Those of every GhostNet."""
 
 
 def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Architecture:
