@@ -9,10 +9,7 @@ import json
 import tempfile
 from pathlib import Path
 
-import mindspore as ms
-import numpy as np
 from matplotlib.figure import Figure
-from mindcv.models import create_model
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, race
@@ -21,9 +18,7 @@ from ghostnet.checkpoints import write_checkpoint
 from ghostnet.hub import read_card
 from ghostnet.hub.claims import ClaimTable
 from ghostnet.hub.registry import shipped_card
-from ghostnet.models import find_model, mobilenet_v2
-from ghostnet.models.registry import canonical
-from ghostnet.verify import MOBILENET
+from ghostnet.models import find_model
 
 UID = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 CLASSES = 37
@@ -43,24 +38,12 @@ def card_table() -> ClaimTable:
     )
 
 
-def prepare_ghost(model: str, folder: Path) -> Job:
-    """A job for a Ghost network of the card's table."""
+def prepare_network(model: str, folder: Path) -> Job:
+    """A job for a network of the card's table."""
     parameters = random_parameters(find_model(model).architecture, CLASSES)
     write_checkpoint(parameters, folder / "model.ckpt")
     job = Job(str(folder / "model.ckpt"), None, folder, batch=1, threads=THREADS)
     prepare(job, tuple(ENGINES))
-    return job
-
-
-def prepare_mobilenet(model: str, folder: Path) -> Job:
-    """A job for the other network, which MindSpore itself can export."""
-    network = create_model("mobilenet_v2_100", num_classes=CLASSES).set_train(False)
-    size = mobilenet_v2.IMAGE_SIZE
-    job = Job(model, None, folder, batch=1, threads=THREADS)
-    images = np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32)
-    np.save(job.images, images)
-    np.save(job.logits, network(ms.Tensor(images)).asnumpy())
-    ms.export(network, ms.Tensor(images), file_name=str(job.onnx), file_format="ONNX")
     return job
 
 
@@ -72,13 +55,9 @@ def measure(models: list[str]) -> dict[str, dict[str, Measurement]]:
         for index, model in enumerate(models):
             folder = Path(root) / str(index)
             folder.mkdir()
-            if canonical(model) == MOBILENET:
-                entries.append(("onnxruntime", prepare_mobilenet(model, folder)))
-                names.append(model)
-            else:
-                job = prepare_ghost(model, folder)
-                entries += [(engine, job) for engine in ENGINES]
-                names += [model] * len(ENGINES)
+            job = prepare_network(model, folder)
+            entries += [(engine, job) for engine in ENGINES]
+            names += [model] * len(ENGINES)
         results = race(entries)
     found: dict[str, dict[str, Measurement]] = {model: {} for model in models}
     for model, result in zip(names, results, strict=True):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         ghostnet_int8_1x,
         ghostnet_nose_1x,
         list_models,
+        mobilenet_v2_1x,
     )
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "kernels",
     "list_models",
     "load",
+    "mobilenet_v2_1x",
     "transforms",
 ]
 
@@ -97,6 +99,7 @@ _find_name = lazy_names(
             "ghostnet_int8_1x",
             "ghostnet_nose_1x",
             "list_models",
+            "mobilenet_v2_1x",
         ),
     },
 )

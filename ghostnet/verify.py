@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet.checkpoints import CLASSIFIER, Parameters, check_parameters
+from ghostnet.checkpoints import Parameters, check_parameters, classifier_names
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_files import describe
 from ghostnet.data.image_folder import ImageFolder, read_folder
@@ -33,10 +33,8 @@ from ghostnet.hub.verified_file import found_hash, matches, read_verified
 from ghostnet.inference.classifier import Classifier
 from ghostnet.inference.evaluation import Evaluation, evaluate
 from ghostnet.inference.forward import open_forward
-from ghostnet.models import Complexity, complexity, find_model, mobilenet_v2, network_spec
-from ghostnet.models.registry import canonical
+from ghostnet.models import Architecture, Complexity, complexity, find_model, network_spec
 
-MOBILENET = canonical("MobileNetV2-1x")
 DATASET_CLASSES = {"ImageNet2012": 1000, oxford_pets.NAME: oxford_pets.CLASSES}
 FLOPS_TOLERANCE = 0.01
 """Largest relative difference of FLOPs, which cards round and count a little more of."""
@@ -97,7 +95,7 @@ def verify(
     card = find_card(name, allow_short_hash=allow_short_hash)
     architecture = card_architecture(card)
     checks, found = _check_asset(name, card, cache_dir)
-    classes = _num_classes(card, found)
+    classes = _num_classes(card, architecture, found)
     shapes = network_spec(architecture, classes).parameter_shapes()
     fit = _check_parameters(shapes, classes, found)
     fits = found is not None and fit.verdict is Verdict.PASSED
@@ -127,11 +125,12 @@ def verify(
     ]
 
 
-def _num_classes(card: ModelCard, parameters: Parameters | None) -> int:
+def _num_classes(card: ModelCard, architecture: Architecture, parameters: Parameters | None) -> int:
     if card.labels:
         return len(card.labels)
-    if parameters and CLASSIFIER[0] in parameters:
-        return len(parameters[CLASSIFIER[0]])
+    weight, _ = classifier_names(architecture)
+    if parameters and weight in parameters:
+        return len(parameters[weight])
     return DATASET_CLASSES.get(card.dataset or "", 1000)
 
 
@@ -336,8 +335,6 @@ def count(model: str, classes: int) -> Complexity:
     Raises:
         ModelError: The network is not known.
     """
-    if canonical(model) == MOBILENET:
-        return complexity(mobilenet_v2.layers(classes), mobilenet_v2.IMAGE_SIZE)
     architecture = find_model(model).architecture
     return complexity(network_spec(architecture, classes).layers(), architecture.image_size)
 

@@ -54,6 +54,7 @@ def test_an_old_module_still_imports_with_a_warning(old: str) -> None:
         ("network", "GHOSTNET_1X"),
         ("network", "create_network"),
         ("layers", "GhostModule"),
+        ("checkpoint", "HEAD"),
         ("checkpoint", "read_checkpoint"),
         ("checkpoint", "load_parameters"),
         ("complexity", "complexity"),
@@ -92,6 +93,8 @@ def test_a_name_that_never_was_is_an_attribute_error() -> None:
         ("GhostNet-600", "ghostnet_600m"),
         ("ghostnet_600m", "ghostnet_600m"),
         ("GHOSTNET_050", "ghostnet_050"),
+        ("MobileNetV2-1x", "mobilenet_v2_1x"),
+        ("mobilenet_v2_100", "mobilenet_v2_1x"),
     ],
 )
 def test_a_model_is_found_by_every_name(name: str, expected: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import FROM_A_TERMINAL, Ghostnet
 
-from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x
+from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x, mobilenet_v2_1x
 from ghostnet.benchmark.engines import ENGINES, Job, prepare
 from ghostnet.benchmark.runner import benchmark, own_process
 from ghostnet.checkpoints import parameters_of, write_checkpoint
@@ -42,6 +42,14 @@ def test_an_engine_that_cannot_run_says_why_and_does_not_stop_the_others(tmp_pat
     assert "a network that MindCV has too" in refused.error
     assert refused.milliseconds is None
     assert other.error is None
+
+
+def test_mobilenet_v2_is_timed_too(tmp_path: Path) -> None:
+    write_checkpoint(parameters_of(mobilenet_v2_1x(3)), tmp_path / "mobilenet.ckpt")
+    engines = ("ghostnet", "onnxruntime", "torch")
+    fused, other, refused = benchmark(str(tmp_path / "mobilenet.ckpt"), engines, rounds=1)
+    assert max(fused.difference, other.difference) < 1e-4
+    assert "expected a GhostNet for PyTorch's engines" in refused.error
 
 
 def test_an_engine_that_is_not_installed_says_how_and_does_not_stop_the_others(

@@ -293,6 +293,22 @@ def test_names_of_mindcv(network: GhostNet, tmp_path: Path) -> None:
     assert all((converted[name] == array).all() for name, array in ours.items())
 
 
+def test_mobilenet_v2_of_mindcv(tmp_path: Path) -> None:
+    models = pytest.importorskip("mindcv.models", reason="needs the extra bench")
+    other = models.create_model("mobilenet_v2_100", num_classes=3)
+    momentum = ms.nn.Momentum(other.trainable_params(), 0.1, 0.9)
+    saved = [{"name": p.name, "data": p} for p in (*other.get_parameters(), *momentum.moments)]
+    ms.save_checkpoint(saved, str(tmp_path / "mindcv.ckpt"))
+    conversion = convert(read_foreign(tmp_path / "mindcv.ckpt"))
+    assert conversion.architecture == find_model("mobilenet_v2_1x").architecture
+    assert conversion.num_classes == 3
+    assert len(conversion.found.left_out) == len(momentum.moments)
+    network = create_network("mobilenet_v2_1x", 3)
+    load_parameters(network, conversion.parameters)
+    for own, theirs in zip(network.get_parameters(), other.get_parameters(), strict=True):
+        np.testing.assert_array_equal(own.asnumpy(), theirs.asnumpy())
+
+
 def test_conversion_refuses_what_it_cannot_place(network: GhostNet) -> None:
     foreign = timm_names(parameters_of(network))
     with pytest.raises(CheckpointError, match=r"no place.*\n  blocks\.0\.0\.attn\.weight"):

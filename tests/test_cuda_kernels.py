@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -14,7 +15,7 @@ import pytest
 from host_kernels import host_device
 from mindspore import Tensor
 from numpy.typing import NDArray
-from test_kernels import NETWORKS, images, small, trained
+from test_kernels import GHOSTNETS, images, small, small_mobilenet, trained
 
 from ghostnet import KernelError
 from ghostnet.checkpoints import parameters_of
@@ -78,11 +79,11 @@ def difference(logits: NDArray, expected: NDArray) -> float:
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float32", "float16"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GHOSTNETS)
 def test_every_variant_agrees_under_sanitizers(
     name: str, dtype: type, program: Path, tmp_path: Path
 ) -> None:
-    network = trained(NETWORKS[name]())
+    network = trained(GHOSTNETS[name]())
     x = images(2, 33, 65)
     logits = answer(program, tmp_path, network, x.asnumpy().astype(dtype))
     assert difference(logits, network(x).asnumpy()) <= TOLERANCE[dtype]
@@ -173,6 +174,15 @@ def test_wrong_images_and_training_are_refused(array: NDArray) -> None:
     fused.set_train(True)
     with pytest.raises(KernelError, match="cannot be trained"):
         fused(images(1, 32, 32))
+
+
+def test_inverted_residuals_are_refused() -> None:
+    network = small_mobilenet()
+    with pytest.raises(KernelError, match="expected Ghost bottlenecks to fuse a network for a GPU"):
+        pack(network.architecture, parameters_of(network))
+    ghost = replace(small().architecture, activation="relu6")
+    with pytest.raises(KernelError, match=r"expected one of relu, hard_swish .* found relu6"):
+        pack(ghost, parameters_of(small()))
 
 
 def packed_small() -> list[NDArray]:

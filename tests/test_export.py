@@ -22,6 +22,7 @@ from ghostnet import (
     ghostnet_1x,
     ghostnet_600m,
     ghostnet_nose_1x,
+    mobilenet_v2_1x,
 )
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess, decode
@@ -36,7 +37,7 @@ onnx = pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("openvino", reason="needs the extra export")
 
-VARIANTS = {ghostnet_1x: 224, ghostnet_nose_1x: 224, ghostnet_600m: 240}
+VARIANTS = {ghostnet_1x: 224, ghostnet_nose_1x: 224, ghostnet_600m: 240, mobilenet_v2_1x: 224}
 
 
 def in_mindir(model: bytes, path: Path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,11 +20,15 @@ from ghostnet.checkpoints import convert
 from ghostnet.kernels import fuse, fuse_if_possible
 from ghostnet.models import (
     GHOSTNET_1X,
+    MOBILENET_V2_1X,
+    Architecture,
     Block,
     GhostNet,
+    MobileNetV2,
     ghostnet_1x,
     ghostnet_600m,
     ghostnet_nose_1x,
+    mobilenet_v2_1x,
     scale_width,
 )
 
@@ -71,6 +76,26 @@ def small() -> GhostNet:
     return trained(GhostNet(table, num_classes=11))
 
 
+@cache
+def small_mobilenet() -> MobileNetV2:
+    """A MobileNetV2 with every kind of block, quick to run."""
+    blocks = (
+        Block(3, 8, 5, 0, 1),
+        Block(3, 30, 7, 0, 2),
+        Block(3, 42, 7, 0, 1),
+        Block(3, 90, 19, 0, 1),
+        Block(3, 96, 36, 0, 2),
+        Block(3, 108, 36, 0, 1),
+    )
+    table = replace(
+        MOBILENET_V2_1X, stem_channels=8, blocks=blocks, last_channels=90, head_channels=90
+    )
+    return trained(MobileNetV2(table, num_classes=11))
+
+
+SMALL = {"ghostnet": small, "mobilenet_v2": small_mobilenet}
+
+
 def agree(fused: Tensor, plain: Tensor) -> bool:
     expected: Floats = plain.asnumpy()
     return bool(
@@ -90,13 +115,15 @@ def settings() -> Iterator[None]:
     ms.set_context(mode=mode)
 
 
-NETWORKS = {
+GHOSTNETS = {
     "1x": lambda: ghostnet_1x(37),
     "1x of width 0.5": lambda: ghostnet_1x(5, width=0.5),
     "1x of width 1.3": lambda: ghostnet_1x(1000, width=1.3),
     "nose_1x": lambda: ghostnet_nose_1x(37),
     "600m": lambda: ghostnet_600m(37),
 }
+
+NETWORKS = GHOSTNETS | {"MobileNetV2": lambda: mobilenet_v2_1x(37)}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -113,12 +140,13 @@ def test_every_variant_agrees_with_the_plain_network(name: str) -> None:
             assert (fused.construct(x) == fused(x)).all()
 
 
+@pytest.mark.parametrize("family", SMALL)
 @pytest.mark.parametrize("shape", [(64, 64), (32, 32), (33, 130), (71, 45), (97, 224)])
-def test_batches_threads_and_instruction_sets_agree(shape: tuple[int, int]) -> None:
+def test_batches_threads_and_instruction_sets_agree(shape: tuple[int, int], family: str) -> None:
     ms.set_context(mode=ms.PYNATIVE_MODE)
     x = images(9, *shape)
-    plain = small()(x)
-    fused = fuse(small())
+    plain = SMALL[family]()(x)
+    fused = fuse(SMALL[family]())
     for batch in (1, 2, 5, 9):
         for threads in (1, 2, 3):
             kernels.set_threads(threads)
@@ -158,10 +186,12 @@ def test_same_top_1_as_the_plain_graph_on_every_image(shared: Path) -> None:
         assert agree(fused(x), network(x)), files[start]
 
 
-def test_features_are_those_that_the_classifier_sees() -> None:
+@pytest.mark.parametrize("family", SMALL)
+def test_features_are_those_that_the_classifier_sees(family: str) -> None:
     ms.set_context(mode=ms.PYNATIVE_MODE)
+    network = SMALL[family]()
     x = images(3, 64, 64)
-    assert agree(fuse(small(), features=True)(x), small().features(x))
+    assert agree(fuse(network, features=True)(x), network.features(x))
 
 
 def test_a_new_classifier_is_fused_too() -> None:
@@ -229,7 +259,7 @@ def test_several_threads_at_once_get_their_own_answers(mode: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("activation", ["relu", "hard_swish"])
+@pytest.mark.parametrize("activation", ["relu", "hard_swish", "relu6"])
 def test_non_finite_pixels_give_what_the_plain_network_gives(value: float, activation: str) -> None:
     ms.set_context(mode=ms.PYNATIVE_MODE)
     blocks = (Block(3, 16, 8, 4, 1), Block(3, 24, 12, 0, 2))
@@ -292,8 +322,21 @@ def test_a_network_with_unknown_layers_is_refused() -> None:
     seven = (Block(7, 16, 8, 0, 2),)
     with pytest.raises(KernelError, match="3 or 5"):
         fuse(GhostNet(GHOSTNET_1X.__class__(8, seven, 20, 16, "relu", 32)))
-    with pytest.raises(KernelError, match="relu6"):
-        fuse(GhostNet(GHOSTNET_1X.__class__(8, seven, 20, 16, "relu6", 32)))
+
+
+FIVE = (Block(5, 32, 16, 0, 1),)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reason"),
+    [
+        (replace(GHOSTNET_1X, activation="gelu"), "expected one of relu, hard_swish, relu6"),
+        (replace(MOBILENET_V2_1X, activation="relu"), "expected relu6 to fuse inverted residuals"),
+        (replace(MOBILENET_V2_1X, blocks=FIVE), "expected kernels of 3 and no squeeze-excite"),
+    ],
+)
+def test_what_the_kernels_do_not_know_is_named(architecture: Architecture, reason: str) -> None:
+    assert reason in str(kernels.unavailable_reason(architecture=architecture))
 
 
 def test_settings_are_checked() -> None:

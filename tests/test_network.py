@@ -20,6 +20,7 @@ from ghostnet.models import (
     ghostnet_600m,
     ghostnet_nose_1x,
     make_divisible,
+    mobilenet_v2_1x,
     scale_width,
 )
 from ghostnet.models.complexity import complexity
@@ -29,7 +30,10 @@ BUILDERS = {
     "ghostnet_1x": ghostnet_1x,
     "ghostnet_nose_1x": ghostnet_nose_1x,
     "ghostnet_600m": ghostnet_600m,
+    "mobilenet_v2_1x": mobilenet_v2_1x,
 }
+
+RELEASED = ("ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m")
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +46,24 @@ def images(count: int = 1, size: int = 64) -> ms.Tensor:
     return ms.Tensor(rng.standard_normal((count, 3, size, size)).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", RELEASED)
 def test_parameters_are_those_of_the_released_checkpoint(name: str, shared: Path) -> None:
     spec = json.loads((shared / "spec" / f"{name}.json").read_text())
     built = {p.name: list(p.shape) for p in BUILDERS[name](37).get_parameters()}
     assert built == spec
+
+
+def test_mobilenet_v2_is_mindcvs() -> None:
+    models = pytest.importorskip("mindcv.models", reason="needs the extra bench")
+    other = models.create_model("mobilenet_v2_100", num_classes=7).set_train(False)
+    network = mobilenet_v2_1x(7).set_train(False)
+    expected = {p.name: p.shape for p in other.get_parameters()}
+    assert {p.name: p.shape for p in network.get_parameters()} == expected
+    assert network.spec.parameter_shapes() == expected
+    for own, theirs in zip(network.get_parameters(), other.get_parameters(), strict=True):
+        own.set_data(theirs)
+    x = images(2)
+    np.testing.assert_allclose(network(x).asnumpy(), other(x).asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 # Parameters, and multiply-adds in millions as computed and as the card rounds them.
@@ -59,6 +76,7 @@ def test_parameters_are_those_of_the_released_checkpoint(name: str, shared: Path
         ("ghostnet_nose_1x", 1000, 3_678_640, 139.7, None),
         ("ghostnet_600m", 37, 10_590_633, 586.1, 590),
         ("ghostnet_600m", 1000, 11_939_796, 587.5, 591),
+        ("mobilenet_v2_1x", 1000, 3_504_872, 300.8, 300),
     ],
 )
 def test_cost(
@@ -133,8 +151,9 @@ def test_stage_features_have_each_resolution_and_share_parameters(network: Ghost
     assert {id(p) for p in stages.get_parameters()} <= {id(p) for p in network.get_parameters()}
 
 
-def test_reset_classifier_keeps_the_backbone_and_the_names() -> None:
-    network = ghostnet_nose_1x(37, width=0.5).set_train(False)
+@pytest.mark.parametrize("name", ["ghostnet_050", "mobilenet_v2_1x"])
+def test_reset_classifier_keeps_the_backbone_and_the_names(name: str) -> None:
+    network = create_network(name, 37).set_train(False)
     before = network.features(images(size=32)).asnumpy()
     names = [p.name for p in network.get_parameters()]
     network.reset_classifier(5)

@@ -12,7 +12,7 @@ from ghostnet import kernels
 from ghostnet.models import MODELS
 
 SIZES = [(224, 224), (97, 131), (257, 64), (33, 250)]
-GHOSTNETS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m"]
+NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
-@pytest.mark.parametrize("name", GHOSTNETS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_answers_do_not_depend_on_the_number_of_threads(name: str, size: tuple[int, int]) -> None:
     session = make_session(name)
     for instruction_set in kernels.instruction_sets():
@@ -49,7 +49,7 @@ def test_answers_do_not_depend_on_the_number_of_threads(name: str, size: tuple[i
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-@pytest.mark.parametrize("name", GHOSTNETS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_callers_at_once_get_the_answers_of_one(name: str, threads: int) -> None:
     kernels.set_threads(threads)
     session = make_session(name)

@@ -103,7 +103,6 @@ def test_what_was_not_measured_did_not_pass() -> None:
 
 
 def test_mobilenet_is_counted_too() -> None:
-    pytest.importorskip("mindcv", reason="needs the extra bench")
     assert count("MobileNetV2-1x", 37).multiply_adds / 1e6 == pytest.approx(300, rel=0.01)
 
 

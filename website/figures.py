@@ -188,6 +188,7 @@ MODELS = {
     "ghostnet_1x": "| `ghostnet_1x` | `GhostNet` | {:.2f} M | {:.1f} M",
     "ghostnet_nose_1x": "| `ghostnet_nose_1x` | `GhostNet_nose` | {:.2f} M | {:.1f} M",
     "ghostnet_600m": "| `ghostnet_600m` | `GhostNet-600` | {:.2f} M | {:.1f} M",
+    "mobilenet_v2_1x": "| `mobilenet_v2_1x` | `MobileNetV2-1x` | {:.2f} M | {:.1f} M",
 }
 
 SENTENCES = (

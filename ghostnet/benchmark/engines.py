@@ -64,7 +64,7 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
     """Write the files of a job.
 
     Returns:
-        Advice for each engine whose file needs a package that is not installed.
+        Advice for each engine whose file cannot be written, above all for want of a package.
     """
     import numpy as np
 
@@ -87,7 +87,7 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
         try:
             if wanted:
                 write(job, model)
-        except PackageError as error:
+        except (BenchmarkError, PackageError) as error:
             missing |= dict.fromkeys(wanted, str(error))
     return missing
 
@@ -99,6 +99,11 @@ def _write_onnx(job: Job, model: Model) -> None:
 
 
 def _write_torch(job: Job, model: Model) -> None:
+    if model.architecture.family != "ghostnet":
+        raise BenchmarkError(
+            f"{job.model}: expected a GhostNet for PyTorch's engines, found a network that this "
+            "package does not build in PyTorch; leave these engines out"
+        )
     with needs("torch", extra="torch"):
         import torch
     from ghostnet.benchmark import torch_network

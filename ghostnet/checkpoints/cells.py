@@ -7,22 +7,22 @@ import mindspore as ms
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.parameters import (
-    CLASSIFIER,
     Parameters,
     as_float32,
     check_finite,
     check_parameters,
+    classifier_names,
 )
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
 
 
-def parameters_of(network: GhostNet) -> Parameters:
+def parameters_of(network: ClassificationNetwork) -> Parameters:
     """Copy the parameters of a network into arrays."""
     return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
 
 
 def load_parameters(
-    network: GhostNet,
+    network: ClassificationNetwork,
     parameters: Mapping[str, NDArray[Any]],
     *,
     keep_classifier: bool = True,
@@ -40,7 +40,7 @@ def load_parameters(
         CheckpointError: Parameters are missing, unknown or have other shapes, the first of which
             are listed; or a value is not finite.
     """
-    skipped = () if keep_classifier else CLASSIFIER
+    skipped = () if keep_classifier else classifier_names(network.architecture)
     wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}
     found = {key: array for key, array in parameters.items() if key not in skipped}
     check_parameters(found, {key: tuple(value.shape) for key, value in wanted.items()}, name)

@@ -15,6 +15,7 @@ from ghostnet.checkpoints.parameters import (
     identify,
 )
 from ghostnet.errors import CheckpointError, listed
+from ghostnet.models import Architecture
 from ghostnet.models.weights import Use
 
 _BATCH_NORM = {
@@ -37,7 +38,11 @@ _IN_BLOCK_MODULES = (
     (r"(?:features\.0|conv)", "conv"),
     (r"(?:features\.1|bn1?)", "bn"),
 )
-_OUTER_MODULES = ((r"(conv_stem|bn1|conv_head|classifier)", r"\1"),)
+_OUTER_MODULES = (
+    (r"(conv_stem|bn1|conv_head|classifier)", r"\1"),
+    (r"(features\.\d+(?:\.layers\.\d+)?|classifier\.1)", r"\1"),
+)
+"""The second row is MobileNetV2, whose released names are MindCV's."""
 _FOREIGN = re.compile(r"\.primary_conv\.\d+\.")
 _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
@@ -48,17 +53,21 @@ class Conversion:
 
     Attributes:
         parameters: Arrays under the released names, in their order.
+        architecture: Their table.
+        num_classes: Length of the logits.
         found: The network as it was found, and what was left out.
     """
 
     parameters: Parameters
+    architecture: Architecture
+    num_classes: int
     found: Found
 
 
 def convert(
     source: Mapping[str, NDArray[Any]], name: str = "checkpoint", use: Use | None = None
 ) -> Conversion:
-    """Find a GhostNet among tensors and give its parameters the released names.
+    """Find a network among tensors and give its parameters the released names.
 
     Args:
         source: Tensors under the names of timm, huawei-noah, MindCV or this package, with what a
@@ -77,14 +86,16 @@ def convert(
     unknown = [key for key, new in renamed.items() if new is None]
     if unknown:
         raise CheckpointError(
-            f"{name}: these tensors have no place in a GhostNet:\n  " + listed(unknown, "\n  ")
+            f"{name}: these tensors have no place in a GhostNet or MobileNetV2:\n  "
+            + listed(unknown, "\n  ")
         )
     parameters = {new: found.parameters[key] for key, new in renamed.items() if new}
     if len(parameters) < len(renamed):
         raise CheckpointError(f"{name}: several tensors stand for the same parameter")
     architecture = identify(parameters, name)
     classes = count_classes(parameters, architecture, name)
-    return Conversion(fit_parameters(parameters, architecture, classes, name), found)
+    fitted = fit_parameters(parameters, architecture, classes, name)
+    return Conversion(fitted, architecture, classes, found)
 
 
 def is_foreign(names: Iterable[str]) -> bool:

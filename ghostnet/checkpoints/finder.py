@@ -26,9 +26,13 @@ COUNTER = ".num_batches_tracked"
 """Batch norm's counter in PyTorch, which MindSpore does not have."""
 
 _NAME = re.compile(
-    r"((?:.+?[./])??)((?:conv_stem|bn1|conv_head|classifier)\.\w+|blocks\.\d.*)", re.DOTALL
+    r"((?:.+?[./])??)"
+    r"((?:conv_stem|bn1|conv_head|classifier(?:\.1)?)\.\w+|(?:blocks|features)\.\d.*)",
+    re.DOTALL,
 )
-"""A prefix, empty or up to a dot or slash, and a GhostNet's own name for a parameter."""
+"""A prefix, empty or up to a dot or slash, and a network's own name for a parameter."""
+
+_BLOCKS = ("blocks.", "features.")
 
 OPTIMIZER_STATE = {
     *("accum", "accum_update", "adam_m", "adam_v", "exp_avg", "exp_avg_sq", "lamb_m", "lamb_v"),
@@ -63,7 +67,7 @@ class Found:
 def find_network(
     tensors: Mapping[str, NDArray[Any]], name: str = "checkpoint", use: Use | None = None
 ) -> Found:
-    """Find the tensors of a GhostNet, under any library's names.
+    """Find the tensors of a network, under any library's names.
 
     Args:
         tensors: Tensors of a file.
@@ -72,7 +76,7 @@ def find_network(
             own, as in timm's files, and else the raw weights.
 
     Returns:
-        The network. A file in which nothing is named like a GhostNet is returned whole.
+        The network. A file in which nothing is named like a network is returned whole.
 
     Raises:
         CheckpointError: The file holds several networks, or none of the kind that is asked for.
@@ -113,7 +117,7 @@ def _groups(names: Iterable[str], file: str) -> dict[str, dict[str, str]]:
 
 def _networks(groups: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the prefixes of networks: those with blocks, optimizer state only if all are such."""
-    found = [p for p, names in groups.items() if any(n.startswith("blocks.") for n in names)]
+    found = [p for p, names in groups.items() if any(n.startswith(_BLOCKS) for n in names)]
     found = [p for p in found if any(n.endswith(_STATISTICS) for n in groups[p])] or found
     return [p for p in found if not OPTIMIZER_STATE & set(_parts(p))] or found
 

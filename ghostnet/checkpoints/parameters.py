@@ -4,7 +4,8 @@ Parameters are a dict of arrays under the names of the released checkpoints.
 """
 
 import operator
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,14 +13,22 @@ from numpy.typing import NDArray
 
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, network_spec
-from ghostnet.models.specs import Shape
+from ghostnet.models.architectures import GHOSTNET_1X, Family
+from ghostnet.models.specs import CLASSIFIERS, Shape
 
 Parameters: TypeAlias = dict[str, NDArray[Any]]
 
-CLASSIFIER = ("classifier.weight", "classifier.bias")
-"""Parameters that depend on the number of classes."""
-
 Widths: TypeAlias = list[tuple[int, int, int]]
+
+
+def classifier_names(architecture: Architecture) -> tuple[str, str]:
+    """Return the names of the weight and the bias that depend on the number of classes."""
+    layer = CLASSIFIERS[architecture.family]
+    return f"{layer}.weight", f"{layer}.bias"
+
+
+CLASSIFIER = classifier_names(GHOSTNET_1X)
+"""Those of every GhostNet."""
 
 
 def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Architecture:
@@ -30,16 +39,17 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
     Raises:
         CheckpointError: No registered architecture fits.
     """
-    found, quantized = _widths(parameters), "conv_stem.scale_a" in parameters
+    found = {family: widths(parameters) for family, widths in _WIDTHS.items()}
+    quantized = "conv_stem.scale_a" in parameters
+    architectures = (entry.architecture for entry in MODELS.values())
     alike = {
-        entry: sum(map(operator.eq, found, _table_widths(entry.architecture)))
-        for entry in MODELS.values()
-        if len(found) == len(entry.architecture.blocks)
-        and quantized is entry.architecture.quantized
+        table: sum(map(operator.eq, found[table.family], _table_widths(table)))
+        for table in architectures
+        if len(found[table.family]) == len(table.blocks) and quantized is table.quantized
     }
     best = max(alike, key=alike.__getitem__, default=None)
-    if best and 2 * alike[best] > len(found):
-        return best.architecture
+    if best and 2 * alike[best] > len(best.blocks):
+        return best
     raise CheckpointError(
         f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others, such as "
         f"{listed(parameters)}"
@@ -54,7 +64,7 @@ def count_classes(
     Raises:
         CheckpointError: It has no classifier, or one that does not fit the architecture.
     """
-    weight = CLASSIFIER[0]
+    weight, _ = classifier_names(architecture)
     if weight not in parameters:
         raise CheckpointError(f"{name}: expected a classifier, found no {weight}")
     shape = parameters[weight].shape
@@ -133,21 +143,43 @@ def as_float32(array: NDArray[Any], name: str) -> NDArray[np.float32]:
         return np.asarray(array, np.float32)
 
 
-def _widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
+def _channels(parameters: Mapping[str, NDArray[Any]], name: str) -> int:
+    """Return the length of a parameter; 0 where there is none."""
+    return len(parameters[name]) if name in parameters and parameters[name].ndim else 0
+
+
+def _bottleneck_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
     """Return the (expansion, output, squeeze-excite) channels of each block of a checkpoint."""
-
-    def channels(name: str) -> int:
-        return len(parameters[name]) if name in parameters and parameters[name].ndim else 0
-
     count = len({name.split(".")[1] for name in parameters if name.startswith("blocks.")}) - 1
     return [
         (
-            2 * channels(f"blocks.{index}.ghost1.primary_conv.conv.weight"),
-            2 * channels(f"blocks.{index}.ghost2.primary_conv.conv.weight"),
-            channels(f"blocks.{index}.se.conv_reduce.weight"),
+            2 * _channels(parameters, f"blocks.{index}.ghost1.primary_conv.conv.weight"),
+            2 * _channels(parameters, f"blocks.{index}.ghost2.primary_conv.conv.weight"),
+            _channels(parameters, f"blocks.{index}.se.conv_reduce.weight"),
         )
         for index in range(count)
     ]
+
+
+def _inverted_residual_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
+    """Return the same of a MobileNetV2, whose blocks have no squeeze-excite."""
+    pattern = re.compile(r"(features\.\d+\.layers)\..*", re.DOTALL)
+    matches = filter(None, map(pattern.fullmatch, parameters))
+    return [
+        (
+            _channels(parameters, f"{layers}.0.weight"),
+            _channels(parameters, f"{layers}.6.weight")
+            or _channels(parameters, f"{layers}.3.weight"),
+            0,
+        )
+        for layers in dict.fromkeys(match[1] for match in matches)
+    ]
+
+
+_WIDTHS: Mapping[Family, Callable[[Mapping[str, NDArray[Any]]], Widths]] = {
+    "ghostnet": _bottleneck_widths,
+    "mobilenet_v2": _inverted_residual_widths,
+}
 
 
 def _table_widths(architecture: Architecture) -> Widths:

@@ -23,7 +23,7 @@ from ghostnet.export.formats import Format, WeightBits
 from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:
-    from ghostnet.checkpoints import Parameters
+    from ghostnet.checkpoints import Conversion
     from ghostnet.hub.loader import Model
 
 DYNAMIC = "dynamic"
@@ -144,7 +144,7 @@ def convert(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Convert a GhostNet of timm, huawei-noah, MindCV or a MindSpore training run to a checkpoint.
+    """Convert a network of timm, huawei-noah, MindCV or a MindSpore training run to a checkpoint.
 
     What the file holds beside the network, such as optimizer state, is left out and listed.
     """
@@ -158,14 +158,14 @@ def convert(
 
     check_target(target, force)
     conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source), use)
-    named = _named(source, conversion.parameters, labels) if labels else None
+    named = _named(source, conversion, labels) if labels else None
     checkpoints.write_checkpoint(conversion.parameters, target)
     found = conversion.found
     answer: dict[str, Any] = {
         "file": str(target),
         "sha256": sha256_of(target),
         "parameters": len(conversion.parameters),
-        "num_classes": len(conversion.parameters["classifier.bias"]),
+        "num_classes": conversion.num_classes,
         "use": found.use.value,
         "prefix": found.prefix,
         "left_out": list(found.left_out),
@@ -179,14 +179,12 @@ def convert(
         print_table("converted", None, [*{**answer, "left_out": left_out}.items()])
 
 
-def _named(source: Path, parameters: "Parameters", labels: Path) -> "Model":
-    """Return the model of converted parameters with the labels of a file."""
-    from ghostnet.checkpoints import identify
+def _named(source: Path, conversion: "Conversion", labels: Path) -> "Model":
+    """Return the converted model with the labels of a file."""
     from ghostnet.data.labels import read_labels
     from ghostnet.data.transforms import Preprocess
     from ghostnet.hub.loader import Model
 
-    architecture = identify(parameters, str(source))
-    names = read_labels(labels, len(parameters["classifier.bias"]))
-    preprocess = Preprocess(architecture.image_size)
-    return Model(str(source), architecture, parameters, names, preprocess)
+    names = read_labels(labels, conversion.num_classes)
+    preprocess = Preprocess(conversion.architecture.image_size)
+    return Model(str(source), conversion.architecture, conversion.parameters, names, preprocess)

@@ -12,13 +12,13 @@ from ghostnet.hub.loader import Model
 from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.classification import ClassificationNetwork
 
 MIN_IMAGE_SIZE = 32
 
 
 def export(
-    network: "GhostNet | Model",
+    network: "ClassificationNetwork | Model",
     path: str | Path,
     image_size: int | None = None,
     batch: int | None = None,
@@ -121,15 +121,15 @@ def write(content: bytes, path: Path) -> None:
         write_whole(path, content)
 
 
-def _as_model(network: "GhostNet") -> Model:
+def _as_model(network: "ClassificationNetwork") -> Model:
     """Take the architecture and the parameters of a MindSpore network."""
     from ghostnet.checkpoints.cells import parameters_of
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.classification import ClassificationNetwork
 
-    if not isinstance(network, GhostNet):
+    if not isinstance(network, ClassificationNetwork):
         raise ExportError(
-            f"network: expected a GhostNet, found a {type(network).__name__}; export the network "
-            "before fusing it"
+            "network: expected a network of this package, found a "
+            f"{type(network).__name__}; export the network before fusing it"
         )
     architecture = network.architecture
     preprocess = Preprocess(architecture.image_size)

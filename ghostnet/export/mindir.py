@@ -1,4 +1,4 @@
-"""A GhostNet as MindIR, MindSpore's own graph format."""
+"""A network as MindIR, MindSpore's own graph format."""
 
 import copy
 import tempfile
@@ -13,7 +13,7 @@ from ghostnet.checkpoints.cells import parameters_of
 from ghostnet.data.transforms import MEAN, STD
 from ghostnet.export.metadata import Metadata
 from ghostnet.kernels.folding import fold
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
 
 
 class Normalized(nn.Cell):
@@ -30,10 +30,10 @@ class Normalized(nn.Cell):
         return self.network(x * self.scale + self.shift)
 
 
-def folded_network(network: GhostNet) -> GhostNet:
+def folded_network(network: ClassificationNetwork) -> ClassificationNetwork:
     """Copy a network for inference, with every batch norm folded into its convolution."""
     parameters = parameters_of(network)
-    result: GhostNet = copy.deepcopy(network)
+    result: ClassificationNetwork = copy.deepcopy(network)
     result.set_train(False)
     cells = dict(result.cells_and_names())
     for layer in result.spec.layers():
@@ -45,11 +45,21 @@ def folded_network(network: GhostNet) -> GhostNet:
         convolution.has_bias = True
         convolution.bias = Parameter(Tensor(folded.bias), name=f"{layer.name}.bias")
         owner, _, attribute = layer.norm.rpartition(".")
-        setattr(cells[owner], attribute, nn.Identity())
+        replace_child(cells[owner], attribute, nn.Identity())
     return result
 
 
-def mindir_model(network: GhostNet, metadata: Metadata, batch: int | None) -> ModelProto:
+def replace_child(cell: nn.Cell, name: str, child: nn.Cell) -> None:
+    """Replace a cell inside another, which may be a chain that counts its cells."""
+    if isinstance(cell, nn.SequentialCell):
+        cell[int(name)] = child
+    else:
+        setattr(cell, name, child)
+
+
+def mindir_model(
+    network: ClassificationNetwork, metadata: Metadata, batch: int | None
+) -> ModelProto:
     """Build the MindIR model of a network; the metadata is in ``user_info``.
 
     Args:

@@ -1,4 +1,4 @@
-"""A GhostNet as an ONNX model, written node by node.
+"""A network as an ONNX model, written node by node.
 
 Our own, because MindSpore's exporter fixes the batch size, keeps the batch norms and has no hard
 swish.
@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints import count_classes
 from ghostnet.data.transforms import MEAN, STD
 from ghostnet.export.metadata import INPUT, OUTPUT, PRODUCER, Metadata
 from ghostnet.kernels.folding import fold
 from ghostnet.models import Architecture, LayerSpec, network_spec
 from ghostnet.models.architectures import Activation
-from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, SqueezeExciteSpec
+from ghostnet.models.specs import (
+    BlockSpec,
+    BottleneckSpec,
+    GhostModuleSpec,
+    InvertedResidualSpec,
+    SqueezeExciteSpec,
+)
 from ghostnet.packages import needs
 
 with needs("onnx", extra="export"):
@@ -62,6 +69,12 @@ class Graph:
             return self.add("Relu", name, x)
         if activation == "hard_swish":
             return self.add("Mul", name, x, self.hard_sigmoid(x, f"{name}.gate"))
+        if activation == "relu6":
+            bounds = [
+                self.constant(f"{name}.{bound}", np.array(value, np.float32))
+                for bound, value in (("low", 0), ("high", 6))
+            ]
+            return self.add("Clip", name, x, *bounds)
         return x
 
     def hard_sigmoid(self, x: str, name: str) -> str:
@@ -107,6 +120,18 @@ class Graph:
             x = self.convolution(spec.shortcut.pointwise, x)
         return self.add("Add", spec.name, x, y)
 
+    def inverted_residual(self, spec: InvertedResidualSpec, x: str) -> str:
+        """Append an inverted residual."""
+        y = self.convolution(spec.expansion, x) if spec.expansion else x
+        y = self.convolution(spec.projection, self.convolution(spec.depthwise, y))
+        return self.add("Add", spec.name, x, y) if spec.has_residual else y
+
+    def block(self, spec: BlockSpec, x: str) -> str:
+        """Append a block of either family."""
+        if isinstance(spec, InvertedResidualSpec):
+            return self.inverted_residual(spec, x)
+        return self.bottleneck(spec, x)
+
     def normalization(self, x: str) -> str:
         """Append the way from (batch, height, width, 3) uint8 to (batch, 3, …) float32."""
         x = self.add("Cast", "as_float", x, to=TensorProto.FLOAT)
@@ -131,15 +156,17 @@ def onnx_model(
         metadata: Kept in the model; decides the shape and dtype of its input.
         batch: Images in a batch, or None for any number.
     """
-    classes = len(parameters["classifier.bias"])
+    classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     graph = Graph(parameters)
     x = graph.normalization(INPUT) if metadata.with_preprocessing else INPUT
     x = graph.convolution(spec.stem, x)
-    for bottleneck in spec.bottlenecks:
-        x = graph.bottleneck(bottleneck, x)
+    for block in spec.blocks:
+        x = graph.block(block, x)
     x = graph.add("GlobalAveragePool", "pool", graph.convolution(spec.last, x))
-    x = graph.add("Flatten", "features", graph.convolution(spec.head, x))
+    if spec.head:
+        x = graph.convolution(spec.head, x)
+    x = graph.add("Flatten", "features", x)
     graph.add("Gemm", OUTPUT, x, *graph.weights(spec.classifier), transB=1)
 
     kind = TensorProto.UINT8 if metadata.with_preprocessing else TensorProto.FLOAT

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ghostnet.checkpoints import (
     SUFFIXES,
     Parameters,
+    classifier_names,
     convert,
     count_classes,
     find_network,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import mindspore as ms
     from mindspore import nn
 
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.classification import ClassificationNetwork
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,17 @@ class Model:
     @property
     def num_classes(self) -> int:
         """Length of the logits."""
-        return len(self.parameters["classifier.bias"])
+        _, bias = classifier_names(self.architecture)
+        return len(self.parameters[bias])
 
     @cached_property
-    def network(self) -> "GhostNet":
+    def network(self) -> "ClassificationNetwork":
         """The MindSpore network, in inference state; built when it is first asked for."""
         start_mindspore()
         from ghostnet.checkpoints.cells import load_parameters
-        from ghostnet.models.network import GhostNet
+        from ghostnet.models.network import build_network
 
-        network = GhostNet(self.architecture, self.num_classes)
+        network = build_network(self.architecture, self.num_classes)
         load_parameters(network, self.parameters, name=self.name)
         network.set_train(False)
         return network
@@ -174,7 +176,7 @@ def load(
         >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", num_classes=5)
     """
     start_mindspore()
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.network import build_network
 
     card = find_card(name, allow_short_hash=allow_short_hash and pretrained)
     if pretrained:
@@ -185,7 +187,7 @@ def load(
         architecture = card_architecture(card)
         if card.labels and not args:
             kwargs.setdefault("num_classes", len(card.labels))
-        network = GhostNet(architecture, *args, **kwargs)
+        network = build_network(architecture, *args, **kwargs)
     if not fused:
         return network
     from ghostnet.kernels import fuse_if_possible
@@ -218,7 +220,7 @@ def create_model(
     *,
     allow_short_hash: bool = False,
     **kwargs: Any,
-) -> "GhostNet":
+) -> "ClassificationNetwork":
     """Create a registered network.
 
     Args:
@@ -238,13 +240,13 @@ def create_model(
         >>> network = ghostnet.create_model("ghostnet_1x", num_classes=37)
     """
     start_mindspore()
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.network import build_network
 
     entry = find_model(name)
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     if not pretrained:
-        return GhostNet(entry.architecture, **kwargs)
+        return build_network(entry.architecture, **kwargs)
     weights = entry.pretrained if pretrained is True else pretrained
     if weights is None:
         raise ModelError(
@@ -309,17 +311,17 @@ def _load_pretrained(
     force_reload: bool = False,
     cache_dir: str | Path | None = None,
     **kwargs: Any,
-) -> "GhostNet":
+) -> "ClassificationNetwork":
     """Build the network of a card with its verified weights; arguments as in `load`."""
     from ghostnet.checkpoints.cells import load_parameters
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.network import build_network
 
     architecture = card_architecture(card)
     parameters = card_parameters(name, card, force_reload=force_reload, cache_dir=cache_dir)
     classes = count_classes(parameters, architecture, str(name))
     if not args:
         kwargs.setdefault("num_classes", classes)
-    network = GhostNet(architecture, *args, **kwargs)
+    network = build_network(architecture, *args, **kwargs)
     keep_classifier = network.num_classes == classes
     load_parameters(network, parameters, keep_classifier=keep_classifier, name=str(name))
     if not keep_classifier:

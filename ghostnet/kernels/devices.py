@@ -24,6 +24,7 @@ class Device(NamedTuple):
         operator: Makes the MindSpore operator for an architecture and a number of outputs.
         session: Makes what answers a call from Python without a graph, or None without a way.
         trains: Whether networks can be fused for training.
+        unsupported_reason: Says which layer of an architecture the kernels do not know.
     """
 
     load: Callable[[], Any]
@@ -31,6 +32,7 @@ class Device(NamedTuple):
     operator: "Callable[[Architecture, int], nn.Cell]"
     session: type[Session] | None
     trains: bool
+    unsupported_reason: Callable[[Architecture], str | None]
 
 
 def cpu_operator(architecture: Architecture, outputs: int) -> Any:
@@ -54,6 +56,7 @@ def cuda_device(library_path: Callable[[], Path]) -> Device:
         operator=operator,
         session=None,
         trains=False,
+        unsupported_reason=cuda.packing.unsupported_reason,
     )
 
 
@@ -64,6 +67,7 @@ DEVICES = {
         operator=cpu_operator,
         session=Session,
         trains=True,
+        unsupported_reason=cpu.packing.unsupported_reason,
     ),
     "GPU": cuda_device(cuda.build.library_path),
 }
@@ -88,7 +92,7 @@ def unavailable_reason(
         DEVICES[name].load()
     except KernelError as error:
         return str(error)
-    return cpu.packing.unsupported_reason(architecture) if architecture else None
+    return DEVICES[name].unsupported_reason(architecture) if architecture else None
 
 
 def available(architecture: Architecture | None = None) -> bool:

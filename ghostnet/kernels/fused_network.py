@@ -14,10 +14,10 @@ from ghostnet.checkpoints import Parameters
 from ghostnet.checkpoints.cells import parameters_of
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
-from ghostnet.kernels.cpu.training import TrainableGhostNet
+from ghostnet.kernels.cpu.training import TRAINABLE
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
 from ghostnet.models import Architecture
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.turns import MINDSPORE
 
 
@@ -35,7 +35,7 @@ refuse_compiling = ops.constexpr(refuse_training)
 
 
 class FusedGhostNet(nn.Cell):
-    """A GhostNet for inference, made by `fuse`.
+    """A network for inference, made by `fuse`.
 
     Maps (batch, 3, height, width) to (batch, outputs), as the network that it was made from does:
     float32, and on a GPU also float16 with sums in float32. Later changes of that network's weights
@@ -48,7 +48,9 @@ class FusedGhostNet(nn.Cell):
         outputs: Length of the logits or features.
     """
 
-    def __init__(self, network: GhostNet, device: Device, *, features: bool = False) -> None:
+    def __init__(
+        self, network: ClassificationNetwork, device: Device, *, features: bool = False
+    ) -> None:
         super().__init__()
         architecture, parameters = network.architecture, parameters_of(network)
         self.outputs = network.num_features if features else network.num_classes
@@ -84,7 +86,7 @@ class FusedGhostNet(nn.Cell):
         refuse_compiling(self.training)
         return self.forward(images, *self.weights)
 
-    def refresh(self, network: GhostNet) -> None:
+    def refresh(self, network: ClassificationNetwork) -> None:
         """Copy the weights of a network with the same layers; compiled graphs stay valid."""
         parameters = parameters_of(network)
         if self.session:
@@ -102,13 +104,15 @@ class FusedGhostNet(nn.Cell):
         return self.device.pack(architecture, parameters, features=self.features)
 
 
-def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -> nn.Cell:
+def fuse(
+    network: ClassificationNetwork, *, features: bool = False, training: bool = False
+) -> nn.Cell:
     """Fuse a network for MindSpore's device.
 
     Args:
         network: Any variant, width and number of classes, in inference state
             (``set_train(False)``) unless it is fused for training.
-        features: Return the features that the classifier reads, as `GhostNet.features` does.
+        features: Return the features that the classifier reads, as the network's ``features`` does.
         training: Return a cell for training that shares the network's parameters and gives its
             gradients and moving statistics; CPU only.
 
@@ -131,12 +135,12 @@ def fuse(network: GhostNet, *, features: bool = False, training: bool = False) -
     if training:
         if features:
             raise ValueError("features: expected False for a network fused for training")
-        return TrainableGhostNet(network)
+        return TRAINABLE[network.architecture.family](network)
     refuse_training(network.training)
     return FusedGhostNet(network, DEVICES[runtime.current_device()], features=features)
 
 
-def fuse_if_possible(network: GhostNet) -> nn.Cell:
+def fuse_if_possible(network: ClassificationNetwork) -> nn.Cell:
     """Fuse a network that the kernels can run; warn about any other and return it.
 
     Args:

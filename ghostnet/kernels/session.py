@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import pack
@@ -14,7 +15,7 @@ from ghostnet.models import Architecture
 
 
 class Session:
-    """A GhostNet for inference on a CPU.
+    """A network for inference on a CPU.
 
     A session maps (batch, 3, height, width) float32 images, normalized by `ghostnet.transforms`, to
     (batch, outputs) float32. Several threads may call it at once: one call has all the threads of
@@ -47,7 +48,7 @@ class Session:
         features: bool = False,
     ) -> None:
         library.load()
-        classes = len(parameters["classifier.bias"])
+        classes = count_classes(parameters, architecture)
         self.architecture = architecture
         self.features = features
         self.outputs = architecture.head_channels if features else classes

@@ -12,6 +12,7 @@ from ghostnet.models.architectures import (
     GHOSTNET_600M,
     GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
+    MOBILENET_V2_1X,
     Architecture,
     Block,
     make_divisible,
@@ -22,15 +23,19 @@ from ghostnet.models.registry import MODELS, ModelEntry, find_model, list_models
 from ghostnet.models.specs import LayerSpec, NetworkSpec, network_spec
 
 if TYPE_CHECKING:
+    from ghostnet.models.classification import ClassificationNetwork
     from ghostnet.models.layers import GhostBottleneck, GhostModule, SqueezeExcite
+    from ghostnet.models.mobilenet_v2 import MobileNetV2
     from ghostnet.models.network import (
         GhostNet,
         StageFeatures,
+        build_network,
         create_network,
         ghostnet_1x,
         ghostnet_600m,
         ghostnet_int8_1x,
         ghostnet_nose_1x,
+        mobilenet_v2_1x,
     )
 
 __all__ = [
@@ -38,18 +43,22 @@ __all__ = [
     "GHOSTNET_600M",
     "GHOSTNET_INT8_1X",
     "GHOSTNET_NOSE_1X",
+    "MOBILENET_V2_1X",
     "MODELS",
     "Architecture",
     "Block",
+    "ClassificationNetwork",
     "Complexity",
     "GhostBottleneck",
     "GhostModule",
     "GhostNet",
     "LayerSpec",
+    "MobileNetV2",
     "ModelEntry",
     "NetworkSpec",
     "SqueezeExcite",
     "StageFeatures",
+    "build_network",
     "complexity",
     "create_network",
     "find_model",
@@ -59,6 +68,7 @@ __all__ = [
     "ghostnet_nose_1x",
     "list_models",
     "make_divisible",
+    "mobilenet_v2_1x",
     "network_spec",
     "scale_width",
 ]
@@ -66,15 +76,19 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "ghostnet.models.classification": ("ClassificationNetwork",),
         "ghostnet.models.layers": ("GhostBottleneck", "GhostModule", "SqueezeExcite"),
+        "ghostnet.models.mobilenet_v2": ("MobileNetV2",),
         "ghostnet.models.network": (
             "GhostNet",
             "StageFeatures",
+            "build_network",
             "create_network",
             "ghostnet_1x",
             "ghostnet_600m",
             "ghostnet_int8_1x",
             "ghostnet_nose_1x",
+            "mobilenet_v2_1x",
         ),
     },
 )

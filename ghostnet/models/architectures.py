@@ -1,7 +1,7 @@
-"""Architecture tables: all that tells one GhostNet from another, as data.
+"""Architecture tables: all that tells one network from another, as data.
 
 Sources: tables 1 and 7 of the paper (Han et al., CVPR 2020) for GhostNet-1x, the MindSpore model
-zoo for GhostNet-600.
+zoo for GhostNet-600, table 2 of Sandler et al. (CVPR 2018) for MobileNetV2.
 """
 
 from dataclasses import dataclass, replace
@@ -9,9 +9,12 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Activation: TypeAlias = Literal["relu", "relu6", "hard_swish"]
 
+Family: TypeAlias = Literal["ghostnet", "mobilenet_v2"]
+"""What the blocks are, Ghost bottlenecks or inverted residuals, and what the layers are called."""
+
 
 class Block(NamedTuple):
-    """One Ghost bottleneck: a row of an architecture table, in channels."""
+    """One block: a row of an architecture table, in channels."""
 
     kernel_size: int
     expansion_channels: int
@@ -22,16 +25,18 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """The table of one GhostNet.
+    """The table of one network.
 
     Attributes:
         stem_channels: Output channels of the first convolution.
-        blocks: Ghost bottlenecks, in order.
+        blocks: Blocks of the family, in order.
         last_channels: Output channels of the pointwise convolution before pooling.
-        head_channels: Features that the classifier reads.
+        head_channels: Features that the classifier reads; MobileNetV2 has no head before it, and so
+            they are the last channels.
         activation: Activation of every layer that has one, but for squeeze-excite's.
         image_size: Height and width of the images that the network was designed for, in pixels.
         quantized: Whether its convolutions quantize their inputs and weights to 8 bits.
+        family: The kind of network.
     """
 
     stem_channels: int
@@ -41,6 +46,7 @@ class Architecture:
     activation: Activation
     image_size: int
     quantized: bool = False
+    family: Family = "ghostnet"
 
 
 GHOSTNET_1X = Architecture(
@@ -100,6 +106,29 @@ GHOSTNET_600M = Architecture(
     head_channels=1400,
     activation="hard_swish",
     image_size=240,
+)
+
+MOBILENET_V2_1X = Architecture(
+    stem_channels=32,
+    blocks=(
+        Block(3, 32, 16, 0, 1),
+        Block(3, 96, 24, 0, 2),
+        Block(3, 144, 24, 0, 1),
+        Block(3, 144, 32, 0, 2),
+        *(Block(3, 192, 32, 0, 1),) * 2,
+        Block(3, 192, 64, 0, 2),
+        *(Block(3, 384, 64, 0, 1),) * 3,
+        Block(3, 384, 96, 0, 1),
+        *(Block(3, 576, 96, 0, 1),) * 2,
+        Block(3, 576, 160, 0, 2),
+        *(Block(3, 960, 160, 0, 1),) * 2,
+        Block(3, 960, 320, 0, 1),
+    ),
+    last_channels=1280,
+    head_channels=1280,
+    activation="relu6",
+    image_size=224,
+    family="mobilenet_v2",
 )
 
 

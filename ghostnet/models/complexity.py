@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ghostnet.models.specs import LayerSpec
 
 if TYPE_CHECKING:
-    from ghostnet.models.network import GhostNet
+    from ghostnet.models.classification import ClassificationNetwork
 
 
 class Complexity(NamedTuple):
@@ -22,11 +22,13 @@ class Complexity(NamedTuple):
     multiply_adds: int
 
 
-def complexity(network: "GhostNet | Iterable[LayerSpec]", image_size: int) -> Complexity:
+def complexity(
+    network: "ClassificationNetwork | Iterable[LayerSpec]", image_size: int
+) -> Complexity:
     """Count the parameters and multiply-adds of a network.
 
     Args:
-        network: A GhostNet, or the layers of any network.
+        network: A network, or the layers of any network.
         image_size: Height and width of the image, in pixels.
 
     Examples:

@@ -1,62 +1,105 @@
-"""MobileNetV2-1x (Sandler et al., CVPR 2018, table 2), which hub cards compare GhostNet with."""
+"""MobileNetV2 (Sandler et al., CVPR 2018) as a MindSpore cell, a baseline to compare GhostNet with.
 
-from collections.abc import Iterator
-from typing import NamedTuple
+Attribute names and the order of the cells are those of MindCV's checkpoints.
+"""
 
-from ghostnet.models.specs import LayerSpec
+from collections import OrderedDict
 
-IMAGE_SIZE = 224
+from mindspore import Tensor, nn
 
-STEM_CHANNELS, LAST_CHANNELS = 32, 1280
-
-
-class Stage(NamedTuple):
-    """A row of the paper's table: inverted residuals alike but for the stride of the first."""
-
-    expansion: int
-    out_channels: int
-    repeats: int
-    stride: int
+from ghostnet.models.architectures import Architecture
+from ghostnet.models.classification import ClassificationNetwork, classifier
+from ghostnet.models.layers import ACTIVATIONS, Activation, batch_norm, convolution
 
 
-STAGES = (
-    Stage(1, 16, 1, 1),
-    Stage(6, 24, 2, 2),
-    Stage(6, 32, 3, 2),
-    Stage(6, 64, 4, 2),
-    Stage(6, 96, 3, 1),
-    Stage(6, 160, 3, 2),
-    Stage(6, 320, 1, 1),
-)
+class InvertedResidual(nn.Cell):
+    """Expand, filter each channel, project; the input is added where it has the output's shape.
+
+    Args:
+        in_channels: Channels of the input.
+        expansion_channels: Channels of the depthwise convolution; there is no expansion where they
+            are ``in_channels``.
+        out_channels: Channels of the output.
+        kernel_size: Kernel of the depthwise convolution, in pixels.
+        stride: 1 or 2; divides height and width.
+        activation: Activation of all but the projection.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        expansion_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 3,
+        stride: int = 1,
+        activation: Activation = nn.ReLU6,
+    ) -> None:
+        super().__init__()
+        expanded = expansion_channels
+        layers: list[nn.Cell] = []
+        if expanded != in_channels:
+            layers += unit(convolution(in_channels, expanded, 1), activation)
+        depthwise = convolution(expanded, expanded, kernel_size, stride=stride, groups=expanded)
+        layers += unit(depthwise, activation)
+        layers += unit(convolution(expanded, out_channels, 1))
+        self.layers = nn.SequentialCell(layers)
+        self.has_residual = stride == 1 and in_channels == out_channels
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.layers(x)
+        return x + y if self.has_residual else y
 
 
-def layers(num_classes: int) -> Iterator[LayerSpec]:
-    """Yield the layers of MobileNetV2-1x in order, from an image of 3 channels to the logits."""
-    yield _convolution("stem", 3, STEM_CHANNELS, 2)._replace(kernel_size=3, stride=2)
-    channels, reduction = STEM_CHANNELS, 2
-    for number, stage in enumerate(STAGES):
-        for repeat in range(stage.repeats):
-            stride = stage.stride if repeat == 0 else 1
-            name, hidden = f"stage{number}.{repeat}", channels * stage.expansion
-            if stage.expansion > 1:
-                yield _convolution(f"{name}.expand", channels, hidden, reduction)
-            reduction *= stride
-            depthwise = _convolution(f"{name}.depthwise", hidden, hidden, reduction)
-            yield depthwise._replace(kernel_size=3, stride=stride, kind="depthwise")
-            project = _convolution(f"{name}.project", hidden, stage.out_channels, reduction)
-            yield project._replace(activation=None)
-            channels = stage.out_channels
-    yield _convolution("last", channels, LAST_CHANNELS, reduction)
-    yield LayerSpec("classifier", LAST_CHANNELS, num_classes, kind="dense")
+class MobileNetV2(ClassificationNetwork):
+    """MobileNetV2: (batch, 3, height, width) images to (batch, num_classes) logits.
+
+    Args:
+        architecture: Its table, such as `ghostnet.models.architectures.MOBILENET_V2_1X`.
+        num_classes: Length of the logits.
+        drop_rate: Share of the features that dropout clears in training, in [0, 1).
+    """
+
+    def __init__(
+        self, architecture: Architecture, num_classes: int = 1000, drop_rate: float = 0.2
+    ) -> None:
+        super().__init__(architecture, num_classes)
+        activation = ACTIVATIONS[architecture.activation]
+        cells = unit(convolution(3, architecture.stem_channels, 3, stride=2), activation)
+        channels = architecture.stem_channels
+        for block in architecture.blocks:
+            cells.append(
+                InvertedResidual(
+                    channels,
+                    block.expansion_channels,
+                    block.out_channels,
+                    kernel_size=block.kernel_size,
+                    stride=block.stride,
+                    activation=activation,
+                )
+            )
+            channels = block.out_channels
+        cells += unit(convolution(channels, architecture.last_channels, 1), activation)
+        self.features = PooledChain(cells)
+        self.dropout = nn.Dropout(p=drop_rate)
+        self.classifier = self.new_classifier(num_classes)
+
+    def new_classifier(self, num_classes: int) -> nn.SequentialCell:
+        """Build the last layer, named as if dropout came before it in the same chain."""
+        dense = classifier(self.num_features, num_classes)
+        return nn.SequentialCell(OrderedDict({"1": dense}))
 
 
-def _convolution(name: str, in_channels: int, out_channels: int, reduction: int) -> LayerSpec:
-    """A pointwise convolution with batch norm and ReLU6."""
-    return LayerSpec(
-        name,
-        in_channels,
-        out_channels,
-        norm=f"{name}.bn",
-        activation="relu6",
-        reduction=reduction,
-    )
+class PooledChain(nn.SequentialCell):
+    """Cells to run one after the other, and the mean of what the last one gives."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        for cell in self.cell_list:
+            x = cell(x)
+        return x.mean((2, 3))
+
+
+def unit(convolution: nn.Conv2d, activation: Activation | None = None) -> list[nn.Cell]:
+    """List a convolution, its batch norm and its activation, if there is one."""
+    cells = [convolution, batch_norm(convolution.out_channels)]
+    return [*cells, activation()] if activation else cells

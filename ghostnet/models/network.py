@@ -1,18 +1,21 @@
-"""GhostNet as a MindSpore cell, and its builders."""
+"""GhostNet as a MindSpore cell, and the builders of all networks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mindspore import Tensor, nn
-from mindspore.common.initializer import Normal
 
 from ghostnet.models.architectures import (
     GHOSTNET_1X,
     GHOSTNET_600M,
     GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
+    MOBILENET_V2_1X,
     Architecture,
+    Family,
     scale_width,
 )
+from ghostnet.models.classification import ClassificationNetwork, SerialCell
 from ghostnet.models.layers import (
     ACTIVATIONS,
     ConvUnit,
@@ -20,10 +23,9 @@ from ghostnet.models.layers import (
     batch_norm,
     convolution,
 )
+from ghostnet.models.mobilenet_v2 import MobileNetV2
 from ghostnet.models.quantization import quantize
 from ghostnet.models.registry import find_model
-from ghostnet.models.specs import NetworkSpec, network_spec
-from ghostnet.models.turns import MINDSPORE
 
 
 def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
@@ -46,15 +48,7 @@ def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
     return cells
 
 
-class SerialCell(nn.Cell):
-    """A cell that several threads may call: its calls, and those of all like it, take turns."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with MINDSPORE.lock:
-            return super().__call__(*args, **kwargs)
-
-
-class GhostNet(SerialCell):
+class GhostNet(ClassificationNetwork):
     """GhostNet: (batch, 3, height, width) images to (batch, num_classes) logits.
 
     Images are float32, normalized by `ghostnet.transforms`. Height and width may be any from 32
@@ -69,10 +63,7 @@ class GhostNet(SerialCell):
     def __init__(
         self, architecture: Architecture, num_classes: int = 1000, drop_rate: float = 0.2
     ) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.num_classes = num_classes
-        self.num_features = architecture.head_channels
+        super().__init__(architecture, num_classes)
         activation = ACTIVATIONS[architecture.activation]
         out_channels = architecture.blocks[-1].out_channels
         last = ConvUnit(out_channels, architecture.last_channels, activation=activation)
@@ -84,14 +75,9 @@ class GhostNet(SerialCell):
             architecture.last_channels, architecture.head_channels, 1, bias=True
         )
         self.dropout = nn.Dropout(p=drop_rate)
-        self.classifier = classifier(architecture.head_channels, num_classes)
+        self.classifier = self.new_classifier(num_classes)
         if architecture.quantized:
             quantize(self)
-
-    @property
-    def spec(self) -> NetworkSpec:
-        """The layers of the network as data."""
-        return network_spec(self.architecture, self.num_classes)
 
     def stem(self, x: Tensor) -> Tensor:
         """Map (batch, 3, height, width) to (batch, stem_channels, ⌈height/2⌉, ⌈width/2⌉)."""
@@ -101,22 +87,6 @@ class GhostNet(SerialCell):
         """Map (batch, 3, height, width) to the (batch, num_features) that the classifier reads."""
         x = self.blocks(self.stem(x)).mean((2, 3), keep_dims=True)
         return self.act(self.conv_head(x)).flatten(start_dim=1)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.features(x)))
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the classifier by a freshly initialized one for ``num_classes`` classes."""
-        self.num_classes = num_classes
-        self.classifier = classifier(self.num_features, num_classes)
-        self.classifier.update_parameters_name("classifier.")
-
-
-def classifier(in_features: int, num_classes: int) -> nn.Dense:
-    """Build the last dense layer, its weight drawn from N(0, 0.01) and its bias zero."""
-    if num_classes < 1:
-        raise ValueError(f"num_classes: expected at least 1, found {num_classes}")
-    return nn.Dense(in_features, num_classes, weight_init=Normal(0.01), bias_init="zeros")
 
 
 class StageFeatures(SerialCell):
@@ -151,12 +121,12 @@ class StageFeatures(SerialCell):
 
 
 class HeadFeatures(SerialCell):
-    """The features that the classifier of a GhostNet reads, sharing its parameters.
+    """The features that the classifier of a network reads, sharing its parameters.
 
     Maps (batch, 3, height, width) to (batch, num_features).
     """
 
-    def __init__(self, network: GhostNet) -> None:
+    def __init__(self, network: ClassificationNetwork) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
 
@@ -186,7 +156,24 @@ def ghostnet_600m(num_classes: int = 1000, drop_rate: float = 0.2) -> GhostNet:
     return GhostNet(GHOSTNET_600M, num_classes, drop_rate)
 
 
-def create_network(*args: Any, **kwargs: Any) -> GhostNet:
+def mobilenet_v2_1x(num_classes: int = 1000, drop_rate: float = 0.2) -> MobileNetV2:
+    """Build MobileNetV2 of width 1: 3.5 M parameters and 301 M multiply-adds at 224×224."""
+    return MobileNetV2(MOBILENET_V2_1X, num_classes, drop_rate)
+
+
+NETWORKS: Mapping[Family, type[GhostNet | MobileNetV2]] = {
+    "ghostnet": GhostNet,
+    "mobilenet_v2": MobileNetV2,
+}
+"""The cell of each family."""
+
+
+def build_network(architecture: Architecture, *args: Any, **kwargs: Any) -> ClassificationNetwork:
+    """Build the network of an architecture; further arguments are those of `GhostNet`."""
+    return NETWORKS[architecture.family](architecture, *args, **kwargs)
+
+
+def create_network(*args: Any, **kwargs: Any) -> ClassificationNetwork:
     """Build a network: the hub's entry point, in each of the ways that it is called.
 
     ``create_network(37)``, ``create_network(num_classes=37)`` and, as the hub client does,
@@ -201,4 +188,4 @@ def create_network(*args: Any, **kwargs: Any) -> GhostNet:
         ModelError: The name is not registered.
     """
     name, args = (args[0], args[1:]) if args and isinstance(args[0], str) else ("ghostnet", args)
-    return GhostNet(find_model(name).architecture, *args, **kwargs)
+    return build_network(find_model(name).architecture, *args, **kwargs)

@@ -9,6 +9,7 @@ from ghostnet.models.architectures import (
     GHOSTNET_600M,
     GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
+    MOBILENET_V2_1X,
     Architecture,
     scale_width,
 )
@@ -92,6 +93,13 @@ _ENTRIES = (
         aliases=("ghostnet_1.3x",),
         mindcv_name="ghostnet_130",
     ),
+    ModelEntry(
+        "mobilenet_v2_1x",
+        "MobileNetV2-1x",
+        MOBILENET_V2_1X,
+        aliases=("mobilenet_v2_100",),
+        mindcv_name="mobilenet_v2_100",
+    ),
 )
 
 
@@ -137,7 +145,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 
     Examples:
         >>> list_models("*1x")
-        ['ghostnet_1x', 'ghostnet_nose_1x', 'ghostnet_int8_1x']
+        ['ghostnet_1x', 'ghostnet_nose_1x', 'ghostnet_int8_1x', 'mobilenet_v2_1x']
     """
     wanted = canonical(pattern)
     return [

@@ -4,14 +4,17 @@ Folding, packing, export and the counting of multiply-adds read these specificat
 `ghostnet.models.layers` are built to match them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from ghostnet.models.architectures import Activation, Architecture, Block
+from ghostnet.models.architectures import Activation, Architecture, Block, Family
 
 NORM_EPSILON = 1e-5
 """Added to the variance by every batch norm."""
+
+CLASSIFIERS: Mapping[Family, str] = {"ghostnet": "classifier", "mobilenet_v2": "classifier.1"}
+"""Name of the last layer of each family."""
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -101,13 +104,35 @@ class BottleneckSpec(NamedTuple):
     shortcut: ShortcutSpec | None
 
 
+class InvertedResidualSpec(NamedTuple):
+    """A block of MobileNetV2; ``expansion`` is None where the input is not expanded."""
+
+    name: str
+    expansion: LayerSpec | None
+    depthwise: LayerSpec
+    projection: LayerSpec
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added to the output: where both have the same shape."""
+        first = self.expansion or self.depthwise
+        same_channels = first.in_channels == self.projection.out_channels
+        return same_channels and self.depthwise.stride == 1
+
+
+BlockSpec: TypeAlias = BottleneckSpec | InvertedResidualSpec
+
+
 class NetworkSpec(NamedTuple):
-    """A GhostNet from image to logits; ``quantized`` applies to its convolutions."""
+    """A network from image to logits; ``quantized`` applies to its convolutions.
+
+    ``head`` is None where the classifier reads the means of the last layer.
+    """
 
     stem: LayerSpec
-    bottlenecks: tuple[BottleneckSpec, ...]
+    blocks: tuple[BlockSpec, ...]
     last: LayerSpec
-    head: LayerSpec
+    head: LayerSpec | None
     classifier: LayerSpec
     quantized: bool = False
 
@@ -133,6 +158,10 @@ def network_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
         architecture: One of the tables of `ghostnet.models.architectures`, or your own.
         num_classes: Length of the logits.
     """
+    return _SPECS[architecture.family](architecture, num_classes)
+
+
+def _ghostnet_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
     activation = architecture.activation
     channels, reduction = architecture.stem_channels, 2
     stem = LayerSpec(
@@ -145,16 +174,16 @@ def network_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
         activation=activation,
         reduction=reduction,
     )
-    bottlenecks = []
+    blocks = []
     for index, block in enumerate(architecture.blocks):
         builder = _BottleneckBuilder(f"blocks.{index}", channels, block, activation, reduction)
-        bottlenecks.append(builder.build())
+        blocks.append(builder.build())
         channels, reduction = block.out_channels, reduction * block.stride
     last, head = architecture.last_channels, architecture.head_channels
-    name = f"blocks.{len(bottlenecks)}"
+    name = f"blocks.{len(blocks)}"
     return NetworkSpec(
         stem,
-        tuple(bottlenecks),
+        tuple(blocks),
         LayerSpec(
             f"{name}.conv",
             channels,
@@ -164,9 +193,74 @@ def network_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
             reduction=reduction,
         ),
         LayerSpec("conv_head", last, head, activation=activation),
-        LayerSpec("classifier", head, num_classes, kind="dense"),
+        LayerSpec(CLASSIFIERS["ghostnet"], head, num_classes, kind="dense"),
         architecture.quantized,
     )
+
+
+def _mobilenet_v2_spec(architecture: Architecture, num_classes: int) -> NetworkSpec:
+    """Name the layers as MindCV does: convolution, norm and activation count one each."""
+    activation = architecture.activation
+    channels, reduction = architecture.stem_channels, 2
+    stem = _numbered("features", 0, 3, channels, reduction, activation)
+    blocks = []
+    for index, block in enumerate(architecture.blocks, start=3):
+        blocks.append(
+            _inverted_residual(f"features.{index}", channels, block, activation, reduction)
+        )
+        channels, reduction = block.out_channels, reduction * block.stride
+    last = architecture.last_channels
+    return NetworkSpec(
+        stem._replace(kernel_size=3, stride=2),
+        tuple(blocks),
+        _numbered("features", 3 + len(blocks), channels, last, reduction, activation),
+        None,
+        LayerSpec(CLASSIFIERS["mobilenet_v2"], last, num_classes, kind="dense"),
+    )
+
+
+def _inverted_residual(
+    name: str, in_channels: int, block: Block, activation: Activation, reduction: int
+) -> InvertedResidualSpec:
+    """Specify an inverted residual; arguments as for `_BottleneckBuilder`."""
+    expanded, layers = block.expansion_channels, f"{name}.layers"
+    expansion = None
+    if expanded != in_channels:
+        expansion = _numbered(layers, 0, in_channels, expanded, reduction, activation)
+    first = 3 if expansion else 0
+    reduction *= block.stride
+    depthwise = _numbered(layers, first, expanded, expanded, reduction, activation)
+    return InvertedResidualSpec(
+        name,
+        expansion,
+        depthwise._replace(kernel_size=block.kernel_size, stride=block.stride, kind="depthwise"),
+        _numbered(layers, first + 3, expanded, block.out_channels, reduction, None),
+    )
+
+
+def _numbered(
+    owner: str,
+    index: int,
+    in_channels: int,
+    out_channels: int,
+    reduction: int,
+    activation: Activation | None,
+) -> LayerSpec:
+    """Specify a pointwise convolution in a chain of cells, in which its batch norm comes next."""
+    return LayerSpec(
+        f"{owner}.{index}",
+        in_channels,
+        out_channels,
+        norm=f"{owner}.{index + 1}",
+        activation=activation,
+        reduction=reduction,
+    )
+
+
+_SPECS: Mapping[Family, Callable[[Architecture, int], NetworkSpec]] = {
+    "ghostnet": _ghostnet_spec,
+    "mobilenet_v2": _mobilenet_v2_spec,
+}
 
 
 @dataclass(frozen=True)

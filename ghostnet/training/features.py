@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints import CLASSIFIER
+from ghostnet.checkpoints import classifier_names
 from ghostnet.data.transforms import decode
 from ghostnet.errors import FetchError, ImageError
 from ghostnet.files import sha256_of
@@ -115,7 +115,7 @@ def _network_key(model: Model) -> str:
     """Hash what the features of a network depend on beside the image."""
     digest = hashlib.sha256(repr((FORMAT, model.preprocess)).encode())
     for name, values in model.parameters.items():
-        if name not in CLASSIFIER:
+        if name not in classifier_names(model.architecture):
             digest.update(name.encode() + values.tobytes())
     return digest.hexdigest()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ghostnet.checkpoints import CLASSIFIER
+from ghostnet.checkpoints import classifier_names
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, hold_out, read_folder
 from ghostnet.errors import DatasetError, listed
@@ -194,7 +194,8 @@ def finetune_head(
     measured = samples(held_out, features, 1)
     skipped = tuple((str(file), reason) for file, reason in broken.items())
     evaluation = tally(train.classes, measured.classes, head.logits(measured.features), skipped)
-    parameters = model.parameters | dict(zip(CLASSIFIER, (head.weight, head.bias), strict=True))
+    names = classifier_names(model.architecture)
+    parameters = model.parameters | dict(zip(names, (head.weight, head.bias), strict=True))
     tuned = replace(model, parameters=parameters, labels=train.classes)
     return Tuned(tuned, evaluation, len(train.files), penalty)
 

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from numpy.typing import NDArray
 
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.training.config import TrainingConfig
 from ghostnet.training.source import UNLABELED
 
@@ -78,7 +78,11 @@ class DistillationLoss(nn.Cell):
     """
 
     def __init__(
-        self, body: nn.Cell, network: GhostNet, projection: nn.Cell | None, temperature: float
+        self,
+        body: nn.Cell,
+        network: ClassificationNetwork,
+        projection: nn.Cell | None,
+        temperature: float,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.body = body

@@ -18,7 +18,8 @@ from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub.loader import open_model
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
+from ghostnet.models.network import build_network
 from ghostnet.models.registry import find_model
 from ghostnet.training.config import Layout, TrainingConfig
 from ghostnet.training.finetune import (
@@ -174,7 +175,7 @@ def start(
     cache_dir: str | Path | None = None,
     *,
     allow_short_hash: bool = False,
-) -> GhostNet:
+) -> ClassificationNetwork:
     """Build the network before its first step: initialized, or with the backbone of a model.
 
     Raises:
@@ -184,7 +185,7 @@ def start(
     ms.set_seed(config.seed)
     if config.model is None:
         try:
-            network = GhostNet(find_model(config.architecture).architecture, num_classes)
+            network = build_network(find_model(config.architecture).architecture, num_classes)
         except ModelError as error:
             raise TrainingError(f"architecture: {error}") from error
     else:

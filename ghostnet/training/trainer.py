@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
 from ghostnet.kernels import fuse, unavailable_reason
-from ghostnet.models.network import GhostNet
+from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device
 from ghostnet.training.batches import Batch, Batches
 from ghostnet.training.config import Lesson, Precision, TrainingConfig
@@ -56,7 +56,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: GhostNet,
+        network: ClassificationNetwork,
         config: TrainingConfig,
         batches: Batches,
         distillation: Distillation | None = None,
@@ -203,7 +203,9 @@ class Trainer:
         return np.frombuffer(bytes.fromhex(self.batches.source.fingerprint), np.int64)
 
 
-def make_projection(network: GhostNet, distillation: Distillation | None) -> nn.Dense | None:
+def make_projection(
+    network: ClassificationNetwork, distillation: Distillation | None
+) -> nn.Dense | None:
     """Build the map from the network's features to the teacher's, if those are learnt."""
     if distillation is None or distillation.config.teacher_lesson is not Lesson.FEATURES:
         return None

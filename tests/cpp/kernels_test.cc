@@ -84,10 +84,25 @@ std::vector<Case> cases() {
   swish.classes = 0;
   const Table wide{reference::kRelu, 16, {{16, 16, 3, 1, 0}, {48, 26, 5, 1, 4}, {74, 26, 5, 2, 0}},
                    60, 33, 7};
+  const Table residual{reference::kRelu6, 8,
+                       {{8, 5, 3, 1, 0},
+                        {30, 7, 3, 2, 0},
+                        {42, 7, 3, 1, 0},
+                        {47, 20, 3, 1, 0},
+                        {100, 20, 3, 1, 0},
+                        {90, 37, 3, 2, 0},
+                        {111, 37, 3, 1, 0},
+                        {96, 53, 3, 2, 0}},
+                       99, 0, 11, reference::kInvertedResidual};
+  Table features = residual;
+  features.classes = 0;
   return {{"relu", relu, 64, 64},       {"relu", relu, 32, 32},       {"relu", relu, 61, 97},
           {"relu", relu, 193, 227},     {"swish", swish, 75, 53},     {"swish", swish, 33, 130},
           {"wide", wide, 96, 31},       {"wide", wide, 7, 5},         {"relu", relu, 1, 1},
-          {"swish", swish, 2, 19}};
+          {"swish", swish, 2, 19},      {"residual", residual, 64, 64},
+          {"residual", residual, 61, 97}, {"residual", residual, 193, 227},
+          {"residual", residual, 33, 130}, {"residual", residual, 1, 1},
+          {"features", features, 75, 53}, {"features", features, 2, 19}};
 }
 
 void compare(const std::vector<double>& expected, const float* actual, const std::string& what) {

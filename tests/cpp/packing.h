@@ -24,9 +24,10 @@ class Packer {
 
   void network(const Network& net) {
     pointwise(net.stem);
-    for (const Bottleneck& block : net.blocks) bottleneck(block);
+    for (const Bottleneck& block : net.bottlenecks) bottleneck(block);
+    for (const InvertedResidual& block : net.inverted_residuals) inverted_residual(block);
     pointwise(net.last);
-    short_dense(net.head);
+    for (const Convolution& layer : net.head) short_dense(layer);
     for (const Convolution& layer : net.classifier) short_dense(layer);
   }
 
@@ -83,6 +84,12 @@ class Packer {
       pointwise(layer, layer.out / 2, layer.out / 2);
     }
   }
+
+  void inverted_residual(const InvertedResidual& block) {
+    for (const Convolution& layer : block.expansion) pointwise(layer);
+    depthwise(block.depthwise);
+    pointwise(block.projection);
+  }
 };
 
 inline std::vector<std::int32_t> plan_of(const Table& table) {
@@ -91,8 +98,8 @@ inline std::vector<std::int32_t> plan_of(const Table& table) {
     const auto* values = reinterpret_cast<const std::int32_t*>(&part);
     plan.insert(plan.end(), values, values + sizeof part / sizeof *values);
   };
-  append(ghostnet::cpu::PlanHeader{table.stem, table.activation, int(table.rows.size()), table.last,
-                                   table.head, table.classes});
+  append(ghostnet::cpu::PlanHeader{table.kind, table.stem, table.activation,
+                                   int(table.rows.size()), table.last, table.head, table.classes});
   for (const Row& row : table.rows) {
     append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed});
   }

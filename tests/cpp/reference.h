@@ -1,4 +1,4 @@
-// GhostNet as in its paper: plain loops in double precision over (channels, height, width).
+// GhostNet and MobileNetV2 as in their papers: plain loops in double precision over (channels, height, width).
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,9 @@
 
 namespace reference {
 
-enum Activation { kNone = 0, kRelu = 1, kHardSwish = 2 };
+enum Activation { kNone = 0, kRelu = 1, kHardSwish = 2, kRelu6 = 3 };
+
+enum BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1 };
 
 struct Map {
   int channels;
@@ -23,6 +25,7 @@ struct Map {
 
 inline double activate(double x, Activation activation) {
   if (activation == kRelu) return std::max(x, 0.0);
+  if (activation == kRelu6) return std::min(std::max(x, 0.0), 6.0);
   if (activation == kHardSwish) return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
   return x;
 }
@@ -161,13 +164,39 @@ struct Bottleneck {
   }
 };
 
+struct InvertedResidual {
+  Row row;
+  std::vector<Convolution> expansion;
+  Convolution depthwise;
+  Convolution projection;
+
+  InvertedResidual(int in, Row row_, std::mt19937& random)
+      : row(row_),
+        depthwise(row.expanded, row.expanded, row.kernel, row.stride, row.expanded, random),
+        projection(row.expanded, row.out, 1, 1, 1, random) {
+    if (row.expanded != in) expansion.emplace_back(in, row.expanded, 1, 1, 1, random);
+  }
+
+  Map operator()(const Map& x, Activation activation) const {
+    Map y = x;
+    for (const Convolution& layer : expansion) y = layer(y, activation);
+    y = projection(depthwise(y, activation), kNone);
+    if (row.stride > 1 || x.channels != y.channels) return y;
+    for (std::size_t i = 0; i < y.data.size(); ++i) y.data[i] += x.data[i];
+    return y;
+  }
+};
+
 struct Table {
   Activation activation;
   int stem;
   std::vector<Row> rows;
   int last;
-  int head;
-  int classes;  // 0: the head's features are the output
+  int head;     // 0: the classifier reads the means of the last map
+  int classes;  // 0: what the classifier would read is the output
+  BlockKind kind = kGhostBottleneck;
+
+  int features() const { return head > 0 ? head : last; }
 };
 
 inline int channels_before(const Table& table, std::size_t block) {
@@ -178,32 +207,38 @@ struct Network {
   Table table;
   std::mt19937 random;
   Convolution stem;
-  std::vector<Bottleneck> blocks;
+  std::vector<Bottleneck> bottlenecks;  // or
+  std::vector<InvertedResidual> inverted_residuals;
   Convolution last;
-  Convolution head;
+  std::vector<Convolution> head;
   std::vector<Convolution> classifier;
 
   Network(const Table& table_, unsigned seed)
       : table(table_),
         random(seed),
         stem(3, table.stem, 3, 2, 1, random),
-        blocks(make_blocks()),
-        last(channels_before(table, table.rows.size()), table.last, 1, 1, 1, random),
-        head(table.last, table.head, 1, 1, 1, random) {
-    if (table.classes > 0) classifier.emplace_back(table.head, table.classes, 1, 1, 1, random);
+        bottlenecks(make_blocks<Bottleneck>(kGhostBottleneck)),
+        inverted_residuals(make_blocks<InvertedResidual>(kInvertedResidual)),
+        last(channels_before(table, table.rows.size()), table.last, 1, 1, 1, random) {
+    if (table.head > 0) head.emplace_back(table.last, table.head, 1, 1, 1, random);
+    if (table.classes > 0) classifier.emplace_back(table.features(), table.classes, 1, 1, 1, random);
   }
 
   std::vector<double> operator()(const Map& image) const {
     Map x = stem(image, table.activation);
-    for (const Bottleneck& block : blocks) x = block(x, table.activation);
-    x = head(mean(last(x, table.activation)), table.activation);
+    for (const Bottleneck& block : bottlenecks) x = block(x, table.activation);
+    for (const InvertedResidual& block : inverted_residuals) x = block(x, table.activation);
+    x = mean(last(x, table.activation));
+    for (const Convolution& layer : head) x = layer(x, table.activation);
     for (const Convolution& layer : classifier) x = layer(x, kNone);
     return x.data;
   }
 
  private:
-  std::vector<Bottleneck> make_blocks() {
-    std::vector<Bottleneck> made;
+  template <class Block>
+  std::vector<Block> make_blocks(BlockKind kind) {
+    std::vector<Block> made;
+    if (kind != table.kind) return made;
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       made.emplace_back(channels_before(table, i), table.rows[i], random);
     }

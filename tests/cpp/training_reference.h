@@ -2,8 +2,9 @@
 // precision over (images, channels, height, width).
 #pragma once
 
-#include <cmath>
 #include <vector>
+
+#include "reference.h"
 
 namespace reference::training {
 
@@ -69,11 +70,11 @@ inline void depthwise_gradient(const Batch& dz, const Batch& x, const Values& fi
   });
 }
 
-// Batch norm, followed by ReLU or nothing.
+// Batch norm, followed by nothing, ReLU or ReLU6.
 struct Norm {
   Values gamma;
   Values beta;
-  bool relu;
+  Activation activation;
   double epsilon = 1e-5;
 
   struct Channel {
@@ -95,6 +96,11 @@ struct Norm {
     return {mean, 1 / std::sqrt(squares / count + epsilon), squares / count};
   }
 
+  // Whether the activation has no slope where it gives y.
+  bool is_flat(double y) const {
+    return activation != kNone && (y <= 0 || (activation == kRelu6 && y >= 6));
+  }
+
   Batch operator()(const Batch& z) const {
     Batch out = z;
     for (int c = 0; c < z.channels; ++c) {
@@ -103,7 +109,7 @@ struct Norm {
         if (channel != c) return;
         const double value =
             gamma[c] * (z.at(n, c, y, x) - found.mean) * found.inverse_deviation + beta[c];
-        out.at(n, c, y, x) = relu ? std::max(0.0, value) : value;
+        out.at(n, c, y, x) = activate(value, activation);
       });
     }
     return out;
@@ -118,7 +124,7 @@ struct Norm {
         return (z.at(n, c, row, x) - found.mean) * found.inverse_deviation;
       };
       const auto g = [&](int n, int row, int x) {
-        return relu && y.at(n, c, row, x) <= 0 ? 0 : dy.at(n, c, row, x);
+        return is_flat(y.at(n, c, row, x)) ? 0 : dy.at(n, c, row, x);
       };
       each(z, [&](int n, int channel, int row, int x) {
         if (channel != c) return;

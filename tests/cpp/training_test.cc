@@ -15,6 +15,7 @@ namespace {
 
 using ghostnet::cpu::training::Operator;
 using ghostnet::cpu::training::Operators;
+using reference::Activation;
 using reference::training::Batch;
 using reference::training::Norm;
 using reference::training::Values;
@@ -143,8 +144,10 @@ struct Measured {
   Norm norm;
   Values moving_mean, moving_variance, statistics, next_mean, next_variance;
 
-  Measured(const Batch& z, bool relu)
-      : norm{random_values(z.channels, 1), random_values(z.channels), relu},
+  // With ReLU6, the values lie about its upper bend.
+  Measured(const Batch& z, Activation activation)
+      : norm{random_values(z.channels, 1),
+             random_values(z.channels, activation == reference::kRelu6 ? 5 : 0), activation},
         moving_mean(random_values(z.channels)),
         moving_variance(random_values(z.channels, 3)),
         statistics(2 * z.channels) {
@@ -168,13 +171,13 @@ struct Measured {
   void outputs(Call& call) const {
     call.out({2, int64_t(norm.gamma.size())}, statistics).out(next_mean).out(next_variance);
   }
-  Values settings() const { return {norm.relu ? 1.0 : 0.0, norm.epsilon, kMomentum}; }
+  Values settings() const { return {double(norm.activation), norm.epsilon, kMomentum}; }
 };
 
 Values zeros(std::size_t count) { return Values(count); }
 
-void check_batch_norm(const Batch& z, bool relu, const std::string& size) {
-  const Measured measured(z, relu);
+void check_batch_norm(const Batch& z, Activation activation, const std::string& size) {
+  const Measured measured(z, activation);
   Call forward("batch norm " + size);
   forward.in(z);
   measured.inputs(forward);
@@ -193,13 +196,13 @@ void check_batch_norm(const Batch& z, bool relu, const std::string& size) {
   backward.run(&Operators::batch_norm_gradient);
 }
 
-void check_depthwise(const Batch& x, int kernel, int stride, bool relu, const std::string& size) {
+void check_depthwise(const Batch& x, int kernel, int stride, Activation activation, const std::string& size) {
   const std::string name =
       std::to_string(kernel) + " stride " + std::to_string(stride) + " " + size;
   const Values filter = random_values(std::size_t(x.channels) * kernel * kernel);
   const std::vector<int64_t> shape = {x.channels, 1, kernel, kernel};
   const Batch z = reference::training::depthwise(x, filter, kernel, stride);
-  const Measured measured(z, relu);
+  const Measured measured(z, activation);
   Call forward("depthwise " + name);
   forward.in(x).in(shape, filter);
   measured.inputs(forward);
@@ -227,13 +230,13 @@ Batch joined(const Batch& a, const Batch& b) {
   return both;
 }
 
-void check_ghost(const Batch& z, bool relu, bool has_residual, const std::string& size) {
-  const Measured primary(z, relu);
+void check_ghost(const Batch& z, Activation activation, bool has_residual, const std::string& size) {
+  const Measured primary(z, activation);
   const Batch own = primary.norm(z);
   const Values filter = random_values(std::size_t(z.channels) * 9);
   const std::vector<int64_t> shape = {z.channels, 1, 3, 3};
   const Batch cheap_z = reference::training::depthwise(own, filter, 3, 1);
-  const Measured cheap(cheap_z, relu);
+  const Measured cheap(cheap_z, activation);
   Batch y = joined(own, cheap.norm(cheap_z));
   const Batch residual = random_batch(y.images, y.channels, y.height, y.width);
   Call forward("ghost " + size);
@@ -388,12 +391,13 @@ int main() {
     const Batch x = random_batch(n, c, h, w);
     const std::string size = std::to_string(n) + "x" + std::to_string(c) + "x" + std::to_string(h) +
                              "x" + std::to_string(w);
-    const bool relu = w % 2 == 0;
-    check_batch_norm(x, relu, size);
+    const Activation activations[] = {reference::kNone, reference::kRelu, reference::kRelu6};
+    const Activation activation = activations[w % 3];
+    check_batch_norm(x, activation, size);
     for (const int kernel : {3, 5}) {
-      for (const int stride : {1, 2}) check_depthwise(x, kernel, stride, relu, size);
+      for (const int stride : {1, 2}) check_depthwise(x, kernel, stride, activation, size);
     }
-    check_ghost(x, relu, w % 3 == 0, size);
+    check_ghost(x, w % 2 == 0 ? reference::kRelu : reference::kNone, w % 3 == 0, size);
     for (const int outputs : {1, 12, 31}) check_pointwise(x, outputs, size);
     check_unfold(x, size);
     check_squeeze_excite(x, 4, size);

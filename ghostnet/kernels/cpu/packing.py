@@ -9,21 +9,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.library import packed
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
-from ghostnet.models.architectures import Activation
+from ghostnet.models.architectures import Activation, Family
 from ghostnet.models.specs import (
+    BlockSpec,
     BottleneckSpec,
     GhostModuleSpec,
+    InvertedResidualSpec,
     LayerSpec,
     ShortcutSpec,
     SqueezeExciteSpec,
 )
 
-ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2}
+ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2, "relu6": 3}
 """Numbers of the activations in the plan."""
+
+BLOCK_KINDS: Mapping[Family, int] = {"ghostnet": 0, "mobilenet_v2": 1}
+"""Numbers of the kinds of blocks in the plan."""
 
 CACHE_LINE = 64
 """Alignment of the packed weights, in bytes."""
@@ -34,12 +40,13 @@ Parameters = Mapping[str, NDArray[Any]]
 class PlanHeader(NamedTuple):
     """First fields of a plan."""
 
+    block_kind: int
     stem_channels: int
     activation: int
     blocks: int
     last_channels: int
-    head_channels: int
-    classes: int  # 0 where the features of the head are wanted
+    head_channels: int  # 0 without a head
+    classes: int  # 0 where the features are wanted
 
 
 class PlanBlock(NamedTuple):
@@ -72,20 +79,21 @@ def pack(
     Args:
         architecture: Its table.
         parameters: Arrays by released name.
-        features: Leave the classifier out, so that the head's features are the output.
+        features: Leave the classifier out, so that what it reads is the output.
 
     Raises:
         KernelError: The network has a layer that the kernels do not know.
     """
     check_architecture(architecture)
-    classes = len(parameters["classifier.bias"])
+    classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     header = PlanHeader(
+        block_kind=BLOCK_KINDS[architecture.family],
         stem_channels=architecture.stem_channels,
         activation=ACTIVATIONS[architecture.activation],
         blocks=len(architecture.blocks),
         last_channels=architecture.last_channels,
-        head_channels=architecture.head_channels,
+        head_channels=spec.head.out_channels if spec.head else 0,
         classes=0 if features else classes,
     )
     plan: list[int] = [*header]
@@ -99,9 +107,11 @@ def pack(
         )
     packer = Packer(parameters)
     parts = packer.pointwise(spec.stem)
-    for bottleneck in spec.bottlenecks:
-        parts += packer.bottleneck(bottleneck)
-    parts += packer.pointwise(spec.last) + packer.short_dense(spec.head)
+    for block in spec.blocks:
+        parts += packer.block(block)
+    parts += packer.pointwise(spec.last)
+    if spec.head:
+        parts += packer.short_dense(spec.head)
     if not features:
         parts += packer.short_dense(spec.classifier)
     return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
@@ -123,6 +133,24 @@ def unsupported_reason(architecture: Architecture) -> str | None:
         if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
             return (
                 f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse a network, found {row}"
+            )
+    if architecture.family == "mobilenet_v2":
+        return _unsupported_residual(architecture)
+    return None
+
+
+def _unsupported_residual(architecture: Architecture) -> str | None:
+    """Say which inverted residual the kernels do not know; None where they know all."""
+    if architecture.activation != "relu6":
+        return (
+            "activation: expected relu6 to fuse inverted residuals, found "
+            f"{architecture.activation}"
+        )
+    for row in architecture.blocks:
+        if row.kernel_size != 3 or row.se_channels:
+            return (
+                "expected kernels of 3 and no squeeze-excite to fuse inverted residuals, found "
+                f"{row}"
             )
     return None
 
@@ -196,6 +224,17 @@ class Packer:
         if spec.shortcut:
             parts += self.shortcut(spec.shortcut)
         return parts
+
+    def inverted_residual(self, spec: InvertedResidualSpec) -> list[Array]:
+        """Pack an inverted residual; its expansion where there is one."""
+        expansion = self.pointwise(spec.expansion) if spec.expansion else []
+        return expansion + self.depthwise(spec.depthwise) + self.pointwise(spec.projection)
+
+    def block(self, spec: BlockSpec) -> list[Array]:
+        """Pack a block of either kind."""
+        if isinstance(spec, InvertedResidualSpec):
+            return self.inverted_residual(spec)
+        return self.bottleneck(spec)
 
 
 def _pointwise(layer: FoldedLayer) -> list[Array]:

@@ -1,10 +1,12 @@
-"""A GhostNet for training on CPUs: the parameters of the plain network, fused operators.
+"""A network for training on CPUs: the parameters of the plain network, fused operators.
 
-Each cell here replaces one of `ghostnet.models.layers` and shares its parameters, which keep their
-names.
+Each cell here replaces one of `ghostnet.models.layers` or `ghostnet.models.mobilenet_v2` and shares
+its parameters, which keep their names.
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -13,7 +15,10 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import training_operators
 from ghostnet.kernels.cpu.packing import ACTIVATIONS as NUMBERS
 from ghostnet.models import layers
+from ghostnet.models.architectures import Family
+from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.layers import ConvUnit, GhostBottleneck, GhostModule, SqueezeExcite
+from ghostnet.models.mobilenet_v2 import InvertedResidual, MobileNetV2
 from ghostnet.models.network import GhostNet
 
 
@@ -36,6 +41,22 @@ def norm_settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
 def chain(cells: list[nn.Cell]) -> nn.CellList:
     """List cells to run one after the other; their parameters keep their names."""
     return nn.CellList(cells, auto_prefix=False)
+
+
+class Unit(NamedTuple):
+    """A convolution, its batch norm and its activation, named as those of a `ConvUnit`."""
+
+    conv: nn.Conv2d
+    bn: nn.BatchNorm2d
+    act: nn.Cell | None
+
+
+def units(cells: Iterable[nn.Cell]) -> list[Unit]:
+    """Group the cells of a chain, in which a norm and maybe an activation follow a convolution."""
+    listed = [*cells]
+    starts = [index for index, cell in enumerate(listed) if isinstance(cell, nn.Conv2d)]
+    groups = [listed[start:end] for start, end in pairwise([*starts, len(listed)])]
+    return [Unit(conv, bn, *activation or (None,)) for conv, bn, *activation in groups]
 
 
 class FusedStem(nn.Cell):
@@ -74,7 +95,7 @@ class FusedNorm(nn.Cell):
 class FusedPointwise(nn.Cell):
     """A pointwise ConvUnit."""
 
-    def __init__(self, unit: ConvUnit) -> None:
+    def __init__(self, unit: ConvUnit | Unit) -> None:
         super().__init__(auto_prefix=False)
         self.convolution = unit.conv
         self.operator = training_operators.pointwise()
@@ -87,7 +108,7 @@ class FusedPointwise(nn.Cell):
 class FusedDepthwise(nn.Cell):
     """A depthwise ConvUnit."""
 
-    def __init__(self, unit: ConvUnit) -> None:
+    def __init__(self, unit: ConvUnit | Unit) -> None:
         super().__init__(auto_prefix=False)
         if unit.conv.kernel_size[0] not in (3, 5) or unit.conv.stride[0] not in (1, 2):
             raise KernelError(
@@ -181,8 +202,30 @@ class FusedBottleneck(nn.Cell):
         return self.ghost2(y, x)
 
 
-class TrainableGhostNet(nn.Cell):
-    """A GhostNet with fused training, made by ``fuse(network, training=True)``.
+class FusedInvertedResidual(nn.Cell):
+    """An inverted residual."""
+
+    def __init__(self, block: InvertedResidual) -> None:
+        super().__init__(auto_prefix=False)
+        *expansion, depthwise, projection = units(block.layers)
+        self.layers = chain(
+            [
+                *map(FusedPointwise, expansion),
+                FusedDepthwise(depthwise),
+                FusedPointwise(projection),
+            ]
+        )
+        self.has_residual = block.has_residual
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = x
+        for layer in self.layers:
+            y = layer(y)
+        return x + y if self.has_residual else y
+
+
+class TrainableNetwork(nn.Cell):
+    """A network with fused training, made by ``fuse(network, training=True)``.
 
     Maps (batch, 3, height, width) float32 to (batch, num_classes) float32. In training it gives
     what the plain network does, gradients and moving statistics included. After
@@ -192,19 +235,15 @@ class TrainableGhostNet(nn.Cell):
         network: The plain network, whose parameters this cell shares.
     """
 
-    def __init__(self, network: GhostNet) -> None:
+    def __init__(self, network: ClassificationNetwork, layers: list[nn.Cell]) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
-        *blocks, last = network.blocks
-        stem = [FusedStem(network.conv_stem), FusedNorm(network.bn1, network.act)]
-        self.layers = chain([*stem, *map(FusedBottleneck, blocks), FusedPointwise(last)])
+        self.layers = chain(layers)
         self.set_train(network.training)
 
     def head(self, x: Tensor) -> Tensor:
         """Map (batch, channels) means to (batch, num_features)."""
-        convolution = self.network.conv_head
-        weight = convolution.weight
-        return self.network.act(ops.dense(x, weight.reshape(weight.shape[:2]), convolution.bias))
+        return x
 
     def features(self, x: Tensor) -> Tensor:
         """Map (batch, 3, height, width) to the (batch, num_features) that the classifier reads."""
@@ -217,3 +256,36 @@ class TrainableGhostNet(nn.Cell):
         if not self.training:
             return network(x)
         return network.classifier(network.dropout(self.features(x)))
+
+
+class TrainableGhostNet(TrainableNetwork):
+    """A GhostNet with fused training."""
+
+    def __init__(self, network: GhostNet) -> None:
+        *blocks, last = network.blocks
+        stem = [FusedStem(network.conv_stem), FusedNorm(network.bn1, network.act)]
+        super().__init__(network, [*stem, *map(FusedBottleneck, blocks), FusedPointwise(last)])
+
+    def head(self, x: Tensor) -> Tensor:
+        """Map (batch, channels) means to (batch, num_features)."""
+        convolution = self.network.conv_head
+        weight = convolution.weight
+        return self.network.act(ops.dense(x, weight.reshape(weight.shape[:2]), convolution.bias))
+
+
+class TrainableMobileNetV2(TrainableNetwork):
+    """A MobileNetV2 with fused training."""
+
+    def __init__(self, network: MobileNetV2) -> None:
+        cells = [*network.features]
+        (stem,), blocks, (last,) = units(cells[:3]), cells[3:-3], units(cells[-3:])
+        first = [FusedStem(stem.conv), FusedNorm(stem.bn, stem.act)]
+        residuals = map(FusedInvertedResidual, blocks)
+        super().__init__(network, [*first, *residuals, FusedPointwise(last)])
+
+
+TRAINABLE: Mapping[Family, type[TrainableGhostNet | TrainableMobileNetV2]] = {
+    "ghostnet": TrainableGhostNet,
+    "mobilenet_v2": TrainableMobileNetV2,
+}
+"""The cell of each family."""

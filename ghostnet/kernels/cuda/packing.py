@@ -4,12 +4,15 @@ The kernels know a network by the order and shapes of these arrays; see csrc/cud
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.kernels.cpu.packing import check_architecture
+from ghostnet.checkpoints.parameters import count_classes
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu.packing import unsupported_reason as cpu_reason
+from ghostnet.kernels.cuda.library import SYMBOLS
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, LayerSpec
@@ -62,21 +65,39 @@ def pack(
     Raises:
         KernelError: The network has a layer that the kernels do not know.
     """
-    check_architecture(architecture)
-    classes = len(parameters["classifier.bias"])
+    reason = unsupported_reason(architecture)
+    if reason is not None:
+        raise KernelError(reason)
+    classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     packer = Packer(parameters)
     inputs = halves(architecture.stem_channels)
     packed = [packer.pointwise(spec.stem, unpadded(27), inputs)]
-    for bottleneck in spec.bottlenecks:
+    for bottleneck in cast("tuple[BottleneckSpec, ...]", spec.blocks):
         outputs = halves(bottleneck.ghost2.cheap.out_channels * 2)
         packed += packer.bottleneck(bottleneck, inputs, outputs)
         inputs = outputs
     last, head = channels(architecture.last_channels), channels(architecture.head_channels)
-    packed += [packer.pointwise(spec.last, inputs, last), packer.pointwise(spec.head, last, head)]
+    packed.append(packer.pointwise(spec.last, inputs, last))
+    packed.append(packer.pointwise(cast("LayerSpec", spec.head), last, head))
     if not features:
         packed.append(packer.pointwise(spec.classifier, head, channels(classes)))
     return packed
+
+
+def unsupported_reason(architecture: Architecture) -> str | None:
+    """Say which layer of an architecture the kernels do not know; None where they know all."""
+    if architecture.family != "ghostnet":
+        return (
+            "expected Ghost bottlenecks to fuse a network for a GPU, found inverted residuals; run "
+            "the network itself, without fusing it, or fuse it for a CPU"
+        )
+    if architecture.activation not in SYMBOLS:
+        return (
+            f"activation: expected one of {', '.join(SYMBOLS)} to fuse a network for a GPU, found "
+            f"{architecture.activation}"
+        )
+    return cpu_reason(architecture)
 
 
 class Packer:

@@ -8,20 +8,12 @@
 
 #include <cstring>
 
+#include "network/block.h"
 #include "network/feature_maps.h"
 #include "network/team_squeeze_excite.h"
 #include "ops/channel_sums.h"
 
 namespace ghostnet::cpu {
-
-struct BottleneckParams {
-  const Bottleneck& block;
-  const Grid& in_grid;
-  const Grid& out_grid;
-  Planes in;
-  Planes out;
-  PrefetchTargets next_dense;  // weights of the dense layers after this bottleneck's
-};
 
 // One thread's part of a bottleneck. `PointwiseKernel` is VectorPointwise or AmxPointwise.
 template <class PointwiseKernel>
@@ -29,7 +21,7 @@ class BottleneckTask {
   static constexpr int Lanes = PointwiseKernel::kLanes;
 
  public:
-  BottleneckTask(const BottleneckParams& params, const ForwardContext& context)
+  BottleneckTask(const BlockParams& params, const ForwardContext& context)
       : block_(params.block),
         activation_(context.model.activation),
         in_grid_(params.in_grid),
@@ -180,7 +172,7 @@ class BottleneckTask {
     const Depthwise& cheap = block_.ghost2.cheap;
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      add(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
+      add<Lanes>(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
       depthwise<Lanes>({primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
                         Activation::kNone, residual[1].plane(c), out_.plane(channel + half),
                         out_grid_},
@@ -206,12 +198,6 @@ class BottleneckTask {
   static void scale(float* values, Range span, float factor) {
     for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
       store_first<Lanes>(values + p, load<Lanes>(values + p) * factor, span.end - p);
-    }
-  }
-
-  static void add(const float* a, const float* b, float* out, Range span) {
-    for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
-      store_first<Lanes>(out + p, load<Lanes>(a + p) + load<Lanes>(b + p), span.end - p);
     }
   }
 

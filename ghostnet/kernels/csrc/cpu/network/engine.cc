@@ -90,7 +90,7 @@ class BatchRunner {
   // The batch from one image on.
   ImageBatch from_image(std::ptrdiff_t index) const {
     return {batch_.pixels + index * batch_.image_size(), batch_.height, batch_.width,
-            batch_.out + index * model_.head.output().out};
+            batch_.out + index * model_.head.outputs()};
   }
 
   const Model& model_;

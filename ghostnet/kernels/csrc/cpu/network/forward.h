@@ -4,6 +4,7 @@
 #include "network/bottleneck.h"
 #include "network/dispatch.h"
 #include "network/head.h"
+#include "network/inverted_residual.h"
 
 namespace ghostnet::cpu {
 
@@ -25,7 +26,7 @@ inline PrefetchTargets dense_from(std::size_t index, const ForwardContext& conte
       return {{weights_of(layer.reduce, context.member), weights_of(layer.expand, context.member)}};
     }
   }
-  return {{weights_of(model.head.head, context.member), {}}};
+  return {{weights_of(model.head.first_dense(), context.member), {}}};
 }
 
 template <class PointwiseKernel>
@@ -33,13 +34,14 @@ void run_block(std::size_t index, Planes in, const ForwardContext& context) {
   const FeatureMaps maps(context);
   maps.fetch_halo(index);
   const Geometry& geometry = context.schedule.geometry(index);
-  const BottleneckParams params{context.model.blocks[index],
-                                geometry.input(index),
-                                geometry.output(index),
-                                in,
-                                maps.input(index + 1),
-                                dense_from(index + 1, context)};
-  BottleneckTask<PointwiseKernel>(params, context).run();
+  const BlockParams params{context.model.blocks[index],   geometry.input(index),
+                           geometry.output(index),        in,
+                           maps.input(index + 1),         dense_from(index + 1, context)};
+  if (params.block.kind == BlockKind::kInvertedResidual) {
+    InvertedResidualTask<PointwiseKernel>(params, context).run();
+  } else {
+    BottleneckTask<PointwiseKernel>(params, context).run();
+  }
 }
 
 template <int Lanes>

@@ -1,4 +1,5 @@
-// The head: the last ConvUnit, the mean of its map, the head's convolution and the classifier.
+// The head: the last ConvUnit, the mean of its map, the head's convolution, which not every network
+// has, and the classifier.
 #pragma once
 
 #include "network/context.h"
@@ -33,31 +34,39 @@ void pool_last(const Pointwise& layer, const Grid& grid, Planes in,
   context.member.sync();
 }
 
-// From the last bottleneck's map to (images, outputs), row-major.
+// Computes the features from the means.
+template <int Lanes>
+void convolve_means(const ShortDense& layer, int images, const ForwardContext& context) {
+  const Activation activation = context.model.activation;
+  const Workspace& space = context.workspace;
+  const TeamMember& member = context.member;
+  const Range part = member.part_of(layer.out, kMaxLanes);
+  dense<Lanes>(layer, space.pooled, space.features, images, part);
+  for_each_vector<Lanes>(space.features, images, part,
+                         [=](Floats<Lanes> x) { return activate<Lanes>(activation, x); });
+  if (member.rank == 0) clear_padding<Lanes>(space.features, images, layer.out);
+  member.sync();
+}
+
+// From the last block's map to (images, outputs), row-major.
 template <class PointwiseKernel>
 void head(const Grid& grid, Planes in, const ForwardContext& context, float* out) {
   constexpr int Lanes = PointwiseKernel::kLanes;
   const Head& layers = context.model.head;
-  const Activation activation = context.model.activation;
-  const Workspace& space = context.workspace;
   const TeamMember& member = context.member;
   const int images = grid.images;
   pool_last<PointwiseKernel>(layers.last, grid, in, context);
-  const Range features = member.part_of(layers.head.out, kMaxLanes);
-  dense<Lanes>(layers.head, space.pooled, space.features, images, features);
-  for_each_vector<Lanes>(space.features, images, features,
-                         [=](Floats<Lanes> x) { return activate<Lanes>(activation, x); });
-  if (layers.classifier.out == 0) {
-    for (int image = 0; image < images; ++image) {
-      std::copy_n(space.features.row(image) + features.begin, features.size(),
-                  out + image * std::ptrdiff_t{layers.head.out} + features.begin);
-    }
-    return;
+  if (layers.head.out > 0) convolve_means<Lanes>(layers.head, images, context);
+  const ChannelRows features =
+      layers.head.out > 0 ? context.workspace.features : context.workspace.pooled;
+  const Range part = member.part_of(layers.outputs());
+  if (layers.classifier.out > 0) {
+    return dense<Lanes>(layers.classifier, features, {out, layers.classifier.out}, images, part);
   }
-  if (member.rank == 0) clear_padding<Lanes>(space.features, images, layers.head.out);
-  member.sync();
-  dense<Lanes>(layers.classifier, space.features, {out, layers.classifier.out}, images,
-               member.part_of(layers.classifier.out));
+  for (int image = 0; image < images; ++image) {
+    std::copy_n(features.row(image) + part.begin, part.size(),
+                out + image * std::ptrdiff_t{layers.features()} + part.begin);
+  }
 }
 
 }  // namespace ghostnet::cpu

@@ -42,18 +42,29 @@ class WeightReader {
     return {primary, depthwise(out / 2, 3, 1)};
   }
 
-  Bottleneck bottleneck(int in, const PlanBlock& plan) {
+  Bottleneck block(BlockKind kind, int in, const PlanBlock& plan) {
     Bottleneck block{};
+    block.kind = kind;
     block.in = in;
     block.expanded = plan.expanded_channels;
     block.out = plan.out_channels;
     block.kernel = plan.kernel;
     block.stride = plan.stride;
+    kind == BlockKind::kGhostBottleneck ? read_ghost_bottleneck(plan.squeezed_channels, block)
+                                        : read_inverted_residual(block);
+    return block;
+  }
+
+  std::int64_t left() const { return left_; }
+
+ private:
+  void read_ghost_bottleneck(int squeezed_channels, Bottleneck& block) {
+    const int in = block.in;
     block.ghost1 = ghost_module(in, block.expanded);
     if (block.stride > 1) block.downsample = depthwise(block.expanded, block.kernel, block.stride);
-    if (plan.squeezed_channels > 0) {
-      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, plan.squeezed_channels);
-      block.squeeze_excite.expand = dense<FullWeights>(plan.squeezed_channels, block.expanded);
+    if (squeezed_channels > 0) {
+      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, squeezed_channels);
+      block.squeeze_excite.expand = dense<FullWeights>(squeezed_channels, block.expanded);
     }
     block.ghost2 = ghost_module(block.expanded, block.out);
     if (block.has_shortcut()) {
@@ -62,12 +73,17 @@ class WeightReader {
         half = pointwise(in, block.out / 2, block.expanded);
       }
     }
-    return block;
   }
 
-  std::int64_t left() const { return left_; }
+  void read_inverted_residual(Bottleneck& block) {
+    InvertedResidual& layers = block.inverted_residual;
+    if (block.expanded != block.in) {
+      layers.expansion = pointwise(block.in, block.expanded, block.in);
+    }
+    layers.depthwise = depthwise(block.expanded, block.kernel, block.stride);
+    layers.projection = pointwise(block.expanded, block.out, block.expanded);
+  }
 
- private:
   const float* take(std::int64_t count) {
     if (count < 0 || count > left_) throw std::invalid_argument("fewer weights than planned");
     const float* taken = next_;
@@ -89,13 +105,20 @@ PlanHeader read_header(const PackedModel& packed) {
   return header;
 }
 
-PlanBlock read_block(const PackedModel& packed, std::int64_t index) {
+// Whether a block has the channels and the kernel that blocks of its kind have.
+bool fits(BlockKind kind, const PlanBlock& block) {
+  if (block.stride != 1 && block.stride != 2) return false;
+  if (kind == BlockKind::kInvertedResidual) {
+    return block.kernel == 3 && block.squeezed_channels == 0;
+  }
+  return block.expanded_channels % 2 == 0 && block.out_channels % 2 == 0 &&
+         (block.kernel == 3 || block.kernel == 5);
+}
+
+PlanBlock read_block(const PackedModel& packed, BlockKind kind, std::int64_t index) {
   PlanBlock block;
   std::memcpy(&block, packed.plan + kPlanHeaderSize + kPlanBlockSize * index, sizeof block);
-  if (block.expanded_channels % 2 || block.out_channels % 2 ||
-      (block.kernel != 3 && block.kernel != 5) || (block.stride != 1 && block.stride != 2)) {
-    throw std::invalid_argument("a block that is not a Ghost bottleneck");
-  }
+  if (!fits(kind, block)) throw std::invalid_argument("a block that is not of its kind");
   return block;
 }
 
@@ -107,15 +130,18 @@ Model read_model(const PackedModel& packed) {
   Model model{};
   model.activation = static_cast<Activation>(plan.activation);
   model.stem.taps = reader.pointwise(Stem::kTaps, plan.stem_channels, Stem::kTaps);
+  const auto kind = static_cast<BlockKind>(plan.block_kind);
   int channels = plan.stem_channels;
   for (int block = 0; block < plan.blocks; ++block) {
-    model.blocks.push_back(reader.bottleneck(channels, read_block(packed, block)));
+    model.blocks.push_back(reader.block(kind, channels, read_block(packed, kind, block)));
     channels = model.blocks.back().out;
   }
   model.head.last = reader.pointwise(channels, plan.last_channels, channels);
-  model.head.head = reader.dense<ShortWeights>(plan.last_channels, plan.head_channels);
+  if (plan.head_channels > 0) {
+    model.head.head = reader.dense<ShortWeights>(plan.last_channels, plan.head_channels);
+  }
   if (plan.classes > 0) {
-    model.head.classifier = reader.dense<ShortWeights>(plan.head_channels, plan.classes);
+    model.head.classifier = reader.dense<ShortWeights>(model.head.features(), plan.classes);
   }
   if (reader.left() != 0) throw std::invalid_argument("more weights than planned");
   return model;

@@ -1,4 +1,4 @@
-// The layers of a fused GhostNet: their sizes and where their weights lie.
+// The layers of a fused network: their sizes and where their weights lie.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,18 @@ struct Shortcut {
   Pointwise halves[2];
 };
 
+// The layers of a block of MobileNetV2.
+struct InvertedResidual {
+  Pointwise expansion;  // without outputs where the input is not expanded
+  Depthwise depthwise;
+  Pointwise projection;
+};
+
+enum class BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1 };
+
+// A block of either kind, with the layers of its kind.
 struct Bottleneck {
+  BlockKind kind;
   int in;
   int expanded;
   int out;
@@ -35,17 +46,21 @@ struct Bottleneck {
   SqueezeExcite squeeze_excite;
   GhostModule ghost2;
   Shortcut shortcut;
+  InvertedResidual inverted_residual;
 
   bool has_squeeze_excite() const { return squeeze_excite.reduce.out > 0; }
-  bool has_shortcut() const { return stride > 1 || in != out; }
+  bool has_residual() const { return stride == 1 && in == out; }
+  bool has_shortcut() const { return kind == BlockKind::kGhostBottleneck && !has_residual(); }
 };
 
 struct Head {
   Pointwise last;
-  ShortDense head;
+  ShortDense head;        // without outputs where the means of the last map are the features
   ShortDense classifier;  // without outputs where the features are the output
 
-  const ShortDense& output() const { return classifier.out > 0 ? classifier : head; }
+  int features() const { return head.out > 0 ? head.out : last.out; }
+  int outputs() const { return classifier.out > 0 ? classifier.out : features(); }
+  const ShortDense& first_dense() const { return head.out > 0 ? head : classifier; }
 };
 
 struct Model {

@@ -1,5 +1,5 @@
 // The plan: the sizes of a network's layers as Python passes them, a vector of int32 that holds one
-// PlanHeader and then one PlanBlock for each bottleneck. ghostnet/kernels/pack.py writes it.
+// PlanHeader and then one PlanBlock for each block. ghostnet/kernels/cpu/packing.py writes it.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,13 @@
 namespace ghostnet::cpu {
 
 struct PlanHeader {
+  std::int32_t block_kind;  // the number of a `BlockKind`
   std::int32_t stem_channels;
   std::int32_t activation;  // the number of an `Activation`
   std::int32_t blocks;
   std::int32_t last_channels;  // of the last ConvUnit
-  std::int32_t head_channels;
-  std::int32_t classes;  // 0: the output is the head's features
+  std::int32_t head_channels;  // 0: the classifier reads the means of the last ConvUnit
+  std::int32_t classes;  // 0: the output is what it would read
 };
 
 struct PlanBlock {

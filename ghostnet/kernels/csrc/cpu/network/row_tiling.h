@@ -17,6 +17,12 @@ inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out
   return in.with_halo(doubled, block.kernel / 2);
 }
 
+// The rows of input under some rows of output of the depthwise convolution of either stride.
+inline Range rows_filtered(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+  return block.stride == 1 ? in.with_halo(rows, block.kernel / 2)
+                           : rows_under(block, in, out, rows);
+}
+
 // Rows of output in a row tile. Several images go together only when they are small enough for one.
 inline std::ptrdiff_t row_tile_height(const Bottleneck& block, const Grid& in, const Grid& out) {
   if (out.images > 1) return out.rows();

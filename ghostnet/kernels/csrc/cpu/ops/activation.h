@@ -5,19 +5,23 @@
 
 namespace ghostnet::cpu {
 
-enum class Activation { kNone = 0, kRelu = 1, kHardSwish = 2 };
+enum class Activation { kNone = 0, kRelu = 1, kHardSwish = 2, kRelu6 = 3 };
 
 template <int Lanes>
 inline Floats<Lanes> relu(Floats<Lanes> x) {
   return x > 0 ? x : Floats<Lanes>{};
 }
 
-// relu6(x + 3) / 6
+template <int Lanes>
+inline Floats<Lanes> relu6(Floats<Lanes> x) {
+  const Floats<Lanes> six = broadcast<Lanes>(6);
+  const Floats<Lanes> positive = relu<Lanes>(x);
+  return positive < six ? positive : six;
+}
+
 template <int Lanes>
 inline Floats<Lanes> hard_sigmoid(Floats<Lanes> x) {
-  const Floats<Lanes> six = broadcast<Lanes>(6);
-  const Floats<Lanes> positive = relu<Lanes>(x + 3);
-  return (positive < six ? positive : six) * (1.0F / 6);
+  return relu6<Lanes>(x + 3) * (1.0F / 6);
 }
 
 template <int Lanes>
@@ -27,6 +31,8 @@ inline Floats<Lanes> activate(Activation activation, Floats<Lanes> x) {
       return relu<Lanes>(x);
     case Activation::kHardSwish:
       return x * hard_sigmoid<Lanes>(x);
+    case Activation::kRelu6:
+      return relu6<Lanes>(x);
     default:
       return x;
   }

@@ -53,7 +53,8 @@ struct DenseLayer {
 // For squeeze-excite: the slope of the gates can amplify a small difference.
 using Dense = DenseLayer<FullWeights>;
 
-// For the head and the classifier, which hold half of all weights of GhostNet-1x.
+// For the head and the classifier, which hold half of all weights of GhostNet-1x and a third of
+// MobileNetV2's.
 using ShortDense = DenseLayer<ShortWeights>;
 
 // The length of a row with the zeros that a dense layer reads after it.

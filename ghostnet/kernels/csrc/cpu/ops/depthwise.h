@@ -200,20 +200,27 @@ void depthwise_stride2(const DepthwiseParams& shared, Range rows) {
   }
 }
 
-// Computes some rows of output. Only cheap operations have an activation; they are 3×3 of stride 1.
+// Computes some rows of output with either stride.
+template <int Lanes, int Kernel, Activation Act>
+void depthwise(const DepthwiseParams& params, int stride, Range rows) {
+  stride == 1 ? depthwise_stride1<Lanes, Kernel, Act>(params, rows)
+              : depthwise_stride2<Lanes, Kernel, Act>(params, rows);
+}
+
+// Computes some rows of output. Only the cheap operations of Ghost modules, which are 3×3 of stride
+// 1, and the layers of inverted residuals, which are 3×3, have an activation.
 template <int Lanes>
 void depthwise(const DepthwiseParams& params, int kernel, int stride, Range rows) {
-  constexpr Activation kNone = Activation::kNone;
-  if (params.activation == Activation::kRelu) {
-    depthwise_stride1<Lanes, 3, Activation::kRelu>(params, rows);
-  } else if (params.activation == Activation::kHardSwish) {
-    depthwise_stride1<Lanes, 3, Activation::kHardSwish>(params, rows);
-  } else if (kernel == 3) {
-    stride == 1 ? depthwise_stride1<Lanes, 3, kNone>(params, rows)
-                : depthwise_stride2<Lanes, 3, kNone>(params, rows);
-  } else {
-    stride == 1 ? depthwise_stride1<Lanes, 5, kNone>(params, rows)
-                : depthwise_stride2<Lanes, 5, kNone>(params, rows);
+  switch (params.activation) {
+    case Activation::kRelu:
+      return depthwise_stride1<Lanes, 3, Activation::kRelu>(params, rows);
+    case Activation::kHardSwish:
+      return depthwise_stride1<Lanes, 3, Activation::kHardSwish>(params, rows);
+    case Activation::kRelu6:
+      return depthwise<Lanes, 3, Activation::kRelu6>(params, stride, rows);
+    case Activation::kNone:
+      return kernel == 3 ? depthwise<Lanes, 3, Activation::kNone>(params, stride, rows)
+                         : depthwise<Lanes, 5, Activation::kNone>(params, stride, rows);
   }
 }
 

@@ -151,6 +151,8 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
       return store_tile<Lanes, Activation::kRelu>(params, sums, position, end);
     case Activation::kHardSwish:
       return store_tile<Lanes, Activation::kHardSwish>(params, sums, position, end);
+    case Activation::kRelu6:
+      return store_tile<Lanes, Activation::kRelu6>(params, sums, position, end);
   }
 }
 

@@ -19,6 +19,8 @@ inline Floats<Lanes> activation_gradient(Activation activation, Floats<Lanes> x,
       const Floats<Lanes> slope = (x > -3) & (x < 3) ? x * (1.0F / 6) : none;
       return gradient * (hard_sigmoid<Lanes>(x) + slope);
     }
+    case Activation::kRelu6:
+      return (x > 0) & (x < 6) ? gradient : none;
     default:
       return gradient;
   }
@@ -32,6 +34,8 @@ inline void with_activation(Activation activation, Body body) {
       return body(std::integral_constant<Activation, Activation::kRelu>{});
     case Activation::kHardSwish:
       return body(std::integral_constant<Activation, Activation::kHardSwish>{});
+    case Activation::kRelu6:
+      return body(std::integral_constant<Activation, Activation::kRelu6>{});
     default:
       return body(std::integral_constant<Activation, Activation::kNone>{});
   }
