@@ -17,7 +17,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from cpu_inference import machine
+from machine import machine
 
 from ghostnet.data.image_folder import find_images
 
@@ -76,7 +76,7 @@ def measure(folder: Path, count: int, address: str | None) -> dict[str, Any]:
             speed = label(Path(names.name), here, words)
             rows.append({"name": name, "processors": used, "images_per_second": speed})
             print(f"{name}: {speed:.0f} images per second on {used} processors")
-    return {"machine": machine(), "images": count, "rows": rows}
+    return {"machine": machine(("ray", "pyarrow", "pillow")), "images": count, "rows": rows}
 
 
 def main() -> None:

@@ -120,11 +120,8 @@ def main() -> None:
         key: {count: statistics.median(run[count] for run in runs) for count in runs[0]}
         for key, runs in samples.items()
     }
-    RESULTS.write_text(
-        json.dumps(
-            {"machine": machine(("onnxruntime", "openvino")), "images_per_second": rows}, indent=1
-        )
-    )
+    result = {"machine": machine(("onnxruntime", "openvino")), "images_per_second": rows}
+    RESULTS.write_text(json.dumps(result, indent=1))
     callers = [*next(iter(rows.values()))]
     print("| engine | " + " | ".join(f"{count} callers" for count in callers) + " |")
     print("| --- |" + " ---: |" * len(callers))

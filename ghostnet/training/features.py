@@ -114,8 +114,9 @@ def _pipeline(model: Model) -> Pipeline:
 def _network_key(model: Model) -> str:
     """Hash what the features of a network depend on beside the image."""
     digest = hashlib.sha256(repr((FORMAT, model.preprocess)).encode())
+    classifier = classifier_names(model.architecture)
     for name, values in model.parameters.items():
-        if name not in classifier_names(model.architecture):
+        if name not in classifier:
             digest.update(name.encode() + values.tobytes())
     return digest.hexdigest()
 
