@@ -6,13 +6,14 @@ import sys
 import warnings
 
 import pytest
+from bundled_models import FLOWERS
 
 import ghostnet
 from ghostnet import ModelError
 from ghostnet.aliases import MOVED
 from ghostnet.hub.registry import shipped_uids
 from ghostnet.models import MODELS, find_model
-from ghostnet.models.registry import BUNDLED_MODEL, canonical
+from ghostnet.models.registry import canonical
 
 
 def test_the_package_imports_in_a_moment_and_brings_its_modules() -> None:
@@ -124,7 +125,7 @@ def test_a_model_is_created_by_name_with_and_without_weights() -> None:
     assert ghostnet.create_model("ghostnet_050").num_classes == 1000
     assert ghostnet.create_model("ghostnet_1x", pretrained=True).num_classes == 5
     with pytest.warns(UserWarning, match="has to be trained"):
-        network = ghostnet.create_model("ghostnet_1x", num_classes=9, pretrained=BUNDLED_MODEL)
+        network = ghostnet.create_model("ghostnet_1x", num_classes=9, pretrained=FLOWERS)
     assert network.num_classes == 9
 
 
@@ -134,7 +135,7 @@ def test_a_model_that_cannot_be_created_says_why() -> None:
     with pytest.raises(ModelError, match="ghostnet_nose_1x: expected registered weights"):
         ghostnet.create_model("ghostnet_nose_1x", pretrained=True)
     with pytest.raises(ModelError, match="expected weights of ghostnet_050"):
-        ghostnet.create_model("ghostnet_050", pretrained=BUNDLED_MODEL)
+        ghostnet.create_model("ghostnet_050", pretrained=FLOWERS)
 
 
 def test_spelling_of_a_name() -> None:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL, Ghostnet
 
 from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x, mobilenet_v2_1x
 from ghostnet.benchmark.engines import ENGINES, Job, prepare
 from ghostnet.benchmark.runner import benchmark, own_process
 from ghostnet.checkpoints import parameters_of, write_checkpoint
-from ghostnet.models.registry import BUNDLED_MODEL
 
 
 def test_engines_take_turns_and_agree() -> None:
     turns: list[int] = []
     engines = ("mindspore-fused", "mindspore-fused-graph", "onnxruntime", "openvino")
-    results = benchmark(BUNDLED_MODEL, engines, batch=2, rounds=2, progress=turns.append)
+    results = benchmark(FLOWERS, engines, batch=2, rounds=2, progress=turns.append)
     assert [result.engine for result in results] == list(engines)
     assert turns == [1] * 8
     for result in results:
@@ -59,7 +59,7 @@ def test_an_engine_that_is_not_installed_says_how_and_does_not_stop_the_others(
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise ImportError('not installed')")
     done = subprocess.run(
-        [sys.executable, "-m", "ghostnet.cli", "benchmark", "--model", BUNDLED_MODEL, "--json"]
+        [sys.executable, "-m", "ghostnet.cli", "benchmark", "--model", FLOWERS, "--json"]
         + ["--against", "torch,openvino", "--rounds", "1"],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True,
@@ -80,7 +80,7 @@ def test_engines_start_without_the_libraries_of_mindspore() -> None:
 
 
 def test_an_interruption_is_one_line_and_ends_the_engines() -> None:
-    words = ["--model", BUNDLED_MODEL, "--rounds", "1000", "--against", "onnxruntime"]
+    words = ["--model", FLOWERS, "--rounds", "1000", "--against", "onnxruntime"]
     process = subprocess.Popen(
         [sys.executable, "-c", FROM_A_TERMINAL, "benchmark", *words],
         stderr=subprocess.PIPE,
@@ -105,7 +105,7 @@ def children(pid: int) -> list[Path]:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(BenchmarkError, match="found abacus"):
-        benchmark(BUNDLED_MODEL, ("abacus",))
+        benchmark(FLOWERS, ("abacus",))
     with pytest.raises(CardError, match="the UID of a card that ships"):
         benchmark("nobody/cpu/1.0/nothing", ("onnxruntime",))
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
 @pytest.mark.parametrize("engine", ["torch", "mindcv"])
 def test_engines_of_other_packages(engine: str, tmp_path: Path) -> None:
     pytest.importorskip(engine, reason="needs the extra bench")
-    job = Job(BUNDLED_MODEL, None, tmp_path, batch=1, threads=1)
+    job = Job(FLOWERS, None, tmp_path, batch=1, threads=1)
     prepare(job, (engine,))
     logits = ENGINES[engine](job)(np.load(job.images))
     assert logits.shape == (1, 5)
@@ -124,7 +124,7 @@ def test_engines_of_other_packages(engine: str, tmp_path: Path) -> None:
 def test_the_command_prints_a_table_or_json(
     ghostnet: Ghostnet,
 ) -> None:
-    words = ("benchmark", "--model", BUNDLED_MODEL, "--against", "onnxruntime")
+    words = ("benchmark", "--model", FLOWERS, "--against", "onnxruntime")
     words += ("--threads", 1, "--rounds", 1)
     fused, other = ghostnet.json(*words)
     assert (fused["engine"], other["engine"]) == ("ghostnet", "onnxruntime")

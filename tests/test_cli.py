@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from PIL import Image
 from toy_images import draw
 
+from ghostnet.cli.options import DEFAULT_MODEL
 from ghostnet.files import sha256_of
 from ghostnet.hub.registry import assets_folder
-from ghostnet.models.registry import BUNDLED_MODEL
 
-MODEL = ("--model", BUNDLED_MODEL)
+MODEL = ("--model", FLOWERS)
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 IMAGES = assets_folder() / "images"
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -103,7 +104,7 @@ def test_a_model_that_cannot_be_had_is_never_replaced(
 
 
 def test_the_default_model_is_the_one_that_ships(ghostnet: Ghostnet) -> None:
-    assert BUNDLED_MODEL in ghostnet("predict", IMAGES / "cat.jpg")
+    assert DEFAULT_MODEL in ghostnet("predict", IMAGES / "cat.jpg")
 
 
 def test_a_device_that_is_not_there(ghostnet: Ghostnet) -> None:
@@ -204,7 +205,7 @@ def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:
 
 def test_hub_list_and_show(ghostnet: Ghostnet) -> None:
     uids = [card["uid"] for card in ghostnet.json("hub", "list")]
-    assert {PETS, BUNDLED_MODEL} <= set(uids)
+    assert {PETS, FLOWERS} <= set(uids)
     out = ghostnet("hub", "list")
     assert all(uid in out for uid in uids)
     card = ghostnet.json("hub", "show", PETS)
@@ -212,7 +213,7 @@ def test_hub_list_and_show(ghostnet: Ghostnet) -> None:
     assert len(card["labels"]) == 37
     assert "Abyssinian" in ghostnet("hub", "show", PETS)
     ghostnet("hub", "show", "nobody/gpu/1.0/nothing", status=1)
-    assert BUNDLED_MODEL in ghostnet.err
+    assert FLOWERS in ghostnet.err
 
 
 def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ def test_hub_fetch_places_a_file_by_hand(ghostnet: Ghostnet, tmp_path: Path) -> 
     )
     ghostnet(*words, status=1)
     assert "722e13be6cd6186dddcd68d5c0a50776d9a8ad8e79db3870556f68d4d2f179e4" in ghostnet.err
-    bundled = ghostnet.json("hub", "fetch", BUNDLED_MODEL)
+    bundled = ghostnet.json("hub", "fetch", FLOWERS)
     assert Path(bundled["file"]).name == "ghostnet_v1.0_flowers.ckpt"
 
 
@@ -313,8 +314,8 @@ def test_a_full_disk_is_an_error_of_one_line() -> None:
     "words",
     [
         ("predict", IMAGES / "cat.jpg"),
-        ("verify", BUNDLED_MODEL),
-        ("hub", "fetch", BUNDLED_MODEL),
+        ("verify", FLOWERS),
+        ("hub", "fetch", FLOWERS),
         ("doctor",),
         ("finetune", "images", "--out", "out"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from mindspore import nn
 from mindspore.train.mind_ir_pb2 import ModelProto
@@ -31,7 +32,6 @@ from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub import Model, open_model
 from ghostnet.hub.registry import assets_folder
 from ghostnet.kernels import fuse_if_possible
-from ghostnet.models.registry import BUNDLED_MODEL
 
 onnx = pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
@@ -60,7 +60,7 @@ def lively(network: GhostNet) -> GhostNet:
 
 @pytest.fixture(scope="module")
 def flowers() -> Model:
-    return open_model(BUNDLED_MODEL)
+    return open_model(FLOWERS)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_onnx_file_says_what_it_is(flowers: Model, tmp_path: Path) -> None:
     sides = [side.dim_param or side.dim_value for side in images.type.tensor_type.shape.dim]
     assert sides == ["batch", 3, 192, 192]
     properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    assert properties["labels"] == ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
+    assert properties["labels"] == list(FLOWER_LABELS)
     assert properties["preprocessing"] == {
         "colors": "RGB",
         "resize": 219,
@@ -210,7 +210,7 @@ def test_a_fused_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path: Path) -> None:
-    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL)
+    words = ("export", tmp_path / "a.onnx", "--model", FLOWERS)
     answer = ghostnet.json(*words, "--batch", 1, "--image-size", 160)
     assert answer["bytes"] == (tmp_path / "a.onnx").stat().st_size
     images = onnx.load(tmp_path / "a.onnx").graph.input[0].type.tensor_type.shape.dim
@@ -224,7 +224,7 @@ def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_predict_says_the_same_in_other_backends(ghostnet: Ghostnet, backend: str) -> None:
-    words = ("predict", assets_folder() / "images", "--model", BUNDLED_MODEL)
+    words = ("predict", assets_folder() / "images", "--model", FLOWERS)
     *expected, left_out = ghostnet.json(*words)
     *found, also_left_out = ghostnet.json(*words, "--backend", backend)
     assert left_out == also_left_out
@@ -255,7 +255,7 @@ def test_int8_loses_at_most_one_point(
     ghostnet: Ghostnet, shared: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     folders = ("--calibrate", shared / "data/flowers/train", "--data", shared / "data/flowers/val")
-    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL, "--int8", *folders)
+    words = ("export", tmp_path / "a.onnx", "--model", FLOWERS, "--int8", *folders)
     answer = ghostnet.json(*words, *options)
     assert answer["images"] == 370
     assert answer["float32_top1"] == pytest.approx(342 / 370)
@@ -270,7 +270,7 @@ def test_an_int8_file_says_how_it_was_quantized(
     ghostnet: Ghostnet, tmp_path: Path, options: tuple[object, ...], bits: int
 ) -> None:
     images = draw(tmp_path / "images", 2, ("daisy", "roses"))
-    words = ("export", tmp_path / "a.onnx", "--model", BUNDLED_MODEL, "--int8")
+    words = ("export", tmp_path / "a.onnx", "--model", FLOWERS, "--int8")
     ghostnet(*words, "--calibrate", images, *options)
     model = onnx.load(tmp_path / "a.onnx")
     (text,) = (entry.value for entry in model.metadata_props if entry.key == "quantization")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from http_server import MisbehavingServer, serving, whole
 
@@ -29,7 +30,6 @@ from ghostnet.training.feature_cache import FeatureCache
 
 BODY = bytes(range(256)) * 1024
 ROOM = 64 * 1024
-MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 
 Fill = Callable[[], None]
 
@@ -125,7 +125,7 @@ def test_a_full_disk_while_keeping_features(fill: Fill, tmp_path: Path) -> None:
 
 def test_a_full_disk_under_the_command(fill: Fill, ghostnet: Ghostnet, tmp_path: Path) -> None:
     fill()
-    ghostnet("export", tmp_path / "x.onnx", "--model", MODEL, status=1)
+    ghostnet("export", tmp_path / "x.onnx", "--model", FLOWERS, status=1)
     assert ghostnet.err.startswith(f"ghostnet: {tmp_path / 'x.onnx'}: cannot be written")
     assert ghostnet.err.count("\n") == 1
     assert not list(tmp_path.glob("*x.onnx*"))
@@ -169,7 +169,7 @@ def test_a_read_only_cache_serves_what_it_has(
 
 def test_a_cache_folder_that_is_a_file(ghostnet: Ghostnet, tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"precious")
-    ghostnet("hub", "install", MODEL, "--cache-dir", tmp_path / "cache", status=1)
+    ghostnet("hub", "install", FLOWERS, "--cache-dir", tmp_path / "cache", status=1)
     assert "cannot be written (Not a directory)" in ghostnet.err
     assert "GHOSTNET_CACHE" in ghostnet.err
     assert (tmp_path / "cache").read_bytes() == b"precious"
@@ -184,7 +184,7 @@ def test_a_link_planted_in_the_cache(ghostnet: Ghostnet, tmp_path: Path) -> None
         link.parent.mkdir(parents=True)
         link.symlink_to(outside)
         cache = tmp_path / planted.replace("/", "-")
-        ghostnet("hub", "install", MODEL, "--cache-dir", cache, status=1)
+        ghostnet("hub", "install", FLOWERS, "--cache-dir", cache, status=1)
         assert f"found a symbolic link to {outside}" in ghostnet.err
     assert [path.name for path in outside.iterdir()] == ["mindspore_hub_conf.py"]
     assert (outside / "mindspore_hub_conf.py").read_text() == "precious"

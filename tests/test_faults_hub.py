@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from http_server import (
     MisbehavingServer,
@@ -37,7 +38,7 @@ from ghostnet.hub.registry import assets_folder
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
-FLOWERS = assets_folder() / "ghostnet/cpu/2.10/ghostnet_v1.0_flowers.md"
+FLOWERS_CARD = assets_folder() / f"{FLOWERS}.md"
 
 TWENTY_AT_ONCE = """
 import os, sys
@@ -93,9 +94,9 @@ def server() -> Iterator[MisbehavingServer]:
 
 def write_card(folder: Path, link: str, sha256: str = SHA256) -> Path:
     """The flowers card with another link and hash."""
-    text = FLOWERS.read_text()
+    text = FLOWERS_CARD.read_text()
     text = text.replace("ghostnet_v1.0_flowers.ckpt", link)
-    text = text.replace(str(read_card(FLOWERS).checkpoint.sha256), sha256)
+    text = text.replace(str(read_card(FLOWERS_CARD).checkpoint.sha256), sha256)
     (folder / "card.md").write_text(text)
     return folder / "card.md"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL
 from http_server import MisbehavingServer, serving, slowly
 from safetensors.numpy import save_file
@@ -21,7 +22,6 @@ from ghostnet.models import create_network
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
-MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 CARDS = Path(__file__).resolve().parents[1] / "assets"
 
 ON_A_SLOW_DISK = f"""
@@ -89,7 +89,7 @@ def server() -> Iterator[MisbehavingServer]:
 
 def test_interrupted_fetch(server: MisbehavingServer, tmp_path: Path) -> None:
     url = server.url("/a.ckpt", slowly(BODY, pieces=100, pause=0.1))
-    text = (CARDS / f"{MODEL}.md").read_text()
+    text = (CARDS / f"{FLOWERS}.md").read_text()
     text = text.replace("ghostnet_v1.0_flowers.ckpt", url)
     (digest,) = [line for line in text.splitlines() if "asset-sha256" in line]
     (tmp_path / "card.md").write_text(text.replace(digest, f"    asset-sha256: {SHA256}"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,6 @@ from ghostnet.hub.card import read_card
 from ghostnet.hub.loader import Model, open_model
 from ghostnet.inference.evaluation import tally
 from ghostnet.models import find_model
-from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.training.augment import Augment, random_box
 from ghostnet.training.feature_cache import FeatureCache
 from ghostnet.training.features import View, extract
@@ -191,7 +191,7 @@ def test_real_flowers_from_the_bundled_model(shared: Path, tmp_path: Path) -> No
         (tmp_path / "images" / folder.name).mkdir(parents=True)
         for file in sorted(folder.glob("*.jpg"))[:12]:
             (tmp_path / "images" / folder.name / file.name).symlink_to(file)
-    tuned = finetune_head(open_model(BUNDLED_MODEL), *read_task(tmp_path / "images", 0.25))
+    tuned = finetune_head(open_model(FLOWERS), *read_task(tmp_path / "images", 0.25))
     assert tuned.evaluation.images == 15
     assert tuned.evaluation.correct >= 12
 

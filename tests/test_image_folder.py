@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,6 @@ from ghostnet.data.image_formats import FORMATS, identify
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.models import MODELS
-from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.training.config import TrainingConfig
 from ghostnet.training.finetune import read_task
 from ghostnet.training.task import open_task
@@ -337,7 +337,7 @@ def test_every_verb_counts_what_is_left_out(ghostnet: Ghostnet, tmp_path: Path) 
     put(root / "roses" / "._0.jpg")
     put(root / "roses" / "notes.txt", b"hello")
     counts = {"hidden": 1, "not an image": 1}
-    model = ("--model", BUNDLED_MODEL, "--cache-dir", tmp_path / "cache")
+    model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")
 
     *answers, last = ghostnet.json("predict", root, *model)
     assert (len(answers), last) == (8, {"left_out": counts})

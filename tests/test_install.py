@@ -12,6 +12,7 @@ from typing import Any
 import mindspore as ms
 import pytest
 import yaml
+from bundled_models import FLOWERS
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.http import Limits
@@ -19,7 +20,6 @@ from ghostnet.hub.install import install
 from ghostnet.hub.registry import assets_folder, card_text, find_card, model_folder, shipped_uids
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
-FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 ONCE = Limits(connect_time=1, attempts=1)
 
 TRAIN_DATASETS = {"Oxford-IIIT Pet", "ImageNet2012", "coco2017"}

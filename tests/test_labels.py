@@ -7,6 +7,7 @@ from unicodedata import normalize
 
 import onnx
 import pytest
+from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,10 +18,8 @@ from ghostnet.data.labels import read_labels
 from ghostnet.errors import LabelError
 from ghostnet.hub.card import read_card
 from ghostnet.hub.loader import open_model
-from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.models.specs import network_spec
 
-FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 GERMAN = ("Gänseblümchen", "Löwenzahn", "Rosen", "Sonnenblumen", "Tulpen")
 
 
@@ -28,13 +27,13 @@ GERMAN = ("Gänseblümchen", "Löwenzahn", "Rosen", "Sonnenblumen", "Tulpen")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model's checkpoint, without its card."""
     path = tmp_path_factory.mktemp("bare") / "flowers.ckpt"
-    write_checkpoint(open_model(BUNDLED_MODEL).parameters, path)
+    write_checkpoint(open_model(FLOWERS).parameters, path)
     return path
 
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("flowers") / "images", 2, tuple(FLOWERS))
+    return draw(tmp_path_factory.mktemp("flowers") / "images", 2, FLOWER_LABELS)
 
 
 def labels_file(folder: Path, content: object = GERMAN) -> Path:
@@ -169,7 +168,7 @@ def test_eval_of_a_bare_checkpoint_takes_the_folders_in_order(
     result = ghostnet.json("eval", flowers, "--model", bare)
     assert "the labels are not known; the folders stand for the classes" in ghostnet.err
     assert "daisy, dandelion" in ghostnet.err
-    assert result == ghostnet.json("eval", flowers, "--model", BUNDLED_MODEL)
+    assert result == ghostnet.json("eval", flowers, "--model", FLOWERS)
     assert ghostnet.err == ""
 
 
@@ -185,7 +184,13 @@ def test_verify_takes_the_folders_in_order(
     ghostnet: Ghostnet, shared: Path, flowers: Path, tmp_path: Path
 ) -> None:
     source = shared / "data/weights/ghostnet_100_flowers.safetensors"
-    words = ("convert", source, tmp_path / "x.ckpt", "--labels", labels_file(tmp_path, FLOWERS))
+    words = (
+        "convert",
+        source,
+        tmp_path / "x.ckpt",
+        "--labels",
+        labels_file(tmp_path, FLOWER_LABELS),
+    )
     card = Path(ghostnet.json(*words)["card"])
     text = card.read_text().replace("accuracy: -", "accuracy: 0.5")
     card.write_text(text)
@@ -206,7 +211,7 @@ def test_verify_takes_the_folders_in_order(
 def test_two_classes_of_one_name_are_not_told_apart(
     ghostnet: Ghostnet, bare: Path, flowers: Path, tmp_path: Path
 ) -> None:
-    labels = labels_file(tmp_path, ["roses", *FLOWERS[1:]])
+    labels = labels_file(tmp_path, ["roses", *FLOWER_LABELS[1:]])
     words = ("--model", bare, "--labels", labels)
     ghostnet("predict", flowers / "roses" / "0.png", *words)
     ghostnet("eval", flowers, *words, status=1)
@@ -217,8 +222,8 @@ def test_two_classes_of_one_name_are_not_told_apart(
 
 
 def test_errors_list_about_ten_labels(ghostnet: Ghostnet, tmp_path: Path) -> None:
-    architecture = open_model(BUNDLED_MODEL).architecture
-    parameters = open_model(BUNDLED_MODEL).parameters
+    architecture = open_model(FLOWERS).architecture
+    parameters = open_model(FLOWERS).parameters
     shapes = network_spec(architecture, 1000).parameter_shapes()
     wide = {n: (v if v.shape == shapes[n] else v.repeat(200, 0)) for n, v in parameters.items()}
     write_checkpoint(wide, tmp_path / "wide.ckpt")

@@ -8,6 +8,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from bundled_models import FLOWER_LABELS, FLOWERS
 
 import ghostnet.hub as mshub
 from ghostnet.checkpoints import parameters_of, write_checkpoint
@@ -16,9 +17,7 @@ from ghostnet.files import sha256_of
 from ghostnet.hub.registry import assets_folder
 from ghostnet.models import GhostNet, create_network
 
-FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
-LABELS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 
 
 def write_card(folder: Path, network: GhostNet, name: str = "ghostnet_050", **changes: str) -> Path:
@@ -126,7 +125,7 @@ def test_a_bare_checkpoint_opens(small: GhostNet, tmp_path: Path) -> None:
 
 
 def test_an_opened_card_knows_its_labels() -> None:
-    assert mshub.open_model(FLOWERS).labels == LABELS
+    assert mshub.open_model(FLOWERS).labels == FLOWER_LABELS
 
 
 def test_a_cached_checkpoint_serves_from_any_cache(small: GhostNet, tmp_path: Path) -> None:

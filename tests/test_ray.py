@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 
 from ghostnet.errors import DatasetError
 from ghostnet.inference import RayClassifier, ray_cluster
 from ghostnet.kernels import threads
-from ghostnet.models.registry import BUNDLED_MODEL
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytest.importorskip("ray.data", reason="needs the extra ray")
@@ -116,7 +116,7 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
     wanted = [
         {**row, "file": name} for name in names for row in expected if row["file"].endswith(name)
     ]
-    classifier = RayClassifier(BUNDLED_MODEL, folder=images)
+    classifier = RayClassifier(FLOWERS, folder=images)
     assert threads() == 1
     paths = {"path": np.array(names)}
     encoded = np.array([(images / name).read_bytes() for name in names], dtype=object)

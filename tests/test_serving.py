@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.http as triton
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,7 +32,6 @@ from ghostnet.data.transforms import decode
 from ghostnet.errors import ImageError
 from ghostnet.hub import open_model
 from ghostnet.hub.registry import assets_folder
-from ghostnet.models.registry import BUNDLED_MODEL
 
 pytestmark = pytest.mark.skipif(
     not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
@@ -331,13 +331,13 @@ def client(server: ModelServer) -> Iterator[triton.InferenceServerClient]:
 @pytest.fixture(scope="module")
 def batch() -> np.ndarray:
     """The images of the assets, preprocessed."""
-    preprocess = open_model(BUNDLED_MODEL).preprocess
+    preprocess = open_model(FLOWERS).preprocess
     return np.stack([preprocess(decode(path)) for path in IMAGES])
 
 
 @pytest.fixture(scope="module")
 def logits(batch: np.ndarray) -> np.ndarray:
-    model = open_model(BUNDLED_MODEL)
+    model = open_model(FLOWERS)
     return kernels.Session(model.architecture, model.parameters)(batch)
 
 

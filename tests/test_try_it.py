@@ -11,12 +11,12 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ghostnet.data.transforms import Preprocess
-from ghostnet.models.registry import BUNDLED_MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ def test_the_page_answers_what_the_command_answers(
             image = change(sunflower)
             image.save(tmp_path / name, exif=image.getexif())
             files.append(tmp_path / name)
-    answers = ghostnet.json("predict", *files, "--model", BUNDLED_MODEL, "--top-k", "5")
+    answers = ghostnet.json("predict", *files, "--model", FLOWERS, "--top-k", "5")
     for file, answer in zip(files, answers, strict=True):
         page.set_input_files("#try-it-file", file)
         found = shown(page)
@@ -128,7 +128,7 @@ def test_a_large_jpeg_that_the_command_decodes_reduced_keeps_its_label(
 ) -> None:
     with Image.open(IMAGES / "sunflower.jpg") as image:
         image.resize((2000, 1501)).save(tmp_path / "large.jpg")
-    [answer] = ghostnet.json("predict", tmp_path / "large.jpg", "--model", BUNDLED_MODEL)
+    [answer] = ghostnet.json("predict", tmp_path / "large.jpg", "--model", FLOWERS)
     page.set_input_files("#try-it-file", tmp_path / "large.jpg")
     label, probability = next(iter(shown(page).items()))
     assert label == answer["predictions"][0]["label"]

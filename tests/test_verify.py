@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import FLOWERS
 from command_line import Ghostnet
 from PIL import Image
 
@@ -17,7 +18,6 @@ from ghostnet.hub import read_card
 from ghostnet.hub.registry import assets_folder, find_card, shipped_card, shipped_uids
 from ghostnet.inference.evaluation import Evaluation
 from ghostnet.models import GHOSTNET_1X
-from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.verify import Accuracy, Check, Verdict, count, rounds_to, verify
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
@@ -38,7 +38,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def flowers_card(tmp_path: Path) -> Path:
     """A copy of the bundled card and its checkpoint, to tamper with."""
-    card = shipped_card(BUNDLED_MODEL)
+    card = shipped_card(FLOWERS)
     for suffix in (".md", ".ckpt"):
         shutil.copy(card.with_suffix(suffix), tmp_path)
     return tmp_path / card.name
@@ -69,7 +69,7 @@ def verdict(checks: list[Check], subject: str) -> Verdict:
 
 
 def test_every_claim_of_the_bundled_card_holds(shared: Path) -> None:
-    checks = verify(BUNDLED_MODEL, data=shared / "data/flowers/val")
+    checks = verify(FLOWERS, data=shared / "data/flowers/val")
     judged = [check for check in checks if check.verdict is not Verdict.REPORTED]
     assert {check.verdict for check in judged} == {Verdict.PASSED}
     measured = {check.subject.rpartition(": ")[2]: check.measured for check in checks}

@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from bundled_models import FLOWER_LABELS, FLOWERS
 from toy_images import draw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REQUIREMENTS = REPOSITORY / "requirements" / "inference.txt"
 IMAGE = REPOSITORY / "assets/images/sunflower.jpg"
-MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 
 SOURCES = ("ghostnet", "assets", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml")
 """All that a wheel is made from."""
@@ -90,7 +90,7 @@ def test_an_installed_wheel_predicts_from_another_directory(wheel: Path, tmp_pat
     elsewhere.mkdir()
     image = REPOSITORY / "assets/images/dandelion.jpg"
     done = subprocess.run(
-        [binaries / "ghostnet", "predict", image, "--model", MODEL, "--json"],
+        [binaries / "ghostnet", "predict", image, "--model", FLOWERS, "--json"],
         cwd=elsewhere,
         env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         capture_output=True,
@@ -131,7 +131,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of the bundled model's classes, and of others."""
     root = tmp_path_factory.mktemp("data")
     draw(root / "own")
-    draw(root / "labeled", 2, ("daisy", "dandelion", "roses", "sunflowers", "tulips"))
+    draw(root / "labeled", 2, FLOWER_LABELS)
     return root
 
 

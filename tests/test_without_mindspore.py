@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundled_models import FLOWERS
 from toy_images import draw
 
 from ghostnet import kernels
 from ghostnet.hub import open_model
 from ghostnet.hub.registry import assets_folder
-from ghostnet.models.registry import BUNDLED_MODEL
 
 IMAGE = assets_folder() / "images" / "sunflower.jpg"
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of the bundled model's classes, and of others."""
     root = tmp_path_factory.mktemp("data")
     draw(root / "own")
-    draw(root / "labeled", 2, open_model(BUNDLED_MODEL).labels)
+    draw(root / "labeled", 2, open_model(FLOWERS).labels)
     return root
 
 
@@ -44,12 +44,12 @@ VERBS = {
     "eval": ("eval", "{folder}/labeled"),
     "finetune": ("finetune", "{folder}/own", "--out", "{out}", "--cache-dir", "{out}/cache"),
     "convert": ("convert", "{weights}", "{out}/converted.ckpt"),
-    "verify": ("verify", BUNDLED_MODEL, "--data", "{folder}/labeled"),
+    "verify": ("verify", FLOWERS, "--data", "{folder}/labeled"),
     "export": ("export", "{out}/model.onnx"),
     "hub list": ("hub", "list"),
-    "hub show": ("hub", "show", BUNDLED_MODEL),
-    "hub fetch": ("hub", "fetch", BUNDLED_MODEL, "--cache-dir", "{out}"),
-    "hub install": ("hub", "install", BUNDLED_MODEL, "--cache-dir", "{out}"),
+    "hub show": ("hub", "show", FLOWERS),
+    "hub fetch": ("hub", "fetch", FLOWERS, "--cache-dir", "{out}"),
+    "hub install": ("hub", "install", FLOWERS, "--cache-dir", "{out}"),
     "doctor": ("doctor",),
     "--version": ("--version",),
     "--help": ("--help",),
