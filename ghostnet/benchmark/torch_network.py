@@ -125,12 +125,12 @@ class GhostNet(nn.Module):
         self.act = activation_of(architecture)
         self.conv_stem = nn.Conv2d(3, stem, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
-        widths = [stem, *(block.out_channels for block in architecture.blocks)]
         blocks = [
             GhostBottleneck(in_channels, block, self.act)
-            for in_channels, block in zip(widths, architecture.blocks, strict=False)
+            for in_channels, block in architecture.inputs_and_blocks
         ]
-        self.blocks = nn.Sequential(*blocks, ConvUnit(widths[-1], last, activation=self.act))
+        out_channels = architecture.blocks[-1].out_channels
+        self.blocks = nn.Sequential(*blocks, ConvUnit(out_channels, last, activation=self.act))
         self.conv_head = nn.Conv2d(last, architecture.head_channels, 1)
         self.dropout = nn.Dropout(drop_rate)
         self.classifier = nn.Linear(architecture.head_channels, num_classes)

@@ -48,6 +48,12 @@ class Architecture:
     quantized: bool = False
     family: Family = "ghostnet"
 
+    @property
+    def inputs_and_blocks(self) -> tuple[tuple[int, Block], ...]:
+        """Pair the channels of each block's input with the block."""
+        outputs = (block.out_channels for block in self.blocks)
+        return tuple(zip((self.stem_channels, *outputs), self.blocks, strict=False))
+
 
 GHOSTNET_1X = Architecture(
     stem_channels=16,

@@ -66,19 +66,18 @@ class MobileNetV2(ClassificationNetwork):
         super().__init__(architecture, num_classes)
         activation = ACTIVATIONS[architecture.activation]
         cells = unit(convolution(3, architecture.stem_channels, 3, stride=2), activation)
-        channels = architecture.stem_channels
-        for block in architecture.blocks:
-            cells.append(
-                InvertedResidual(
-                    channels,
-                    block.expansion_channels,
-                    block.out_channels,
-                    kernel_size=block.kernel_size,
-                    stride=block.stride,
-                    activation=activation,
-                )
+        cells += [
+            InvertedResidual(
+                in_channels,
+                block.expansion_channels,
+                block.out_channels,
+                kernel_size=block.kernel_size,
+                stride=block.stride,
+                activation=activation,
             )
-            channels = block.out_channels
+            for in_channels, block in architecture.inputs_and_blocks
+        ]
+        channels = architecture.blocks[-1].out_channels
         cells += unit(convolution(channels, architecture.last_channels, 1), activation)
         self.features = PooledChain(cells)
         self.dropout = nn.Dropout(p=drop_rate)

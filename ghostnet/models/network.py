@@ -30,22 +30,18 @@ from ghostnet.models.registry import find_model
 
 def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
     """Build the Ghost bottlenecks of an architecture, in order."""
-    cells = []
-    in_channels = architecture.stem_channels
-    for block in architecture.blocks:
-        cells.append(
-            GhostBottleneck(
-                in_channels,
-                block.expansion_channels,
-                block.out_channels,
-                kernel_size=block.kernel_size,
-                stride=block.stride,
-                se_channels=block.se_channels,
-                activation=ACTIVATIONS[architecture.activation],
-            )
+    return [
+        GhostBottleneck(
+            in_channels,
+            block.expansion_channels,
+            block.out_channels,
+            kernel_size=block.kernel_size,
+            stride=block.stride,
+            se_channels=block.se_channels,
+            activation=ACTIVATIONS[architecture.activation],
         )
-        in_channels = block.out_channels
-    return cells
+        for in_channels, block in architecture.inputs_and_blocks
+    ]
 
 
 class GhostNet(ClassificationNetwork):
