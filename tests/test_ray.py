@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +112,23 @@ def test_a_killed_actor_loses_and_doubles_nothing(
     assert killing.result() < len(expected) - BLOCK_IMAGES
     answers = [json.loads(line) for line in out.read_text().split("\n")[:-1]]
     assert [{"predictions": None, "error": None, **answer} for answer in answers] == expected
+
+
+def test_the_documented_pipeline_labels_what_ray_reads(
+    images: Path, expected: list[dict], address: str, tmp_path: Path
+) -> None:
+    document = (Path(__file__).resolve().parents[1] / "docs/scaling.md").read_text()
+    (program,) = re.findall(r"```py\n(import ray\n.*?)```", document, re.DOTALL)
+    bucket = tmp_path / "bucket"
+    (bucket / "photos").mkdir(parents=True)
+    for photo in images.glob("???.jpg"):  # Ray reads no names that are not UTF-8
+        (bucket / "photos" / photo.name).symlink_to(photo.resolve())
+    program = program.replace("s3://bucket", str(bucket))
+    environment = os.environ | {"RAY_ADDRESS": address}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=200)
+    found = {Path(row["file"]).name: row["predictions"] for row in rows_of(bucket / "labels")}
+    named = {Path(row["file"]).name: row["predictions"] for row in expected}
+    assert found == {name: row for name, row in named.items() if len(name) == len("000.jpg")}
 
 
 def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict]) -> None:

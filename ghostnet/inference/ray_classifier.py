@@ -18,7 +18,7 @@ class RayClassifier:
     """Labels batches of images in an actor of Ray: the class for `Dataset.map_batches`.
 
     The model is loaded once, when the actor starts. An actor computes on one thread of a CPU, so a
-    machine takes an actor for each of its processors.
+    machine takes an actor for each of its processors, but for those that read and write.
 
     Args:
         model: UID, card or checkpoint file, which each actor opens and verifies; or a `Model` that
@@ -37,7 +37,7 @@ class RayClassifier:
         ...     fn_constructor_args=("ghostnet/cpu/2.10/ghostnet_v1.0_flowers",),
         ...     batch_size=256,
         ...     num_cpus=1,
-        ...     compute=ray.data.ActorPoolStrategy(size=64),
+        ...     compute=ray.data.ActorPoolStrategy(min_size=1, max_size=64),
         ... )
         >>> rows.write_parquet("s3://bucket/labels")
     """
