@@ -3,6 +3,7 @@
 Multiply-adds, which cards call FLOPs, are counted as in `ghostnet.models.complexity`.
 """
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from ghostnet.checkpoints import Parameters, check_parameters, classifier_names
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_files import describe
-from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import (
     CardError,
@@ -111,8 +112,7 @@ def verify(
     if not fits:
         accuracy = Accuracy(card, "needs the card's checkpoint")
     elif data:
-        pets = card.dataset == oxford_pets.NAME
-        images = oxford_pets.read_test_set(data) if pets else read_folder(data)
+        images = oxford_pets.read_test_set(data)
         accuracy = Accuracy(card, evaluate(Classifier(model), images, progress))
     return [
         *checks,
@@ -209,6 +209,19 @@ def correct_in_order(evaluation: Evaluation, order: Sequence[str]) -> int:
     )
 
 
+def stated_images(card: ModelCard) -> int | None:
+    """Return the number of images that a card's accuracy refers to; None where it states none.
+
+    It is the size of the card's test set, or begins the table's entry for the data set, as in
+    ``999 of the 3,669 test images``.
+    """
+    if card.dataset == oxford_pets.NAME:
+        return oxford_pets.TEST_IMAGES
+    cells = (cells for table in card.claims for cells in table.by_model().values())
+    found = (re.match(r"\d[\d,]*", entry.get("Dataset", "")) for entry in cells)
+    return next((int(number[0].replace(",", "")) for number in found if number), None)
+
+
 class Accuracy:
     """The accuracy on a card's data set.
 
@@ -269,12 +282,10 @@ class Accuracy:
 
     def _missing(self) -> str:
         """Say why the images are not those that the card refers to; empty where they are."""
-        if self.card.dataset != oxford_pets.NAME or isinstance(self.answers, str):
+        expected = stated_images(self.card)
+        if not expected or isinstance(self.answers, str) or self.answers.images == expected:
             return ""
-        images = self.answers.images
-        if images == oxford_pets.TEST_IMAGES:
-            return ""
-        return f"{images:,} images are not the test set of {oxford_pets.TEST_IMAGES:,}"
+        return f"{self.answers.images:,} images are not the {expected:,} that the card refers to"
 
 
 # The tables ----------------------------------------------------------------------------------

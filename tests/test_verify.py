@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundled_models import FLOWERS
+from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from PIL import Image
+from toy_images import draw
 
 from ghostnet import DatasetError, GhostNet, ghostnet_1x
 from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
@@ -126,6 +127,14 @@ def test_a_tampered_accuracy_is_caught(flowers_card: Path, shared: Path) -> None
     assert failed(verify(flowers_card, data=shared / "data/flowers/val")) == ["accuracy"]
 
 
+def test_an_accuracy_is_not_judged_on_other_images(flowers_card: Path, tmp_path: Path) -> None:
+    images = draw(tmp_path / "images", 2, FLOWER_LABELS)
+    checks = verify(flowers_card, data=images)
+    assert verdict(checks, "accuracy") is Verdict.NOT_CHECKED
+    reasons = [check.reason for check in checks if check.reason]
+    assert "10 images are not the 370 that the card refers to" in reasons
+
+
 def test_a_wrong_checkpoint_under_the_right_name_is_caught(tmp_path: Path) -> None:
     asset = read_card(shipped_card(PETS)).checkpoint
     place = tmp_path / "cache/noah-cvlab/gpu/1.0" / asset.link.rpartition("/")[2]
@@ -224,7 +233,7 @@ def test_pets_are_counted_in_both_label_orders(
     assert checks["accuracy"].verdict is Verdict.NOT_CHECKED
     best = max(in_class_ids, in_byte_order)
     assert f"({best} of 5)" in checks["accuracy"].measured
-    assert "not the test set of 3,669" in checks["accuracy"].reason
+    assert "not the 3,669 that the card refers to" in checks["accuracy"].reason
 
 
 def answers(correct: int, order: tuple[str, ...]) -> Evaluation:
