@@ -6,21 +6,14 @@ python benchmarks/lay_out_pets.py ../shared/data/oxford_pets trainval ../picture
 import argparse
 from pathlib import Path
 
+from links import lay_out
+
 from ghostnet.data.oxford_pets import SPLITS, OxfordIIITPet
 
-
-def main() -> None:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("split", choices=SPLITS)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    images = OxfordIIITPet(arguments.root, arguments.split)
-    for file, label in images.files:
-        folder = arguments.out / images.classes[label]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / file.name).symlink_to(file.resolve())
-
-
-if __name__ == "__main__":
-    main()
+    lay_out(OxfordIIITPet(arguments.root, arguments.split), arguments.out)
