@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, race
-from ghostnet.benchmark.engines import Job, prepare
+from ghostnet.benchmark.engines import Job
+from ghostnet.benchmark.preparation import prepare
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.hub import read_card
 from ghostnet.hub.claims import ClaimTable

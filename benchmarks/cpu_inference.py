@@ -31,8 +31,10 @@ FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 OURS = ("ghostnet", "mindspore-fused", "mindspore-fused-graph")
 """A session, a call of the fused cell, and the same in a graph."""
 
-PACKAGES = ("mindspore", "mindcv", "torch", "onnxruntime", "openvino")
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "openvino", "mnn", "ncnn", "litert")
+PACKAGES = (
+    "mindspore", "mindcv", "torch", "onnxruntime", "openvino", "MNN", "ncnn", "ai-edge-litert",
+)  # fmt: skip
 PEERS = (*RUNTIMES, "torch-compile")
 """Engines of the plot; the others are too slow for its scale."""
 

@@ -12,7 +12,7 @@ MOVED = {
     "backends": ("export.runtimes", "export.formats"),
     "checkpoint": ("checkpoints", "checkpoints.mindspore", "checkpoints.convert"),
     "complexity": ("models.complexity",),
-    "engines": ("benchmark.engines",),
+    "engines": ("benchmark.engines", "benchmark.preparation"),
     "export.onnx_graph": ("export.onnx",),
     "extras": ("packages",),
     "hub.cache": ("hub.registry",),

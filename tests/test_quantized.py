@@ -15,7 +15,8 @@ from command_line import Ghostnet
 from toy_images import draw
 
 from ghostnet import ExportError, KernelError, TrainingError, fuse, ghostnet_int8_1x, kernels
-from ghostnet.benchmark.engines import Job, prepare
+from ghostnet.benchmark.engines import Job
+from ghostnet.benchmark.preparation import prepare
 from ghostnet.checkpoints import Parameters, identify, load_parameters, write_checkpoint
 from ghostnet.errors import BenchmarkError
 from ghostnet.export import export

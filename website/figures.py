@@ -34,6 +34,9 @@ ENGINES = {
     "ghostnet": "this package",
     "openvino": "OpenVINO",
     "onnxruntime": "ONNX Runtime",
+    "mnn": "MNN",
+    "ncnn": "ncnn",
+    "litert": "LiteRT",
     "torch-compile": "torch.compile",
     "torch": "PyTorch",
     "mindspore": "MindSpore",
@@ -302,12 +305,13 @@ def engine_table() -> str:
         time = inference(file)[case].get(engine)
         return f"{time / case.batch:.2f}" if time else "–"
 
+    files = processors().values()
     header = " | ".join(("network", "batch", "threads", "engine", *processors()))
     rows = (
         (f"`{case.network}`", str(case.batch), str(case.threads), engine)
-        + tuple(cell(case, engine, file) for file in processors().values())
+        + tuple(cell(case, engine, file) for file in files)
         for case in inference()
-        for engine in inference()[case]
+        for engine in dict.fromkeys(chain(*(inference(file)[case] for file in files)))
     )
     return table(header, rows)
 
@@ -408,7 +412,8 @@ STYLE = """text { font: 14px sans-serif; fill: #808893 }
 
 def latency_svg() -> str:
     """Return bars for the time of one image in each engine."""
-    times = {name: inference()[ONE_IMAGE][engine] for engine, name in ENGINES.items()}
+    measured = inference()[ONE_IMAGE]
+    times = {name: measured[engine] for engine, name in ENGINES.items() if engine in measured}
     scale = (WIDTH - LEFT - 70) / max(times.values())
     height = ROW * len(times) + 30
     title = "Milliseconds for one image, ghostnet_1x on two CPU cores; less is better"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostnet import runtime
-from ghostnet.errors import BenchmarkError, GhostNetError, PackageError
+from ghostnet.errors import GhostNetError
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub.loader import Model, open_model
 from ghostnet.inference.forward import Forward
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What an engine is to run.
+    """What an engine is to run; `ghostnet.benchmark.preparation` writes its files.
 
     Attributes:
         model: UID, card or checkpoint.
         cache_dir: Root of the cache that has the model's checkpoint, or None for the default.
-        folder: Folder of the files that `prepare` wrote for the engines.
+        folder: Folder of its files.
         batch: Images in one call.
         threads: Threads that work on one call.
     """
@@ -50,6 +50,21 @@ class Job:
         return self.folder / "model.pt"
 
     @property
+    def mnn(self) -> Path:
+        """The model in MNN's format."""
+        return self.folder / "model.mnn"
+
+    @property
+    def ncnn(self) -> tuple[Path, Path]:
+        """The model in ncnn's format: its layers and its weights."""
+        return self.folder / "model.ncnn.param", self.folder / "model.ncnn.bin"
+
+    @property
+    def tflite(self) -> Path:
+        """The model in LiteRT's format."""
+        return self.folder / "model.tflite"
+
+    @property
     def images(self) -> Path:
         """One batch, (batch, 3, height, width) float32, in NumPy's format."""
         return self.folder / "images.npy"
@@ -58,59 +73,6 @@ class Job:
     def logits(self) -> Path:
         """The logits of the plain network, (batch, num_classes) float32, in NumPy's format."""
         return self.folder / "logits.npy"
-
-
-def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
-    """Write the files of a job.
-
-    Returns:
-        Advice for each engine whose file cannot be written, above all for want of a package.
-    """
-    import numpy as np
-
-    model = open_on_cpu(job)
-    if model.architecture.quantized:
-        raise BenchmarkError(
-            f"{job.model}: expected a network in floating point, found convolutions on 8 bits, "
-            "which only MindSpore's own operators run here"
-        )
-    size = model.preprocess.image_size
-    images = np.random.default_rng(0).standard_normal((job.batch, 3, size, size), np.float32)
-    np.save(job.images, images)
-    np.save(job.logits, _plain(model)(images))
-    missing: dict[str, str] = {}
-    for write, readers in {
-        _write_onnx: ("onnxruntime", "openvino"),
-        _write_torch: ("torch", "torch-compile"),
-    }.items():
-        wanted = set(readers) & set(engines)
-        try:
-            if wanted:
-                write(job, model)
-        except (BenchmarkError, PackageError) as error:
-            missing |= dict.fromkeys(wanted, str(error))
-    return missing
-
-
-def _write_onnx(job: Job, model: Model) -> None:
-    from ghostnet.export import Format, serialized
-
-    job.onnx.write_bytes(serialized(model, Format.ONNX, job.batch))
-
-
-def _write_torch(job: Job, model: Model) -> None:
-    if model.architecture.family != "ghostnet":
-        raise BenchmarkError(
-            f"{job.model}: expected a GhostNet for PyTorch's engines, found a network that this "
-            "package does not build in PyTorch; leave these engines out"
-        )
-    with needs("torch", extra="torch"):
-        import torch
-    from ghostnet.benchmark import torch_network
-
-    counterpart = torch_network.GhostNet(model.architecture, model.num_classes).eval()
-    counterpart.load_parameters(model.parameters)
-    torch.save(counterpart, job.torch)
 
 
 def open_on_cpu(job: Job) -> Model:
@@ -131,18 +93,11 @@ def open_in_mindspore(job: Job) -> Model:
     return model
 
 
-def _on_arrays(network: Any) -> Forward:
+def on_arrays(network: Any) -> Forward:
+    """Call a cell of MindSpore on arrays."""
     import mindspore as ms
 
     return lambda images: network(ms.Tensor.from_numpy(images)).asnumpy()
-
-
-def _plain(model: Model) -> Forward:
-    """Return the plain network where MindSpore is installed, else the fused kernels."""
-    try:
-        return _on_arrays(model.network)
-    except PackageError:
-        return ghostnet_session(model)
 
 
 def ghostnet_session(model: Model) -> Forward:
@@ -159,12 +114,12 @@ def ghostnet(job: Job) -> Forward:
 
 def mindspore_fused(job: Job) -> Forward:
     """MindSpore with this package's fused kernels."""
-    return _on_arrays(_fused(job))
+    return on_arrays(_fused(job))
 
 
 def mindspore_fused_graph(job: Job) -> Forward:
     """The same as a graph that MindSpore runs, as inside another cell."""
-    return _on_arrays(_fused(job).construct)
+    return on_arrays(_fused(job).construct)
 
 
 def _fused(job: Job) -> Any:
@@ -176,7 +131,7 @@ def _fused(job: Job) -> Any:
 
 def mindspore(job: Job) -> Forward:
     """MindSpore in graph mode with its own operators."""
-    return _on_arrays(open_in_mindspore(job).network)
+    return on_arrays(open_in_mindspore(job).network)
 
 
 def mindcv(job: Job) -> Forward:
@@ -188,7 +143,7 @@ def mindcv(job: Job) -> Forward:
     with needs("mindcv", extra="bench"):
         from mindcv.models import create_model
     other = create_model(entry.mindcv_name, num_classes=model.num_classes)
-    return _on_arrays(other.set_train(False))
+    return on_arrays(other.set_train(False))
 
 
 def torch(job: Job, compiled: bool = False) -> Forward:
@@ -223,6 +178,66 @@ def openvino(job: Job) -> Forward:
     return in_openvino(job.onnx.read_bytes(), job.threads)
 
 
+def mnn(job: Job) -> Forward:
+    """MNN on the exported model, in float32."""
+    with needs("MNN", extra="bench"):
+        import MNN.expr as expr
+        import MNN.nn as nn
+    settings = {"backend": "CPU", "precision": "high", "numThread": job.threads}
+    manager = nn.create_runtime_manager((settings,))
+    network = nn.load_module_from_file(str(job.mnn), [], [], runtime_manager=manager)
+
+    def call(images: "NDArray[Any]") -> "NDArray[Any]":
+        import numpy as np
+
+        given = expr.const(images, list(images.shape), expr.NCHW, expr.float)
+        (logits,) = network.forward([expr.convert(given, expr.NC4HW4)])
+        return np.array(expr.convert(logits, expr.NCHW).read())
+
+    return call
+
+
+def ncnn(job: Job) -> Forward:
+    """Run the exported model in ncnn, in float32, which takes images one by one."""
+    with needs("ncnn", extra="bench"):
+        import ncnn
+    network = ncnn.Net()
+    network.opt.num_threads = job.threads
+    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+        setattr(network.opt, f"use_{option}", False)
+    layers, weights = map(str, job.ncnn)
+    network.load_param(layers)
+    network.load_model(weights)
+
+    def call(images: "NDArray[Any]") -> "NDArray[Any]":
+        import numpy as np
+
+        logits = []
+        for image in images:
+            with network.create_extractor() as extractor:
+                extractor.input("in0", ncnn.Mat(image))
+                logits.append(np.array(extractor.extract("out0")[1]))
+        return np.stack(logits)
+
+    return call
+
+
+def litert(job: Job) -> Forward:
+    """LiteRT with XNNPACK on the converted PyTorch model."""
+    with needs("ai_edge_litert", extra="bench"):
+        from ai_edge_litert.interpreter import Interpreter
+    interpreter = Interpreter(str(job.tflite), num_threads=job.threads)
+    interpreter.allocate_tensors()
+    (given,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def call(images: "NDArray[Any]") -> Any:
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(logits["index"])
+
+    return call
+
+
 ENGINES: dict[str, Callable[[Job], Forward]] = {
     "ghostnet": ghostnet,
     "mindspore-fused": mindspore_fused,
@@ -233,6 +248,9 @@ ENGINES: dict[str, Callable[[Job], Forward]] = {
     "torch-compile": torch_compile,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
+    "mnn": mnn,
+    "ncnn": ncnn,
+    "litert": litert,
 }
 
 OWN_WEIGHTS = frozenset(ENGINES) - {"mindcv"}

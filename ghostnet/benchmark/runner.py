@@ -20,7 +20,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, Job, prepare
+from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, Job
+from ghostnet.benchmark.preparation import prepare
 from ghostnet.errors import BenchmarkError, GhostNetError
 
 R = TypeVar("R")
@@ -116,7 +117,7 @@ def race(
     rounds: int = 10,
     progress: Callable[[int], None] = lambda count: None,
 ) -> list[Measurement]:
-    """Time engines in turn, on jobs that `ghostnet.benchmark.engines.prepare` has prepared.
+    """Time engines in turn, on jobs that `ghostnet.benchmark.preparation.prepare` has prepared.
 
     Args:
         entries: Name of each engine and its job.

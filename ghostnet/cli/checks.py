@@ -78,7 +78,7 @@ def benchmark(
     """Time a model on this machine's CPU, in this package and in other engines by turns.
 
     Engines: ghostnet (this package, always measured), mindspore-fused, mindspore-fused-graph,
-    mindspore, mindcv, torch, torch-compile, onnxruntime, openvino.
+    mindspore, mindcv, torch, torch-compile, onnxruntime, openvino, mnn, ncnn, litert.
     """
     from ghostnet.benchmark import benchmark as measure
 
