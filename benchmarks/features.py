@@ -15,7 +15,7 @@ from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import decode
 from ghostnet.hub.loader import open_model
 from ghostnet.inference.forward import open_forward
-from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.models.registry import BACKBONE_MODEL
 from ghostnet.training.features import BATCH_SIZE, View, extract
 
 RUNS = 25
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a sub-folder of images for each class")
     files = [file for file, _ in read_folder(parser.parse_args().folder).files]
-    model = open_model(BUNDLED_MODEL)
+    model = open_model(BACKBONE_MODEL)
     forward = open_forward(model, features=True)
     side = model.preprocess.image_size
     noise = np.random.default_rng(0).normal(size=(BATCH_SIZE, 3, side, side))

@@ -35,7 +35,7 @@ from ghostnet.export import export
 from ghostnet.hub.loader import Model, open_model
 from ghostnet.inference.classifier import Classifier, ImageSource
 from ghostnet.inference.forward import open_forward
-from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.models.registry import DEFAULT_MODEL
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "folder.json"
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photographs", type=Path, help="folder of JPEG photographs")
     photographs = find_images([parser.parse_args().photographs])
-    model = open_model(BUNDLED_MODEL)
+    model = open_model(DEFAULT_MODEL)
     with tempfile.TemporaryDirectory() as folder:
         runs = make_runs(model, Path(folder))
         speeds = {

@@ -13,9 +13,9 @@ from command_line import Ghostnet
 from PIL import Image
 from toy_images import draw
 
-from ghostnet.cli.options import DEFAULT_MODEL
 from ghostnet.files import sha256_of
 from ghostnet.hub.registry import assets_folder
+from ghostnet.models.registry import DEFAULT_MODEL
 
 MODEL = ("--model", FLOWERS)
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"

@@ -8,7 +8,7 @@ from execute_notebooks import FOLDER, execute
 from nbformat import NotebookNode
 
 from ghostnet.hub.registry import shipped_card
-from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.models.registry import DEFAULT_MODEL
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 1_500_000
@@ -42,7 +42,7 @@ def test_a_notebook_is_kept_with_its_outputs(path: Path) -> None:
 
 
 def test_the_first_notebook_runs_the_card_s_own_usage_section() -> None:
-    usage = shipped_card(BUNDLED_MODEL).read_text().split("## Usage")[1]
+    usage = shipped_card(DEFAULT_MODEL).read_text().split("## Usage")[1]
     snippet = usage.split("```python\n")[1].split("```")[0].strip()
     notebook = nbformat.read(FOLDER / "inference.ipynb", as_version=4)
     assert f"{snippet};" in [cell.source for cell in notebook.cells]

@@ -9,7 +9,7 @@ from mkdocs.exceptions import PluginError
 from ghostnet.data.transforms import MAX_ASPECT, MAX_PIXELS
 from ghostnet.export import Format, serialized
 from ghostnet.hub import open_model
-from ghostnet.models.registry import BUNDLED_MODEL
+from ghostnet.models.registry import DEFAULT_MODEL
 
 RUNTIME = Path(__file__).parent / "node_modules/onnxruntime-web/dist"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
@@ -25,7 +25,7 @@ def files() -> Iterator[tuple[str, str | bytes]]:
         if not (RUNTIME / name).is_file():
             raise PluginError(f"{RUNTIME / name} is missing; run: npm ci --prefix website")
         yield f"onnxruntime/{name}", (RUNTIME / name).read_bytes()
-    model = open_model(BUNDLED_MODEL)
+    model = open_model(DEFAULT_MODEL)
     yield "model.onnx", serialized(model, Format.ONNX, with_preprocessing=True)
     description = {
         "name": model.name,

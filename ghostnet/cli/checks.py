@@ -7,7 +7,6 @@ import typer
 
 from ghostnet.cli.models import configure
 from ghostnet.cli.options import (
-    DEFAULT_MODEL,
     CacheOption,
     JsonOption,
     ModelOption,
@@ -16,6 +15,7 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import counting, print_json, print_table
+from ghostnet.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ghostnet.verify import Check

@@ -8,7 +8,6 @@ import typer
 
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.options import (
-    DEFAULT_MODEL,
     CacheOption,
     ForceOption,
     JsonOption,
@@ -20,6 +19,7 @@ from ghostnet.cli.options import (
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
 from ghostnet.errors import listed
 from ghostnet.export.formats import Format, WeightBits
+from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:

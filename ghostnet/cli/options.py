@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ghostnet.models.registry import BUNDLED_MODEL
 from ghostnet.runtime import Device, Execution
-
-DEFAULT_MODEL = BUNDLED_MODEL
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint file.")

@@ -15,7 +15,6 @@ import typer
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.name_list import NameList
 from ghostnet.cli.options import (
-    DEFAULT_MODEL,
     BatchOption,
     CacheOption,
     DeviceOption,
@@ -29,6 +28,7 @@ from ghostnet.cli.options import (
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table
 from ghostnet.export.formats import Backend
+from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from ghostnet.cli.models import configure, open_model
-from ghostnet.cli.options import DEFAULT_MODEL, CacheOption, ModelOption
+from ghostnet.cli.options import CacheOption, ModelOption
+from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
 from ghostnet.runtime import Device
 

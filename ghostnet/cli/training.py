@@ -13,7 +13,6 @@ import typer
 from ghostnet import runtime
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.options import (
-    DEFAULT_MODEL,
     CacheOption,
     DeviceOption,
     JsonOption,
@@ -29,6 +28,7 @@ from ghostnet.cli.output import (
     print_table,
     progress_bar,
 )
+from ghostnet.models.registry import BACKBONE_MODEL
 from ghostnet.training.config import (
     CONFIG,
     MOVABLE,
@@ -94,7 +94,7 @@ def finetune(
         Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder of images a class.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint and its card.")],
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = BACKBONE_MODEL,
     val: Annotated[
         str, typer.Option(help="Held-out images: a folder, or a fraction of DIR.")
     ] = "0.2",

@@ -14,8 +14,11 @@ from ghostnet.models.architectures import (
     scale_width,
 )
 
-BUNDLED_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
-"""UID of the model that ships with this package and needs no download."""
+DEFAULT_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+"""UID of the model that commands take where none is named; it ships with this package."""
+
+BACKBONE_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+"""UID of the model that new classes start from; it ships with this package."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ _ENTRIES = (
         title="Ghost-1x",
         aliases=("ghostnet_100", "ghostnet_1.0x"),
         mindcv_name="ghostnet_100",
-        pretrained=BUNDLED_MODEL,
+        pretrained=BACKBONE_MODEL,
     ),
     ModelEntry(
         "ghostnet_nose_1x",
