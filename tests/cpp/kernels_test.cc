@@ -15,6 +15,7 @@
 #include "packing.h"
 #include "reference.h"
 #include "runtime/settings.h"
+#include "runtime/team_size.h"
 
 namespace {
 
@@ -190,6 +191,28 @@ void check_calls_at_once(const Case& one) {
   }
 }
 
+// A member that comes late is left out of more and more calls, and takes part again when it is in
+// time.
+void check_team_size() {
+  constexpr ghostnet::cpu::CallTime late{3.0, 1.0}, in_time{1.0, 1.0};
+  const int threads = static_cast<int>(std::thread::hardware_concurrency());
+  if (threads < 2) return;
+  ghostnet::cpu::TeamSize size;
+  const auto calls_without_it = [&] {
+    int calls = 0;
+    while (size.for_call(threads) < threads) ++calls;
+    return calls;
+  };
+  check(size.for_call(threads) == threads, "team size at first");
+  for (const int calls : {1, 2, 4, 8, 16, 32, 64, 64}) {
+    size.report(threads, threads, late);
+    check(size.for_call(threads) == threads - 1, "team size after a late member");
+    check(calls_without_it() == calls - 1, "calls without a late member");
+  }
+  size.report(threads, threads, in_time);
+  check(calls_without_it() == 0, "team size after a member in time");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -199,6 +222,7 @@ int main(int count, char** arguments) {
     check_case(one, seed++, one.height > 100 ? std::min(2, images) : images);
   }
   check_calls_at_once(cases().front());
+  check_team_size();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "runtime/settings.h"
+#include "runtime/team_size.h"
 #include "runtime/thread_pool.h"
 
 namespace ghostnet::cpu {
@@ -42,7 +43,11 @@ class BatchRunner {
         schedule_(model, 1, batch.height, batch.width) {}
 
   void run(std::ptrdiff_t images, int threads) const {
-    if (threads == 1 || !run_in_team(images, threads)) run_alone({0, images});
+    TeamSize& team = TeamSize::instance();
+    const int size = images == 1 ? team.for_call(threads) : threads;
+    const CallTimer timer;
+    if (size == 1 || !run_in_team(images, size)) return run_alone({0, images});
+    if (images == 1) team.report(threads, size, timer.read());
   }
 
  private:

@@ -75,20 +75,41 @@ class PaddedPlane {
 template <int Kernel>
 using Filter = std::array<float, Kernel * Kernel>;
 
+// Each weight of a filter in all lanes.
+template <int Lanes, int Kernel>
+using Taps = std::array<Floats<Lanes>, Kernel * Kernel>;
+
+// Computes some vectors of outputs; `corner` is the input under the first tap of the first one.
+template <int Lanes, int Kernel, int Vectors>
+inline void correlate_vectors(const float* corner, int pitch, const Taps<Lanes, Kernel>& taps,
+                              float* out) {
+  Floats<Lanes> sums[Vectors] = {};
+#pragma GCC unroll 32
+  for (int tap = 0; tap < Kernel * Kernel; ++tap) {
+    const float* from = corner + tap / Kernel * pitch + tap % Kernel;
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sums[v] += taps[tap] * load<Lanes>(from + v * Lanes);
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) store<Lanes>(out + v * Lanes, sums[v]);
+}
+
 // out[p] = Σ filter[tap] · in[p + offset of tap] for p from `begin` to `end`.
 template <int Lanes, int Kernel>
 void correlate(const PaddedPlane& in, const Filter<Kernel>& filter, std::ptrdiff_t begin,
                std::ptrdiff_t end, PaddedPlane& out) {
+  constexpr int kVectors = 2;  // whose sums do not wait for each other
   const int pitch = in.pitch();
   const float* corner = in.data() - Kernel / 2 * (pitch + 1);
-  for (std::ptrdiff_t p = begin; p < end; p += Lanes) {
-    Floats<Lanes> sums = {};
-    for (int y = 0; y < Kernel; ++y) {
-      for (int x = 0; x < Kernel; ++x) {
-        sums += filter[y * Kernel + x] * load<Lanes>(corner + p + y * pitch + x);
-      }
-    }
-    store<Lanes>(out.data() + p, sums);
+  Taps<Lanes, Kernel> taps;
+#pragma GCC unroll 32
+  for (int tap = 0; tap < Kernel * Kernel; ++tap) taps[tap] = broadcast<Lanes>(filter[tap]);
+  std::ptrdiff_t p = begin;
+  for (; p + kVectors * Lanes <= end; p += kVectors * Lanes) {
+    correlate_vectors<Lanes, Kernel, kVectors>(corner + p, pitch, taps, out.data() + p);
+  }
+  for (; p < end; p += Lanes) {
+    correlate_vectors<Lanes, Kernel, 1>(corner + p, pitch, taps, out.data() + p);
   }
 }
 
@@ -111,22 +132,33 @@ void convolve_gradient(const PaddedPlane& gradient, const Filter<Kernel>& filter
   correlate<Lanes, Kernel>(gradient, rotated, 0, gradient.size(), out);
 }
 
-// Adds the gradient to the filter: for each tap Σ gradient[p] · in[p + offset of tap].
+// Rows of a filter whose sums stay in registers, of which AVX-512 has 32, others 16.
 template <int Lanes, int Kernel>
+constexpr int kFilterRows = Lanes == 16 || Kernel == 3 ? Kernel : 2;
+
+// Adds the gradient to the rows of the filter from `First` on: for each tap
+// Σ gradient[p] · in[p + offset of tap].
+template <int Lanes, int Kernel, int First = 0>
 void add_filter_gradient(const PaddedPlane& in, const PaddedPlane& gradient,
                          std::array<double, Kernel * Kernel>& sums) {
+  constexpr int kRows = std::min(kFilterRows<Lanes, Kernel>, Kernel - First);
   const int pitch = in.pitch();
-  const float* corner = in.data() - Kernel / 2 * (pitch + 1);
-  Floats<Lanes> taps[Kernel * Kernel] = {};
+  const float* corner = in.data() - Kernel / 2 * (pitch + 1) + First * pitch;
+  Floats<Lanes> taps[kRows * Kernel] = {};
   for (std::ptrdiff_t p = 0; p < in.size(); p += Lanes) {
     const Floats<Lanes> g = load<Lanes>(gradient.data() + p);
-    for (int y = 0; y < Kernel; ++y) {
-      for (int x = 0; x < Kernel; ++x) {
-        taps[y * Kernel + x] += g * load<Lanes>(corner + p + y * pitch + x);
-      }
+#pragma GCC unroll 32
+    for (int tap = 0; tap < kRows * Kernel; ++tap) {
+      taps[tap] += g * load<Lanes>(corner + p + tap / Kernel * pitch + tap % Kernel);
     }
   }
-  for (int tap = 0; tap < Kernel * Kernel; ++tap) sums[tap] += sum<Lanes>(taps[tap]);
+#pragma GCC unroll 32
+  for (int tap = 0; tap < kRows * Kernel; ++tap) {
+    sums[First * Kernel + tap] += sum<Lanes>(taps[tap]);
+  }
+  if constexpr (First + kRows < Kernel) {
+    add_filter_gradient<Lanes, Kernel, First + kRows>(in, gradient, sums);
+  }
 }
 
 }  // namespace ghostnet::cpu::training

@@ -12,12 +12,13 @@ namespace ghostnet::cpu::training {
 // out = weights · in for every image. Threads take one tile of rows of one image at a time.
 template <int Lanes>
 void multiply(const WeightMatrix& weights, ConstFeatureMaps in, FeatureMaps out, int threads) {
-  const int tiles = weights.tiles();
-  parallel_for(threads, std::ptrdiff_t{in.shape.images} * tiles, [&](IndexQueue& indices) {
-    std::vector<float> packed(std::size_t(kTileRows) * weights.columns);
+  const WeightTiles<Lanes> tiles{weights};
+  const int count = tiles.count();
+  parallel_for(threads, std::ptrdiff_t{in.shape.images} * count, [&](IndexQueue& indices) {
+    std::vector<float> packed(std::size_t(kTileRows<Lanes>) * weights.columns);
     indices.for_each([&](std::ptrdiff_t index) {
-      const std::ptrdiff_t image = index / tiles;
-      multiply_tile<Lanes>(weights, index % tiles,
+      const std::ptrdiff_t image = index / count;
+      multiply_tile<Lanes>(tiles, index % count,
                            {in.image(image), out.image(image), in.shape.plane()}, packed.data());
     });
   });
@@ -52,10 +53,11 @@ void pointwise_weight_gradient(const Tensors& t, int threads) {
   const ChannelProducts products = dz.shape.channels > in ? ChannelProducts{dz, x, out, in, 1}
                                                           : ChannelProducts{x, dz, out, 1, in};
   const int channels = products.outer.shape.channels;
-  parallel_for(threads, (channels + kOuter - 1) / kOuter, [&](IndexQueue& indices) {
+  constexpr int kStep = kOuter<Lanes>;
+  parallel_for(threads, (channels + kStep - 1) / kStep, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t index) {
-      const int first = static_cast<int>(index) * kOuter;
-      channel_products<Lanes>(products, first, std::min(kOuter, channels - first));
+      const int first = static_cast<int>(index) * kStep;
+      channel_products<Lanes>(products, first, std::min(kStep, channels - first));
     });
   });
 }
