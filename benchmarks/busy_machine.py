@@ -1,8 +1,8 @@
 """Measure inference and training beside other processes that keep processors busy.
 
 ``python benchmarks/busy_machine.py`` times each engine on a quiet machine, beside a busy process
-for each processor but one, and beside one for each processor. It writes ``busy_machine.json`` beside
-this file in ``results`` and prints a table. It needs the extra ``bench``.
+for each processor but one, and beside one for each processor. It writes ``busy_machine.json``
+beside this file in ``results`` and prints a table. It needs the extra ``bench``.
 """
 
 import json
