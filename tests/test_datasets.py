@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ghostnet.data.image_folder import hold_out
 from ghostnet.data.oxford_pets import LabelOrder, OxfordIIITPet
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError
@@ -56,6 +57,14 @@ def test_pets_have_labels_in_either_order(
 def test_pets_that_are_not_really_jpeg_are_read(root: Path) -> None:
     for file, _ in OxfordIIITPet(root).files:
         assert decode(file).size == (20, 30)
+
+
+def test_a_part_of_the_pets_is_held_out(shared: Path) -> None:
+    pets = OxfordIIITPet(shared / "data/oxford_pets")
+    kept, held = hold_out(pets, 0.1)
+    assert kept.classes == held.classes == pets.classes
+    assert sorted((*kept.files, *held.files)) == sorted(pets.files)
+    assert {index for _, index in held.files} == set(range(37))
 
 
 def test_pets_splits(root: Path) -> None:

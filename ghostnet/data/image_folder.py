@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
@@ -26,6 +26,10 @@ class ImageFolder:
     classes: tuple[str, ...]
     files: tuple[tuple[Path, int], ...]
     left_out: LeftOut = field(default_factory=dict, compare=False)
+
+    def with_files(self, files: tuple[tuple[Path, int], ...]) -> "ImageFolder":
+        """Return a folder of the same classes with other files."""
+        return ImageFolder(self.classes, files, self.left_out)
 
 
 def find_images(paths: list[Path], left_out: dict[Path, str] | None = None) -> list[Path]:
@@ -115,7 +119,7 @@ def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFo
         tuple((file, index) for file, index in folder.files if (first[file] in held) is side)
         for side in (False, True)
     )
-    return replace(folder, files=kept), replace(folder, files=chosen)
+    return folder.with_files(kept), folder.with_files(chosen)
 
 
 def _choose(images: Sequence[Path], fraction: float, seed: int) -> set[Path]:

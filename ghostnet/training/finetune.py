@@ -260,7 +260,7 @@ def check_broken(broken: Mapping[Path, str], total: int) -> None:
 def without(folder: ImageFolder, broken: Mapping[Path, str]) -> ImageFolder:
     """Return a folder without its broken images."""
     files = tuple((file, index) for file, index in folder.files if file not in broken)
-    return replace(folder, files=files)
+    return folder.with_files(files)
 
 
 def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
