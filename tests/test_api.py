@@ -123,7 +123,7 @@ def test_registered_weights_have_a_card() -> None:
 def test_a_model_is_created_by_name_with_and_without_weights() -> None:
     assert ghostnet.create_model("ghostnet_050", num_classes=7).num_classes == 7
     assert ghostnet.create_model("ghostnet_050").num_classes == 1000
-    assert ghostnet.create_model("ghostnet_1x", pretrained=True).num_classes == 5
+    assert ghostnet.create_model("ghostnet_1x", pretrained=True).num_classes == 1000
     with pytest.warns(UserWarning, match="has to be trained"):
         network = ghostnet.create_model("ghostnet_1x", num_classes=9, pretrained=FLOWERS)
     assert network.num_classes == 9

@@ -13,6 +13,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from bundled_models import FLOWERS, SHIPPED
 from command_line import Ghostnet
 from http_server import MisbehavingServer, serving, whole
 from random_parameters import random_parameters
@@ -119,7 +120,7 @@ def test_every_ghost_card_of_the_hub_ships(shared: Path) -> None:
     root = shared / "data/hub-cards"
     hubs = {str(path.relative_to(root).with_suffix("")) for path in root.rglob("*ghostnet*.md")}
     assert len(hubs) == 28
-    assert hubs == set(shipped_uids()) - {"ghostnet/cpu/2.10/ghostnet_v1.0_flowers"}
+    assert hubs == set(shipped_uids()) - set(SHIPPED)
 
 
 @pytest.mark.parametrize("uid", [*IMAGENET, *QUANT, INT8, *SHORT, *DETECTORS])
@@ -179,7 +180,7 @@ def test_the_list_says_what_each_needs(ghostnet: Ghostnet) -> None:
     needs = {card["uid"]: card["needs"] for card in ghostnet.json("hub", "list")}
     assert set(needs) == set(shipped_uids())
     expected = {
-        "ghostnet/cpu/2.10/ghostnet_v1.0_flowers": "nothing: bundled",
+        **dict.fromkeys(SHIPPED, "nothing: bundled"),
         "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets": "download",
         INT8: "download, MindSpore",
         **dict.fromkeys(IMAGENET, "download"),
@@ -292,7 +293,7 @@ def test_an_allowed_short_hash_does_not_excuse_a_missing_one(tmp_path: Path) -> 
 def test_a_whole_hash_needs_no_permission_and_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mshub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", allow_short_hash=True)
+        mshub.open_model(FLOWERS, allow_short_hash=True)
 
 
 def test_the_client_gets_a_copy_with_names_that_it_knows(

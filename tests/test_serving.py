@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.http as triton
-from bundled_models import FLOWERS
+from bundled_models import BREEDS
 from command_line import Ghostnet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES = sorted((assets_folder() / "images").glob("*.jpg"))
 CAT = IMAGES[0].read_bytes()
-MODEL = "ghostnet_v1.0_flowers"
+MODEL = "ghostnet_v1.0_pets"
 INFER = f"v2/models/{MODEL}/infer"
 TOLERANCE = 1e-5
 """Largest difference of two probabilities from batches of different sizes."""
@@ -331,13 +331,13 @@ def client(server: ModelServer) -> Iterator[triton.InferenceServerClient]:
 @pytest.fixture(scope="module")
 def batch() -> np.ndarray:
     """The images of the assets, preprocessed."""
-    preprocess = open_model(FLOWERS).preprocess
+    preprocess = open_model(BREEDS).preprocess
     return np.stack([preprocess(decode(path)) for path in IMAGES])
 
 
 @pytest.fixture(scope="module")
 def logits(batch: np.ndarray) -> np.ndarray:
-    model = open_model(FLOWERS)
+    model = open_model(BREEDS)
     return kernels.Session(model.architecture, model.parameters)(batch)
 
 
@@ -354,7 +354,7 @@ def test_triton_client_reads_health_and_metadata(client: triton.InferenceServerC
         {"name": "images", "datatype": "FP32", "shape": [-1, 3, 224, 224]},
         {"name": "encoded_images", "datatype": "BYTES", "shape": [-1]},
     ]
-    assert metadata["outputs"][0] == {"name": "logits", "datatype": "FP32", "shape": [-1, 5]}
+    assert metadata["outputs"][0] == {"name": "logits", "datatype": "FP32", "shape": [-1, 37]}
 
 
 def tensor(values: np.ndarray, *, is_binary: bool) -> triton.InferInput:
@@ -381,16 +381,16 @@ def test_triton_client_infers_from_floats(
 
 
 @pytest.mark.parametrize("is_binary", [True, False])
-@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("columns", [(), (1,)])
 def test_triton_client_infers_from_encoded_images(
     client: triton.InferenceServerClient,
     logits: np.ndarray,
     is_binary: bool,
-    shape: tuple[int, ...],
+    columns: tuple[int, ...],
 ) -> None:
     contents = [path.read_bytes() for path in IMAGES]
     elements = contents if is_binary else [base64.b64encode(content) for content in contents]
-    values = np.array(elements, object).reshape(shape)
+    values = np.array(elements, object).reshape(len(IMAGES), *columns)
     result = client.infer(MODEL, [tensor(values, is_binary=is_binary)])
     np.testing.assert_allclose(result.as_numpy("logits"), logits, atol=1e-4)
     np.testing.assert_allclose(result.as_numpy("probabilities").sum(axis=1), 1, atol=1e-5)
@@ -422,7 +422,8 @@ def test_the_snippet_of_the_page_runs(
     page = (REPOSITORY / "docs/serving.md").read_text()
     (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     exec(compile(snippet.replace(":8080", f":{server.port}"), "serving.md", "exec"), {})
-    assert capsys.readouterr().out.endswith(":1:dandelion']]\n")
+    (cat,) = server.post("predict?top_k=1", CAT).json()[0]["predictions"]
+    assert capsys.readouterr().out.endswith(f":{cat['index']}:{cat['label']}']]\n")
 
 
 FLOATS = {"name": "images", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0.0]}
@@ -533,8 +534,9 @@ def test_a_person_drops_an_image_on_the_page(server: ModelServer) -> None:
         browser = playwright.chromium.launch(executable_path=executable, args=options)
         page = browser.new_page()
         page.goto(server.url(""))
-        page.set_input_files("input", IMAGES[2])
-        expect(page.locator("li").first).to_contain_text("dandelion", timeout=60_000)
+        page.set_input_files("input", IMAGES[0])
+        [best, *_] = server.post("predict", CAT).json()[0]["predictions"]
+        expect(page.locator("li").first).to_contain_text(best["label"], timeout=60_000)
         page.set_input_files("input", __file__)
         expect(page.get_by_role("status")).to_contain_text("expected an image", timeout=60_000)
         page.goto(server.url("docs/"))
@@ -627,7 +629,7 @@ def test_without_the_extra_the_command_names_it() -> None:
 def test_sigterm_finishes_what_has_begun(tmp_path: Path) -> None:
     checkpoint = tmp_path / "secret folder" / "own.ckpt"
     checkpoint.parent.mkdir()
-    source = next(assets_folder().rglob("ghostnet_v1.0_flowers.ckpt"))
+    source = next(assets_folder().rglob("ghostnet_v1.0_pets.ckpt"))
     shutil.copy(source, checkpoint)
     with serving("--model", checkpoint, "--max-arrival-s", 3, log=tmp_path / "log") as server:
         assert server.get("v2/models/own").json()["name"] == "own"

@@ -16,6 +16,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from ghostnet.hub.claims import ClaimTable
 from ghostnet.hub.registry import find_card
 from ghostnet.verify import count
@@ -27,8 +29,24 @@ DRAWING = "docs/images/latency.svg"
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 PETS_CLASSES = 37
 
-TRAINING_IMAGES, HELD_OUT_IMAGES = 2934, 370
-"""Photographs that the bundled model was trained on, and evaluated on."""
+BENCHMARKS = ROOT / "benchmarks"
+
+
+class TrainingRun(NamedTuple):
+    """A run that made a model of the package: its training images, and those held out."""
+
+    images: int
+    held_out: int
+
+
+RUNS = {
+    "imagenet/first": TrainingRun(144859, 1463),
+    "imagenet/second": TrainingRun(25532, 790),
+    "pets/train": TrainingRun(3820, 218),
+    "flowers/first": TrainingRun(2934, 370),
+    "flowers/second": TrainingRun(2934, 370),
+}
+"""Runs by the name of their configuration, without its suffix, in `benchmarks`."""
 
 ENGINES = {
     "ghostnet": "this package",
@@ -92,17 +110,10 @@ def counted(model: str) -> Iterator[float]:
     yield from (number / 1e6 for number in count(model, PETS_CLASSES))
 
 
-def best_epoch(run: str) -> tuple[int, int]:
-    """Return the number of an epoch, and how many held-out images it has right."""
-    rows = results(f"flowers_{run}.csv")
-    best = max(rows, key=lambda row: float(row["top1"]))
-    return int(best["epoch"]), round(HELD_OUT_IMAGES * float(best["top1"]))
-
-
-def minutes(run: str) -> float:
-    """Return the time that a run took for its training steps."""
-    speeds = [float(row["images_per_second"]) for row in results(f"flowers_{run}.csv")]
-    return sum(TRAINING_IMAGES / speed for speed in speeds) / 60
+def log_of(run: str) -> list[dict[str, str]]:
+    """Return the epochs of a run."""
+    rows: list[dict[str, str]] = results(f"{run.replace('/', '_')}.csv")
+    return rows
 
 
 # Sentences ------------------------------------------------------------------------------------
@@ -165,19 +176,11 @@ def footprint() -> Iterator[float]:
     yield from (results("footprint.json")[f"{name}_mib"] for name in ("inference", "mindspore"))
 
 
-def flower_runs() -> Iterator[Any]:
-    """Yield the figures of the two training runs of the bundled model."""
-    runs = ("first", "second")
-    yield from (len(results(f"flowers_{run}.csv")) for run in runs)
-    yield from map(minutes, runs)
-    yield from (best_epoch(run)[0] for run in runs)
-    yield from (best_epoch(run)[1] for run in runs)
-
-
 def last_epochs() -> Iterator[int]:
-    """Yield the least and the most images that the last seven epochs have right."""
-    shares = [float(row["top1"]) for row in results("flowers_second.csv")[-7:]]
-    yield from (round(HELD_OUT_IMAGES * share) for share in (min(shares), max(shares)))
+    """Yield the least and the most flowers that the last seven epochs have right."""
+    run = "flowers/second"
+    shares = [float(row["top1"]) for row in log_of(run)[-7:]]
+    yield from (round(RUNS[run].held_out * share) for share in (min(shares), max(shares)))
 
 
 def training_setting() -> Iterator[Any]:
@@ -242,13 +245,7 @@ SENTENCES = (
     ),
     Sentence(
         "docs/training.md",
-        "| epochs | {} of 50 | {} of 16 | | time | {:.0f} min | {:.0f} min | | best epoch | {} | "
-        "{} | | top-1 of that epoch | {} of 370 | {} of 370 |",
-        flower_runs,
-    ),
-    Sentence(
-        "docs/training.md",
-        "The last seven epochs of the second run have between {} and {} images right.",
+        "The last seven epochs of the flowers' second run have between {} and {} images right.",
         last_epochs,
     ),
     Sentence(
@@ -350,6 +347,45 @@ def training_table() -> str:
     return table(header, rows)
 
 
+def run_table() -> str:
+    """Return the training runs of the models of the package."""
+
+    def row(name: str, run: TrainingRun) -> Iterator[str]:
+        config = yaml.safe_load((BENCHMARKS / f"{name}.yaml").read_text())
+        epochs = log_of(name)
+        best = max(epochs, key=lambda epoch: float(epoch["top1"]))
+        seconds = sum(run.images / float(epoch["images_per_second"]) for epoch in epochs)
+        size = config["image_size"]
+        log = f"../benchmarks/results/{name.replace('/', '_')}"
+        yield f"`{name}.yaml`"
+        yield f"{run.images:,}"
+        yield f"{size}, {config.get('val_size', size)}"
+        yield f"{len(epochs)} of {config['epochs']}"
+        yield f"{seconds / 60:.0f} min"
+        yield best["epoch"]
+        yield f"{round(run.held_out * float(best['top1']))} of {run.held_out:,}"
+        yield f"[log]({log}.csv), [curve]({log}.png)"
+
+    header = (
+        "configuration | training images | pixels in training, in evaluation | epochs | training "
+        "steps | best epoch | right | files"
+    )
+    return table(header, (row(*entry) for entry in RUNS.items()))
+
+
+def backbone_table() -> str:
+    """Return what new classifiers on the features of several models have right."""
+
+    def row(model: str, tasks: dict[str, dict[str, float]]) -> Iterator[str]:
+        yield f"`{model}`"
+        for found in tasks.values():
+            yield f"{found['correct']:.0f} of {found['images']:.0f}"
+            yield f"{found['seconds']:.0f} s"
+
+    header = "model | flowers right | time | test images of pets right | time"
+    return table(header, (row(*entry) for entry in results("backbones.json").items()))
+
+
 def comparison_table() -> str:
     """Return the table of the Pets card beside counted and measured figures."""
     card = card_table()
@@ -382,6 +418,8 @@ TABLES = {
     "engines": ("docs/cpu_inference.md", engine_table),
     "training": ("docs/cpu_training.md", training_table),
     "comparison": ("docs/comparison.md", comparison_table),
+    "runs": ("docs/training.md", run_table),
+    "backbones": ("docs/training.md", backbone_table),
 }
 """Document and content of each table, by name."""
 

@@ -97,9 +97,9 @@ def open_model(
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
 
     Examples:
-        >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
-        >>> model.labels
-        ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
+        >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
+        >>> model.labels[:3]
+        ('Abyssinian', 'american_bulldog', 'american_pit_bull_terrier')
     """
     name = str(name)
     if _is_checkpoint(name):
@@ -173,7 +173,7 @@ def load(
 
     Examples:
         >>> import ghostnet.hub as mshub
-        >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_flowers", num_classes=5)
+        >>> network = mshub.load("ghostnet/cpu/2.10/ghostnet_v1.0_pets", num_classes=37)
     """
     start_mindspore()
     from ghostnet.models.network import build_network

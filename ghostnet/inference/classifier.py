@@ -74,9 +74,9 @@ class Classifier:
         decoders: Threads that decode images; by default, one for each processor.
 
     Examples:
-        >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
+        >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
         >>> classifier = Classifier(model)
-        >>> photo = ImageSource("rose.jpg", Path("rose.jpg"))
+        >>> photo = ImageSource("cat.jpg", Path("cat.jpg"))
         >>> for image, logits in classifier.logits([photo]):
         ...     print(classifier.top(logits, 1))
     """

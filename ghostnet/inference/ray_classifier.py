@@ -34,7 +34,7 @@ class RayClassifier:
         >>> photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
         >>> rows = photos.map_batches(
         ...     RayClassifier,
-        ...     fn_constructor_args=("ghostnet/cpu/2.10/ghostnet_v1.0_flowers",),
+        ...     fn_constructor_args=("ghostnet/cpu/2.10/ghostnet_v1.0_pets",),
         ...     batch_size=256,
         ...     num_cpus=1,
         ...     compute=ray.data.ActorPoolStrategy(min_size=1, max_size=64),

@@ -34,10 +34,10 @@ class Session:
         KernelError: The kernels are not available, or do not know a layer of the network.
 
     Examples:
-        >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_flowers")
+        >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
         >>> session = Session(model.architecture, model.parameters)
         >>> session(np.zeros((1, 3, 224, 224), np.float32)).shape
-        (1, 5)
+        (1, 37)
     """
 
     def __init__(

@@ -14,10 +14,10 @@ from ghostnet.models.architectures import (
     scale_width,
 )
 
-DEFAULT_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+DEFAULT_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_pets"
 """UID of the model that commands take where none is named; it ships with this package."""
 
-BACKBONE_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+BACKBONE_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_imagenet_distilled"
 """UID of the model that new classes start from; it ships with this package."""
 
 
