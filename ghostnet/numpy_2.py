@@ -6,11 +6,14 @@ At its first operator outside a graph, MindSpore asks NumPy for the C interface 
 """
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Hook: TypeAlias = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 
 
 class MissingInterface(ImportError):
@@ -24,18 +27,32 @@ def quieten() -> None:
     module: Any = import_module("numpy.core._multiarray_umath")
     if getattr(module.__getattr__, "is_quiet", False):
         return
-    get, show = module.__getattr__, sys.excepthook
+    get = module.__getattr__
 
     def get_quietly(name: str) -> Any:
         if name == "_ARRAY_API":
             raise MissingInterface(name)
         return get(name)
 
+    get_quietly.is_quiet = True  # type: ignore[attr-defined]
+    module.__getattr__ = get_quietly
+    holders: tuple[Any, Any] = (sys, _shell())
+    for holder in holders:
+        if holder is not None:
+            holder.excepthook = _showing_others(holder.excepthook)
+
+
+def _shell() -> Any:
+    """Return the shell of IPython, which shows exceptions of a cell its own way; None without."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def _showing_others(show: Hook) -> Hook:
     def show_others(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         if kind is not MissingInterface:
             show(kind, error, traceback)
 
-    get_quietly.is_quiet = True  # type: ignore[attr-defined]
-    module.__getattr__, sys.excepthook = get_quietly, show_others
+    return show_others

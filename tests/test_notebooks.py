@@ -36,6 +36,7 @@ def test_a_notebook_is_kept_with_its_outputs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert "error" not in {output.output_type for output in outputs(notebook)}
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
     assert "stderr" not in {output.get("name") for output in outputs(notebook)}
     assert path.stat().st_size < MAX_BYTES

@@ -199,6 +199,10 @@ void channel_tile_span(const ChannelTileParams<Offsets>& params, Range span) {
   constexpr int kHalf = Lanes / 2;
   std::ptrdiff_t position = span.begin;
   for (; position + kVectors * Lanes <= span.end; position += kVectors * Lanes) {
+    if (position + kVectors * Lanes + 1 == span.end) {
+      return register_tiles<Lanes, Channels, kVectors, Remainder::kOnePosition>(params, position,
+                                                                                span.end);
+    }
     register_tiles<Lanes, Channels, kVectors, Remainder::kNone>(params, position, span.end);
   }
   for (; position + Lanes + kHalf < span.end; position += Lanes) {
