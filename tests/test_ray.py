@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundled_models import FLOWERS
+from bundled_models import BREEDS
 from command_line import Ghostnet
 
 from ghostnet.errors import DatasetError
@@ -136,7 +136,7 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
     wanted = [
         {**row, "file": name} for name in names for row in expected if row["file"].endswith(name)
     ]
-    classifier = RayClassifier(FLOWERS, folder=images)
+    classifier = RayClassifier(BREEDS, folder=images)
     assert threads() == 1
     paths = {"path": np.array(names)}
     encoded = np.array([(images / name).read_bytes() for name in names], dtype=object)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of the bundled model's classes, and of others."""
+    """Images of the flowers model's classes, and of others."""
     root = tmp_path_factory.mktemp("data")
     draw(root / "own")
     draw(root / "labeled", 2, open_model(FLOWERS).labels)
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 VERBS = {
     "predict": ("predict", "{image}"),
-    "eval": ("eval", "{folder}/labeled"),
+    "eval": ("eval", "{folder}/labeled", "--model", FLOWERS),
     "finetune": ("finetune", "{folder}/own", "--out", "{out}", "--cache-dir", "{out}/cache"),
     "convert": ("convert", "{weights}", "{out}/converted.ckpt"),
     "verify": ("verify", FLOWERS, "--data", "{folder}/labeled"),
@@ -66,4 +66,4 @@ def test_a_verb_does_not_import_mindspore(
     command = [sys.executable, "-c", WITHOUT, *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "imported" not in done.stderr, done.stderr
-    assert done.returncode == (verb == "verify"), done.stderr  # noise refutes the card's accuracy
+    assert done.returncode == 0, done.stderr
