@@ -183,6 +183,12 @@ def last_epochs() -> Iterator[int]:
     yield from (round(RUNS[run].held_out * share) for share in (min(shares), max(shares)))
 
 
+def measured_callers() -> Iterator[Any]:
+    """Yield the number and the name of the processors that callers were measured on."""
+    machine = results("concurrency.json")["machine"]
+    yield from (machine["processors"], machine["processor"])
+
+
 def training_setting() -> Iterator[Any]:
     """Yield the setting of the training benchmark."""
     setting = results("cpu_training.json")
@@ -198,6 +204,12 @@ MODELS = {
 }
 
 SENTENCES = (
+    Sentence(
+        "docs/kernels.md",
+        "With several callers, one session labels so many images per second on {} processors of "
+        "an {} (measured by",
+        measured_callers,
+    ),
     Sentence(
         "README.md",
         "On two cores of an {}, this package classifies one image in {:.1f} ms and {:.0f} images "
@@ -326,6 +338,21 @@ def processor_table() -> str:
     return table(header, (row(*entry) for entry in processors().items()))
 
 
+def concurrency_table() -> str:
+    """Return the images per second of several callers of one session."""
+    rows = results("concurrency.json")["images_per_second"]
+    names = {**ENGINES, "fused": ENGINES["ghostnet"]}
+
+    def row(case: str, speeds: dict[str, float]) -> Iterator[str]:
+        engine, threads = case.split(", ")
+        yield f"{names[engine]}, {threads.removesuffix(' threads a call')}"
+        yield from (f"{speed:.0f}" for speed in speeds.values())
+
+    callers = (f"callers: {count}" for count in next(iter(rows.values())))
+    header = " | ".join(("engine, threads of a call", *callers))
+    return table(header, (row(*entry) for entry in rows.items()))
+
+
 def training_table() -> str:
     """Return speed and memory of training steps."""
     engines = results("cpu_training.json")["engines"]
@@ -416,6 +443,7 @@ TABLES = {
     "inference": ("docs/kernels.md", inference_table),
     "processors": ("docs/cpu_inference.md", processor_table),
     "engines": ("docs/cpu_inference.md", engine_table),
+    "concurrency": ("docs/kernels.md", concurrency_table),
     "training": ("docs/cpu_training.md", training_table),
     "comparison": ("docs/comparison.md", comparison_table),
     "runs": ("docs/training.md", run_table),
