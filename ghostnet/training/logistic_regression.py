@@ -65,8 +65,7 @@ class Whitened:
     """Samples in coordinates in which the loss curves about equally in all directions.
 
     The curvature of the cross-entropy is at most half the covariance of the features (Böhning,
-    1992). L-BFGS starts from a curvature of one and takes a tenth of the steps in coordinates that
-    have it.
+    1992). L-BFGS starts from a curvature of one, and takes fewer steps in coordinates that have it.
 
     Args:
         samples: The samples.

@@ -43,14 +43,20 @@ class BatchRunner {
         schedule_(model, 1, batch.height, batch.width) {}
 
   void run(std::ptrdiff_t images, int threads) const {
-    TeamSize& team = TeamSize::instance();
-    const int size = images == 1 ? team.for_call(threads) : threads;
-    const CallTimer timer;
-    if (size == 1 || !run_in_team(images, size)) return run_alone({0, images});
-    if (images == 1) team.report(threads, size, timer.read());
+    if (threads == 1) return run_alone({0, images});
+    if (images == 1) return run_one(threads);
+    if (!run_in_team(images, threads)) run_alone({0, images});
   }
 
  private:
+  void run_one(int threads) const {
+    TeamSize& team = TeamSize::instance();
+    const int size = team.for_call(threads);
+    const CallTimer timer;
+    if (size == 1 || !run_in_team(1, size)) return run_alone({0, 1});
+    team.report(threads, size, timer.read());
+  }
+
   // Each thread takes one piece after the other, so that a thread whose processor is busy elsewhere
   // takes fewer. The team then computes the remaining images one by one. Returns false, with
   // nothing computed, if another call has leased the thread pool.
