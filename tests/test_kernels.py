@@ -382,22 +382,23 @@ from ghostnet.models import find_model
 
 architecture = find_model("ghostnet_050").architecture
 session = kernels.Session(architecture, random_parameters(architecture, 3))
-images = np.zeros((8, 3, 224, 224), np.float32)
+images = np.zeros((1, 3, 32, 32), np.float32)
+kernels.set_threads(2)
 stop = threading.Event()
 def call():
     while not stop.is_set(): session(images)
 threads = [threading.Thread(target=call) for _ in range(2)]
 for thread in threads: thread.start()
 codes = []
-for _ in range(10):
+for _ in range(600):
     child = os.fork()
     if not child:
-        os._exit(session(images[:1]).shape != (1, 3))
+        os._exit(session(images).shape != (1, 3))
     codes.append(os.waitpid(child, 0)[1])
 stop.set()
-print(codes)
+print(any(codes))
 """
     benchmarks = Path(__file__).parents[1] / "benchmarks"
     command = [sys.executable, "-c", program, benchmarks]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.stdout == f"{[0] * 10}\n", done.stderr
+    assert done.stdout == "False\n", done.stderr

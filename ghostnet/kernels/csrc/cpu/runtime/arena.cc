@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ops/planes.h"
+#include "runtime/per_process.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -23,11 +24,7 @@ struct IdleArenas {
   std::vector<std::unique_ptr<Arena>> list;
 };
 
-// Never destroyed, because threads may outlive static objects.
-IdleArenas& idle_arenas() {
-  static IdleArenas* arenas = new IdleArenas;
-  return *arenas;
-}
+const PerProcess<IdleArenas> idle;
 
 }  // namespace
 
@@ -46,20 +43,18 @@ float* Arena::reserve(std::ptrdiff_t floats) {
 }
 
 ArenaLease::ArenaLease() {
-  IdleArenas& idle = idle_arenas();
-  const std::lock_guard<std::mutex> lock(idle.mutex);
-  if (idle.list.empty()) {
+  const std::lock_guard<std::mutex> lock(idle->mutex);
+  if (idle->list.empty()) {
     arena_ = std::make_unique<Arena>();
   } else {
-    arena_ = std::move(idle.list.back());
-    idle.list.pop_back();
+    arena_ = std::move(idle->list.back());
+    idle->list.pop_back();
   }
 }
 
 ArenaLease::~ArenaLease() {
-  IdleArenas& idle = idle_arenas();
-  const std::lock_guard<std::mutex> lock(idle.mutex);
-  idle.list.push_back(std::move(arena_));
+  const std::lock_guard<std::mutex> lock(idle->mutex);
+  idle->list.push_back(std::move(arena_));
 }
 
 float* BufferPlacer::place(std::ptrdiff_t floats) {

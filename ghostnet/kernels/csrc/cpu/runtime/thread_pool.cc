@@ -1,8 +1,8 @@
 #include "runtime/thread_pool.h"
 
-#include <pthread.h>
-
 #include <thread>
+
+#include "runtime/per_process.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -11,17 +11,11 @@ namespace {
 // MindSpore takes from one call to the next. Ten times as many spins did not shorten calls.
 constexpr int kIdleSpins = 20000;
 
-// Never destroyed, because the threads outlive every static object.
-ThreadPool* pool = new ThreadPool;
+const PerProcess<ThreadPool> pool;
 
 }  // namespace
 
-ThreadPool& ThreadPool::instance() {
-  // A forked child has none of its parent's threads and starts with a new pool.
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { pool = new ThreadPool; });
-  (void)registered;
-  return *pool;
-}
+ThreadPool& ThreadPool::instance() { return *pool; }
 
 bool ThreadPool::try_run(int threads, Call call, const void* context) {
   const std::unique_lock<std::mutex> lease(lease_, std::try_to_lock);
