@@ -1,6 +1,7 @@
 """The fused network against the plain one, and what it does with what it cannot take."""
 
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -347,6 +348,20 @@ def test_settings_are_checked() -> None:
     kernels.set_threads(3)
     assert kernels.threads() == 3
     assert kernels.instruction_sets()[-1] == "portable"
+
+
+def run_with_instruction_set(name: str, program: str) -> str:
+    environment = os.environ | {"GHOSTNET_INSTRUCTION_SET": name}
+    command = [sys.executable, "-c", f"from ghostnet import kernels; print({program})"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_environment_chooses_the_instruction_set() -> None:
+    assert run_with_instruction_set("portable", "kernels.instruction_set()") == "portable"
+    reason = run_with_instruction_set("abacus", "kernels.unavailable_reason()")
+    assert reason.startswith("GHOSTNET_INSTRUCTION_SET: expected one of ")
+    assert reason.endswith("portable, found 'abacus'")
 
 
 def test_without_the_library_the_plain_network_runs_and_says_why(

@@ -145,7 +145,7 @@ def versions() -> dict[str, str]:
     try:
         instruction_set = kernels.instruction_set()
     except KernelError:
-        instruction_set = "not compiled"
+        instruction_set = "not available"
     try:
         mindspore = version("mindspore")
     except PackageNotFoundError:

@@ -48,6 +48,9 @@ SYMBOLS = (
 KINDS = ("pointwise", "dense", "short_dense")
 """How the kernels read the weights of a layer; the last keeps each to within 2⁻¹⁷."""
 
+INSTRUCTION_SET = "GHOSTNET_INSTRUCTION_SET"
+"""Environment variable that names the instruction set to use, for tests and measurements."""
+
 _FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
 _ADDRESS: Any = ctypes.c_void_p
 _SIZES: list[Any] = [ctypes.c_int] * 3
@@ -59,7 +62,8 @@ def load() -> ctypes.CDLL:
     """Load the compiled kernels.
 
     Raises:
-        KernelError: They were not compiled, or not for this platform or version.
+        KernelError: They were not compiled, or not for this platform or version, or the environment
+            names an instruction set that there is not.
     """
     if not PATH.exists():
         raise KernelError(
@@ -85,6 +89,8 @@ def load() -> ctypes.CDLL:
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
     library.ghostnet_set_threads(default_threads())
+    if name := os.environ.get(INSTRUCTION_SET):
+        _choose(library, name, INSTRUCTION_SET)
     return library
 
 
@@ -116,24 +122,33 @@ def threads() -> int:
 
 def instruction_sets() -> tuple[str, ...]:
     """List the instruction sets that this processor and the kernels have, best first."""
-    return tuple(load().ghostnet_instruction_sets().decode().split())
+    return _instruction_sets(load())
+
+
+def _instruction_sets(library: ctypes.CDLL) -> tuple[str, ...]:
+    return tuple(library.ghostnet_instruction_sets().decode().split())
 
 
 def instruction_set() -> str:
-    """Return the instruction set in use: the best there is, unless another was set."""
+    """Return the instruction set in use: the best there is, unless another was chosen."""
     return str(load().ghostnet_instruction_set().decode())
 
 
 def set_instruction_set(name: str) -> None:
     """Use one of `instruction_sets`, for tests and measurements.
 
+    The environment variable ``GHOSTNET_INSTRUCTION_SET`` does the same from the start.
+
     Raises:
         KernelError: This processor or the kernels do not have it.
     """
-    if load().ghostnet_set_instruction_set(name.encode()):
-        raise KernelError(
-            f"instruction set: expected one of {', '.join(instruction_sets())}, found {name!r}"
-        )
+    _choose(load(), name, "instruction set")
+
+
+def _choose(library: ctypes.CDLL, name: str, source: str) -> None:
+    if library.ghostnet_set_instruction_set(name.encode()):
+        known = ", ".join(_instruction_sets(library))
+        raise KernelError(f"{source}: expected one of {known}, found {name!r}")
 
 
 def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int) -> Array:
