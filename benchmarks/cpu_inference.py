@@ -3,16 +3,20 @@
 Writes a file named after the kind of processor, such as ``cpu_inference_zen_4.json``, beside this
 file in ``results``, and the plot of all such files. Each engine has its own process; they take
 turns (see `ghostnet.benchmark`). Run from a checkout with nothing else at work on the machine:
-``python benchmarks/cpu_inference.py``. ``--plot`` only draws.
+``python benchmarks/cpu_inference.py``. ``--plot`` only draws. ``--limit avx2`` limits this package,
+OpenVINO and PyTorch to AVX2, as on a processor that has no more; the other engines have no such
+setting.
 """
 
+import argparse
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +44,19 @@ PEERS = (*RUNTIMES, "torch-compile")
 
 ALL = (*OURS, "mindspore", "mindcv", "torch", "torch-compile", *RUNTIMES)
 FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
+
+
+LIMITS = {
+    "avx2": {
+        "GHOSTNET_INSTRUCTION_SET": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",  # of OpenVINO and PyTorch
+        "ATEN_CPU_CAPABILITY": "avx2",
+    }
+}
+"""Environment that limits engines to an instruction set, by its name."""
+
+FMA_FLAGS = {None: ("-march=native",), "avx2": ("-mavx2", "-mfma")}
+"""Options of the compiler for the peak of an instruction set, by the name of the limit."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +90,28 @@ CASES = (
 
 def main() -> None:
     """Measure all cases, then write the results."""
-    if "--plot" in sys.argv[1:]:
-        plot(PLOT)
-        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--plot", action="store_true", help="only draw the plot")
+    parser.add_argument("--limit", choices=LIMITS, help="instruction set that engines may use")
+    arguments = parser.parse_args()
+    if not arguments.plot:
+        os.environ.update(LIMITS.get(arguments.limit, {}))
+        file = RESULTS / f"cpu_inference_{'_'.join(filter(None, (slug(), arguments.limit)))}.json"
+        file.write_text(json.dumps(measure_all(arguments.limit), indent=1) + "\n")
+        print(f"wrote {file}; python website/figures.py updates the documents")
+    plot(PLOT)
+
+
+def measure_all(limit: str | None) -> dict[str, Any]:
+    """Return what a file of results holds."""
     with tempfile.TemporaryDirectory() as folder:
         models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
         parameters = random_parameters(GHOSTNET_600M, 37)
         write_checkpoint(parameters, Path(models["ghostnet_600m"]))
         measured = [(case, list(measure(case, models[case.network]))) for case in CASES]
-    result = {
-        "machine": machine(PACKAGES),
-        "fma_peak_g_per_second_and_core": fma_peak(),
+    return {
+        "machine": limited(machine(PACKAGES), limit),
+        "fma_peak_g_per_second_and_core": fma_peak(FMA_FLAGS[limit]),
         "first_answer_seconds": {
             name: in_own_process(first_answer, name) for name in ("ghostnet", "mindspore")
         },
@@ -92,10 +120,12 @@ def main() -> None:
             for case, measurements in measured
         ],
     }
-    file = RESULTS / f"cpu_inference_{slug()}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    plot(PLOT)
-    print(f"wrote {file}; python website/figures.py updates the documents")
+
+
+def limited(machine: dict[str, Any], limit: str | None) -> dict[str, Any]:
+    """Return the machine with the limit beside the name of its processor."""
+    name = f"{machine['processor']}, limited to {limit.upper()}" if limit else machine["processor"]
+    return machine | {"processor": name}
 
 
 def measure(case: Case, model: str) -> Iterator[Measurement]:
@@ -124,12 +154,12 @@ def first_answer(engine: str) -> float:
     return time.perf_counter() - start
 
 
-def fma_peak() -> float:
+def fma_peak(flags: Iterable[str]) -> float:
     """Thousand millions of multiply-adds that one core does in a second."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "fma_peak"
         source = Path(__file__).with_name("fma_peak.cc")
-        subprocess.run(["c++", "-O3", "-march=native", source, "-o", program], check=True)
+        subprocess.run(["c++", "-O3", *flags, source, "-o", program], check=True)
         return float(subprocess.run([program], check=True, capture_output=True).stdout)
 
 

@@ -1,7 +1,10 @@
 """The figures in the documents are those of the committed results."""
 
 import pytest
-from figures import ROOT, SENTENCES, TABLES, Sentence, documents, write_table
+from figures import documents
+from measured import ROOT
+from sentences import SENTENCES, Sentence
+from tables import TABLES, write_table
 
 DOCUMENTS = documents()
 

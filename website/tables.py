@@ -1,0 +1,281 @@
+"""The tables of figures in the documents, in Markdown."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import yaml
+from measured import (
+    BENCHMARKS,
+    ENGINES,
+    PEERS,
+    PETS,
+    PETS_CLASSES,
+    RESULTS,
+    RUNS,
+    Case,
+    TrainingRun,
+    counted,
+    inference,
+    log_of,
+    results,
+)
+
+from ghostnet.hub.claims import ClaimTable
+from ghostnet.hub.registry import find_card
+from ghostnet.verify import count
+
+
+def write_table(text: str, name: str, content: str) -> str:
+    """Write a table between its two comments.
+
+    Raises:
+        ValueError: The text does not have the comments, or has them more than once.
+    """
+    begin, end = f"<!-- figures: {name} -->\n", "\n<!-- /figures -->"
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    text, found = re.subn(pattern, lambda _: begin + content + end, text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"expected the table {name} once, found it {found} ×")
+    return text
+
+
+def table(header: str, rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right."""
+    names = header.split(" | ")
+    lines = [names, ["---", *["---:"] * (len(names) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def processors() -> dict[str, str]:
+    """Return the files of results of inference on a CPU, by the name of the processor."""
+    files = sorted(file.name for file in RESULTS.glob("cpu_inference_*.json"))
+    return {results(file)["machine"]["processor"]: file for file in files}
+
+
+def inference_table() -> str:
+    """Return times per image beside those of the fastest peer, with a column a processor."""
+
+    def cell(case: Case, file: str) -> str:
+        times = inference(file)[case]
+        ours = times["ghostnet"]
+        engine = min(times.keys() & PEERS.keys(), key=times.__getitem__)
+        peak = results(file)["fma_peak_g_per_second_and_core"] * 1e6 * case.threads
+        multiply_adds = count(case.network, PETS_CLASSES).multiply_adds * case.batch
+        faster = f"{times[engine] / ours:.2f} × {PEERS[engine]}"
+        return f"**{ours / case.batch:.2f}**, {faster}, {multiply_adds / (ours * peak):.0%}"
+
+    header = " | ".join(("network", "batch", "threads", *processors()))
+    rows = (
+        (f"`{case.network}`", str(case.batch), str(case.threads))
+        + tuple(cell(case, file) for file in processors().values())
+        for case in inference()
+    )
+    return table(header, rows)
+
+
+def engine_table() -> str:
+    """Return the times per image of every engine, with a column a processor."""
+
+    def cell(case: Case, engine: str, file: str) -> str:
+        time = inference(file)[case].get(engine)
+        return f"{time / case.batch:.2f}" if time else "–"
+
+    files = processors().values()
+    header = " | ".join(("network", "batch", "threads", "engine", *processors()))
+    rows = (
+        (f"`{case.network}`", str(case.batch), str(case.threads), engine)
+        + tuple(cell(case, engine, file) for file in files)
+        for case in inference()
+        for engine in dict.fromkeys(chain(*(inference(file)[case] for file in files)))
+    )
+    return table(header, rows)
+
+
+def processor_table() -> str:
+    """Return what was measured on which processor, with which packages."""
+
+    def row(name: str, file: str) -> Iterator[str]:
+        machine = results(file)["machine"]
+        yield name
+        yield f"{results(file)['fma_peak_g_per_second_and_core']:.0f}"
+        yield ", ".join(f"{package} {number}" for package, number in machine["packages"].items())
+
+    header = "processor | G multiply-adds per second and core | packages"
+    return table(header, (row(*entry) for entry in processors().items()))
+
+
+def concurrency_table() -> str:
+    """Return the images per second of several callers of one session."""
+    rows = results("concurrency.json")["images_per_second"]
+    names = {**ENGINES, "fused": ENGINES["ghostnet"]}
+
+    def row(case: str, speeds: dict[str, float]) -> Iterator[str]:
+        engine, threads = case.split(", ")
+        yield f"{names[engine]}, {threads.removesuffix(' threads a call')}"
+        yield from (f"{speed:.0f}" for speed in speeds.values())
+
+    callers = (f"callers: {count}" for count in next(iter(rows.values())))
+    header = " | ".join(("engine, threads of a call", *callers))
+    return table(header, (row(*entry) for entry in rows.items()))
+
+
+def training_table() -> str:
+    """Return speed and memory of training steps."""
+    engines = results("cpu_training.json")["engines"]
+    names = {"fused": "this package", "torch": "PyTorch", "mindspore": "MindSpore"}
+    speeds = {engine: one["images_per_second"] for engine, one in engines.items()}
+    header = (
+        "engine | images per second | over PyTorch's | memory of training, MiB | of which "
+        "compilation, MiB | peak of the process, MiB"
+    )
+    rows = (
+        (
+            names[engine],
+            f"{speeds[engine]:.1f}",
+            f"{speeds[engine] / speeds['torch']:.2f} ×",
+            *(f"{one[key]:.0f}" for key in ("training_mib", "compiling_mib", "peak_mib")),
+        )
+        for engine, one in engines.items()
+    )
+    return table(header, rows)
+
+
+def run_table() -> str:
+    """Return the training runs of the models of the package."""
+
+    def row(name: str, run: TrainingRun) -> Iterator[str]:
+        config = yaml.safe_load((BENCHMARKS / f"{name}.yaml").read_text())
+        epochs = log_of(name)
+        best = max(epochs, key=lambda epoch: float(epoch["top1"]))
+        seconds = sum(run.images / float(epoch["images_per_second"]) for epoch in epochs)
+        size = config["image_size"]
+        log = f"../benchmarks/results/{name.replace('/', '_')}"
+        yield f"`{name}.yaml`"
+        yield f"{run.images:,}"
+        yield f"{size}, {config.get('val_size', size)}"
+        yield f"{len(epochs)} of {config['epochs']}"
+        yield f"{seconds / 60:.0f} min"
+        yield best["epoch"]
+        yield f"{round(run.held_out * float(best['top1']))} of {run.held_out:,}"
+        yield f"[log]({log}.csv), [curve]({log}.png)"
+
+    header = (
+        "configuration | training images | pixels in training, in evaluation | epochs | training "
+        "steps | best epoch | right | files"
+    )
+    return table(header, (row(*entry) for entry in RUNS.items()))
+
+
+def backbone_table() -> str:
+    """Return what new classifiers on the features of several models have right."""
+
+    def row(model: str, tasks: dict[str, dict[str, float]]) -> Iterator[str]:
+        yield f"`{model}`"
+        for found in tasks.values():
+            yield f"{found['correct']:.0f} of {found['images']:.0f}"
+            yield f"{found['seconds']:.0f} s"
+
+    header = "model | flowers right | time | test images of pets right | time"
+    return table(header, (row(*entry) for entry in results("backbones.json").items()))
+
+
+def comparison_table() -> str:
+    """Return the table of the Pets card beside counted and measured figures."""
+    card = card_table()
+    measured = results("comparison.json")
+
+    def row(model: str, claims: dict[str, str]) -> Iterator[str]:
+        parameters, multiply_adds = counted(model)
+        yield from (model, claims["FLOPs (M)"], f"{multiply_adds:.1f}", f"{parameters:.2f}")
+        yield claims["Latency (ms)"].replace("-", "–")
+        others = {engine: one["milliseconds"] for engine, one in measured[model].items()}
+        for time in (others["onnxruntime"], others.get("ghostnet")):
+            yield f"{time:.2f}" if time else "–"
+        yield claims["Accuracy (Top1)"]
+
+    header = (
+        "model | FLOPs (M), card | counted | parameters (M), counted | latency (ms), card | ONNX "
+        "Runtime | this package | top-1 (%), card"
+    )
+    return table(header, (row(*entry) for entry in card.by_model().items()))
+
+
+def card_table() -> ClaimTable:
+    """Return the table of the Pets card that compares networks."""
+    return next(table for table in find_card(PETS).claims if "Comparison" in table.title)
+
+
+def serving_table() -> str:
+    """Return what servers give at several numbers of connections."""
+    names = {"ghostnet": "`ghostnet serve`"}
+
+    def row(name: str, connections: str, figures: dict[str, float]) -> Iterator[str]:
+        yield names.get(name, name.replace("litserve", "LitServe"))
+        yield connections
+        yield from (f"{figures[key]:.0f}" for key in ("images_per_second", "p50_ms", "p99_ms"))
+        yield f"{figures['peak_mib']:.0f}"
+
+    header = "server | connections | images per second | median, ms | 99th percentile, ms | MiB"
+    steps = results("serving.json")["servers"].items()
+    rows = (row(name, *step) for name, cases in steps for step in cases.items())
+    return table(header, rows)
+
+
+def folder_table() -> str:
+    """Return the images per second from JPEG files to labels."""
+    names = {"ghostnet": "this package", "timm": "timm, PyTorch", "onnxruntime": "ONNX Runtime"}
+
+    def row(size: str, speeds: dict[str, float]) -> Iterator[str]:
+        yield size
+        yield from (f"{speeds[engine]:.0f}" for engine in names)
+        yield f"{speeds['ghostnet'] / max(speeds['timm'], speeds['onnxruntime']):.2f} ×"
+
+    header = " | ".join(("files", *names.values(), "over the better peer"))
+    return table(
+        header, (row(*entry) for entry in results("folder.json")["images_per_second"].items())
+    )
+
+
+def cluster_table() -> str:
+    """Return the images per second of one core, one machine and Ray."""
+
+    def row(name: str, processors: int, images_per_second: float) -> Iterator[str]:
+        yield name
+        yield str(processors)
+        yield f"{images_per_second:.0f}"
+        yield f"{images_per_second / processors:.0f}"
+
+    header = "run | processors | images per second | for each processor"
+    return table(header, (row(**entry) for entry in results("cluster.json")["rows"]))
+
+
+def busy_table() -> str:
+    """Return the images per second of engines beside busy processes."""
+    speeds = results("busy_machine.json")["speeds"]
+    names = {**ENGINES, "fused": ENGINES["ghostnet"]}
+
+    def row(case: str, engine: str) -> Iterator[str]:
+        yield from (case, names[engine])
+        yield from (f"{condition[case][engine]:.0f}" for condition in speeds.values())
+
+    header = " | ".join(("images per second", "engine", *speeds))
+    cases = next(iter(speeds.values()))
+    return table(header, (row(case, engine) for case in cases for engine in cases[case]))
+
+
+TABLES = {
+    "inference": ("docs/kernels.md", inference_table),
+    "processors": ("docs/cpu_inference.md", processor_table),
+    "engines": ("docs/cpu_inference.md", engine_table),
+    "concurrency": ("docs/kernels.md", concurrency_table),
+    "training": ("docs/cpu_training.md", training_table),
+    "comparison": ("docs/comparison.md", comparison_table),
+    "runs": ("docs/training.md", run_table),
+    "backbones": ("docs/training.md", backbone_table),
+    "serving": ("docs/serving.md", serving_table),
+    "folder": ("docs/scaling.md", folder_table),
+    "cluster": ("docs/scaling.md", cluster_table),
+    "busy": ("docs/kernels.md", busy_table),
+}
+"""Document and content of each table, by name."""
