@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.packing import pack
+from ghostnet.kernels.cpu.packing import Dtype, pack
 from ghostnet.kernels.folding import Array
 from ghostnet.models import Architecture
 
@@ -26,12 +26,15 @@ class Session:
         architecture: Table of the network.
         parameters: Arrays by released name.
         features: Return the features that the classifier reads, rather than the logits.
+        dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
+            which is faster and less exact; it needs a processor with VNNI.
 
     Attributes:
         outputs: Length of the logits or features.
 
     Raises:
-        KernelError: The kernels are not available, or do not know a layer of the network.
+        KernelError: The kernels are not available, or do not know a layer of the network, or the
+            processor does not have the dtype.
 
     Examples:
         >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
@@ -46,13 +49,15 @@ class Session:
         parameters: Mapping[str, NDArray[Any]],
         *,
         features: bool = False,
+        dtype: Dtype = "float32",
     ) -> None:
         library.load()
         classes = count_classes(parameters, architecture)
         self.architecture = architecture
         self.features = features
+        self.dtype: Dtype = dtype
         self.outputs = architecture.head_channels if features else classes
-        self.packed = pack(architecture, parameters, features=features)
+        self.packed = pack(architecture, parameters, features=features, dtype=dtype)
 
     def __call__(self, images: Array) -> Array:
         """Run a batch."""
@@ -61,7 +66,7 @@ class Session:
 
     def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         """Replace the weights by those of a network with the same layers, from the next call on."""
-        self.packed = pack(self.architecture, parameters, features=self.features)
+        self.packed = pack(self.architecture, parameters, features=self.features, dtype=self.dtype)
 
 
 def check_images(images: Any) -> None:

@@ -24,7 +24,9 @@ using reference::Network;
 using reference::Row;
 using reference::Table;
 
-constexpr double kTolerance = 1e-4;  // of the largest output
+using ghostnet::cpu::Precision;
+
+constexpr double kTolerances[] = {1e-4, 0.1};  // of the largest output, by precision
 constexpr int kThreads[] = {1, 3, 4, 8};
 constexpr float kCanary = -12345.5F;
 constexpr int kCanaries = 64;
@@ -106,7 +108,8 @@ std::vector<Case> cases() {
           {"features", features, 75, 53}, {"features", features, 2, 19}};
 }
 
-void compare(const std::vector<double>& expected, const float* actual, const std::string& what) {
+void compare(const std::vector<double>& expected, const float* actual, Precision precision,
+             const std::string& what) {
   double largest = 0;
   double difference = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -114,22 +117,13 @@ void compare(const std::vector<double>& expected, const float* actual, const std
     difference = std::max(difference, std::abs(expected[i] - actual[i]));
     if (std::isnan(actual[i])) difference = INFINITY;
   }
-  check(difference <= kTolerance * largest,
+  check(difference <= kTolerances[int(precision)] * largest,
         what + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
 }
 
 // Checks one network at one size, with all batches, instruction sets and threads.
-void check_case(const Case& one, unsigned seed, int images) {
+void check_case(const Case& one, Precision precision, unsigned seed, int images) {
   const Network network(one.table, seed);
-  reference::Packer packer;
-  packer.network(network);
-  Guarded weights(packer.weights.size());
-  std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
-  const std::vector<std::int32_t> plan = reference::plan_of(one.table);
-  const ghostnet::cpu::Model model =
-      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), weights.data(),
-                  std::int64_t(weights.size())});
-
   const std::size_t image_size = std::size_t(3) * one.height * one.width;
   Guarded pixels(image_size * images);
   std::mt19937 random(seed + 1);
@@ -143,7 +137,17 @@ void check_case(const Case& one, unsigned seed, int images) {
     expected.push_back(network(map));
   }
 
+  reference::Packer packer(precision);
+  packer.network(network);
+  Guarded weights(packer.weights.size());
+  std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
+  const std::vector<std::int32_t> plan = reference::plan_of(one.table, precision);
+  const ghostnet::cpu::Model model =
+      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), weights.data(),
+                  std::int64_t(weights.size())});
+
   for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
+    if (ghostnet::cpu::forward_for(set, precision) == nullptr) continue;
     ghostnet::cpu::set_instruction_set(set);
     for (const int threads : kThreads) {
       ghostnet::cpu::set_threads(threads);
@@ -152,10 +156,11 @@ void check_case(const Case& one, unsigned seed, int images) {
         ghostnet::cpu::run(model, {pixels.data(), one.height, one.width, out.data()}, batch);
         const std::string what = one.name + " " + std::to_string(one.height) + "x" +
                                  std::to_string(one.width) + " " + ghostnet::cpu::name(set) +
+                                 (precision == Precision::kInt8 ? " int8" : "") +
                                  " threads " + std::to_string(threads) + " batch " +
                                  std::to_string(batch);
         for (int i = 0; i < batch; ++i) {
-          compare(expected[i], out.data() + i * expected[i].size(), what);
+          compare(expected[i], out.data() + i * expected[i].size(), precision, what);
         }
         check(out.intact() && pixels.intact() && weights.intact(), what + ": wrote outside");
       }
@@ -166,9 +171,9 @@ void check_case(const Case& one, unsigned seed, int images) {
 // Calls from several threads at once: one leases the thread pool, the others run alone.
 void check_calls_at_once(const Case& one) {
   const Network network(one.table, 99);
-  reference::Packer packer;
+  reference::Packer packer(Precision::kFloat32);
   packer.network(network);
-  const std::vector<std::int32_t> plan = reference::plan_of(one.table);
+  const std::vector<std::int32_t> plan = reference::plan_of(one.table, Precision::kFloat32);
   const ghostnet::cpu::Model model =
       ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), packer.weights.data(),
                   std::int64_t(packer.weights.size())});
@@ -187,7 +192,7 @@ void check_calls_at_once(const Case& one) {
   Map map(3, one.height, one.width);
   std::copy(image.begin(), image.end(), map.data.begin());
   for (const std::vector<float>& answer : answers) {
-    compare(network(map), answer.data(), "calls at once");
+    compare(network(map), answer.data(), Precision::kFloat32, "calls at once");
   }
 }
 
@@ -219,7 +224,9 @@ int main(int count, char** arguments) {
   const int images = count > 1 ? std::atoi(arguments[1]) : 9;
   unsigned seed = 1;
   for (const Case& one : cases()) {
-    check_case(one, seed++, one.height > 100 ? std::min(2, images) : images);
+    const int batch = one.height > 100 ? std::min(2, images) : images;
+    check_case(one, Precision::kFloat32, seed, batch);
+    check_case(one, Precision::kInt8, seed++, std::min(4, batch));
   }
   check_calls_at_once(cases().front());
   check_team_size();

@@ -4,12 +4,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "network/model.h"
 #include "network/plan.h"
 #include "reference.h"
 
 extern "C" {
 std::int64_t ghostnet_pointwise_size(int out, int in);
 void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed);
+std::int64_t ghostnet_int8_size(int out, int in);
+int ghostnet_is_faster_in_int8(int out, int in);
+void ghostnet_pack_int8(const float* weights, int out, int in, const float* low, const float* high,
+                        float* packed, float* bias);
 std::int64_t ghostnet_dense_size(int out, int in);
 void ghostnet_pack_dense(const float* weights, int out, int in, float* packed);
 std::int64_t ghostnet_short_dense_size(int out, int in);
@@ -18,8 +23,13 @@ void ghostnet_pack_short_dense(const float* weights, int out, int in, float* pac
 
 namespace reference {
 
+using ghostnet::cpu::Precision;
+
 class Packer {
  public:
+  // Bytes need the ranges of the pixels, so the network must have run.
+  explicit Packer(Precision precision) : precision_(precision) {}
+
   std::vector<float> weights;
 
   void network(const Network& net) {
@@ -39,11 +49,19 @@ class Packer {
   // Packs output channels first, …, first + count - 1 of a convolution.
   void pointwise(const Convolution& layer, int first, int count) {
     const int in = layer.in * layer.kernel * layer.kernel;
-    std::vector<float> packed(ghostnet_pointwise_size(count, in));
-    ghostnet_pack_pointwise(layer.weights.data() + std::size_t(first) * in, count, in,
-                            packed.data());
+    const float* const from = layer.weights.data() + std::size_t(first) * in;
+    std::vector<float> bias(layer.bias.begin() + first, layer.bias.begin() + first + count);
+    std::vector<float> packed;
+    if (precision_ == Precision::kInt8 && ghostnet_is_faster_in_int8(count, in)) {
+      packed.resize(ghostnet_int8_size(count, in));
+      ghostnet_pack_int8(from, count, in, layer.low.data(), layer.high.data(),
+                         packed.data(), bias.data());
+    } else {
+      packed.resize(ghostnet_pointwise_size(count, in));
+      ghostnet_pack_pointwise(from, count, in, packed.data());
+    }
     append(packed);
-    append({layer.bias.begin() + first, layer.bias.begin() + first + count});
+    append(bias);
   }
 
   void pointwise(const Convolution& layer) { pointwise(layer, 0, layer.out); }
@@ -90,16 +108,19 @@ class Packer {
     depthwise(block.depthwise);
     pointwise(block.projection);
   }
+
+  const Precision precision_;
 };
 
-inline std::vector<std::int32_t> plan_of(const Table& table) {
+inline std::vector<std::int32_t> plan_of(const Table& table, Precision precision) {
   std::vector<std::int32_t> plan;
   const auto append = [&plan](const auto& part) {
     const auto* values = reinterpret_cast<const std::int32_t*>(&part);
     plan.insert(plan.end(), values, values + sizeof part / sizeof *values);
   };
-  append(ghostnet::cpu::PlanHeader{table.kind, table.stem, table.activation,
-                                   int(table.rows.size()), table.last, table.head, table.classes});
+  append(ghostnet::cpu::PlanHeader{int(precision), table.kind, table.stem, table.activation,
+                                   int(table.rows.size()), table.last, table.head,
+                                   table.classes});
   for (const Row& row : table.rows) {
     append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed});
   }

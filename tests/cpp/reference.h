@@ -39,9 +39,12 @@ struct Convolution {
   int groups;
   std::vector<float> weights;
   std::vector<float> bias;
+  // The smallest and the largest pixel so far, by input channel.
+  mutable std::vector<float> low;
+  mutable std::vector<float> high;
 
   Convolution(int in_, int out_, int kernel_, int stride_, int groups_, std::mt19937& random)
-      : in(in_), out(out_), kernel(kernel_), stride(stride_), groups(groups_) {
+      : in(in_), out(out_), kernel(kernel_), stride(stride_), groups(groups_), low(in_), high(in_) {
     const int fan_in = in / groups * kernel * kernel;
     std::normal_distribution<float> weight(0, std::sqrt(2.0F / fan_in));
     std::normal_distribution<float> shift(0, 0.3F);
@@ -52,6 +55,7 @@ struct Convolution {
   }
 
   Map operator()(const Map& x, Activation activation) const {
+    keep_ranges(x);
     Map y(out, (x.height - 1) / stride + 1, (x.width - 1) / stride + 1);
     for (int n = 0; n < out; ++n) {
       for (int row = 0; row < y.height; ++row) {
@@ -64,6 +68,14 @@ struct Convolution {
   }
 
  private:
+  void keep_ranges(const Map& x) const {
+    const std::size_t area = std::size_t(x.height) * x.width;
+    for (std::size_t i = 0; i < x.data.size(); ++i) {
+      low[i / area] = std::min(low[i / area], float(x.data[i]));
+      high[i / area] = std::max(high[i / area], float(x.data[i]));
+    }
+  }
+
   double correlate(const Map& x, int n, int row, int column) const {
     const int depth = in / groups;
     const int first = n / (out / groups) * depth;

@@ -32,9 +32,13 @@ SYMBOLS = (
     "GhostNetUnfoldGradient",
     "ghostnet_dense_size",
     "ghostnet_forward",
+    "ghostnet_has_int8",
     "ghostnet_instruction_set",
     "ghostnet_instruction_sets",
+    "ghostnet_int8_size",
+    "ghostnet_is_faster_in_int8",
     "ghostnet_pack_dense",
+    "ghostnet_pack_int8",
     "ghostnet_pack_pointwise",
     "ghostnet_pack_short_dense",
     "ghostnet_pointwise_size",
@@ -50,6 +54,9 @@ KINDS = ("pointwise", "dense", "short_dense")
 
 INSTRUCTION_SET = "GHOSTNET_INSTRUCTION_SET"
 """Environment variable that names the instruction set to use, for tests and measurements."""
+
+MISSING_KERNELS = 2
+"""What ``ghostnet_forward`` returns where the instruction set does not have the precision."""
 
 _FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
 _ADDRESS: Any = ctypes.c_void_p
@@ -85,6 +92,9 @@ def load() -> ctypes.CDLL:
         pack = getattr(library, f"ghostnet_pack_{kind}")
         pack.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
         pack.restype = None
+    library.ghostnet_int8_size.restype = ctypes.c_int64
+    library.ghostnet_pack_int8.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, *[_FLOATS] * 4]
+    library.ghostnet_pack_int8.restype = None
     library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS, _ADDRESS]
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
@@ -164,14 +174,50 @@ def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int
         (batch, outputs) float32.
 
     Raises:
-        KernelError: Plan and weights are not those of one network.
+        KernelError: Plan and weights are not those of one network, or their precision is int8,
+            which the instruction set does not have.
     """
     batch, _, height, width = images.shape
     logits = np.empty((batch, outputs), np.float32)
     vectors = _address(plan), plan.size, _address(weights), weights.size
-    if load().ghostnet_forward(_address(images), batch, height, width, *vectors, _address(logits)):
+    code = load().ghostnet_forward(
+        _address(images), batch, height, width, *vectors, _address(logits)
+    )
+    if code == MISSING_KERNELS:
+        raise KernelError(no_int8_reason())
+    if code:
         raise KernelError("expected the plan and the weights of one network, found others")
     return logits
+
+
+def no_int8_reason() -> str:
+    """Say why there are no int8 kernels; empty where there are."""
+    if load().ghostnet_has_int8():
+        return ""
+    return (
+        "dtype int8: expected a processor with VNNI, which multiplies bytes, found "
+        f"{instruction_set()} without it; use float32"
+    )
+
+
+def is_faster_in_int8(outputs: int, inputs: int) -> bool:
+    """Whether a pointwise convolution gains from int8."""
+    return bool(load().ghostnet_is_faster_in_int8(outputs, inputs))
+
+
+def packed_int8(weights: Array, bias: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """Pack (out, in) weights in 8 bits, for inputs of a range.
+
+    Returns:
+        The packed weights, and the (out,) bias that belongs to them.
+    """
+    library = load()
+    vector = np.empty(library.ghostnet_int8_size(*weights.shape), np.float32)
+    moved = bias.copy()
+    library.ghostnet_pack_int8(
+        np.ascontiguousarray(weights), *weights.shape, low, high, vector, moved
+    )
+    return vector, moved
 
 
 def _address(array: NDArray[Any]) -> int:

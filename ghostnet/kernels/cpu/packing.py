@@ -4,14 +4,16 @@ The plan is that of csrc/cpu/network/plan.h; the weights are in the order of `re
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import packed
+from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.architectures import Activation, Family
@@ -31,6 +33,12 @@ ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2, "relu6": 3}
 BLOCK_KINDS: Mapping[Family, int] = {"ghostnet": 0, "mobilenet_v2": 1}
 """Numbers of the kinds of blocks in the plan."""
 
+Dtype = Literal["float32", "int8"]
+"""Type of the weights and pixels of the pointwise convolutions that gain from it."""
+
+PRECISIONS: Mapping[Dtype, int] = {"float32": 0, "int8": 1}
+"""Numbers of the types in the plan."""
+
 CACHE_LINE = 64
 """Alignment of the packed weights, in bytes."""
 
@@ -40,6 +48,7 @@ Parameters = Mapping[str, NDArray[Any]]
 class PlanHeader(NamedTuple):
     """First fields of a plan."""
 
+    precision: int
     block_kind: int
     stem_channels: int
     activation: int
@@ -72,7 +81,11 @@ class PackedNetwork(NamedTuple):
 
 
 def pack(
-    architecture: Architecture, parameters: Parameters, *, features: bool = False
+    architecture: Architecture,
+    parameters: Parameters,
+    *,
+    features: bool = False,
+    dtype: Dtype = "float32",
 ) -> PackedNetwork:
     """Fold and pack a network.
 
@@ -80,14 +93,18 @@ def pack(
         architecture: Its table.
         parameters: Arrays by released name.
         features: Leave the classifier out, so that what it reads is the output.
+        dtype: Type of the weights and pixels of the pointwise convolutions that gain from it.
 
     Raises:
-        KernelError: The network has a layer that the kernels do not know.
+        KernelError: The network has a layer that the kernels do not know, or the processor does not
+            have the type.
     """
     check_architecture(architecture)
+    check_dtype(dtype)
     classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     header = PlanHeader(
+        precision=PRECISIONS[dtype],
         block_kind=BLOCK_KINDS[architecture.family],
         stem_channels=architecture.stem_channels,
         activation=ACTIVATIONS[architecture.activation],
@@ -105,7 +122,7 @@ def pack(
             stride=row.stride,
             se_channels=row.se_channels,
         )
-    packer = Packer(parameters)
+    packer = Packer(parameters, input_ranges(spec, parameters) if dtype == "int8" else {})
     parts = packer.pointwise(spec.stem)
     for block in spec.blocks:
         parts += packer.block(block)
@@ -166,19 +183,33 @@ def check_architecture(architecture: Architecture) -> None:
         raise KernelError(reason)
 
 
+def check_dtype(dtype: str) -> None:
+    """Check that the kernels have a type, on this processor.
+
+    Raises:
+        KernelError: They do not.
+    """
+    if dtype not in PRECISIONS:
+        raise KernelError(f"dtype: expected one of {', '.join(PRECISIONS)}, found {dtype!r}")
+    if dtype == "int8" and (reason := library.no_int8_reason()):
+        raise KernelError(reason)
+
+
 class Packer:
     """Packs the layers of a network; every method returns arrays in the order of the kernels.
 
     Args:
         parameters: Arrays by released name.
+        ranges: Range of the input of each layer that may be packed in 8 bits, by name.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, ranges: Mapping[str, ValueRange]) -> None:
         self.parameters = parameters
+        self.ranges = ranges
 
     def pointwise(self, layer: LayerSpec) -> list[Array]:
         """Pack a convolution over all channels, in tiles of output channels, and its bias."""
-        return _pointwise(fold(layer, self.parameters))
+        return self._pointwise(layer.name, fold(layer, self.parameters))
 
     def depthwise(self, layer: LayerSpec) -> list[Array]:
         """Pack a depthwise convolution, (channels, kernel, kernel), and its bias."""
@@ -209,8 +240,8 @@ class Packer:
         half = len(folded.bias) // 2
         return (
             self.depthwise(spec.depthwise)
-            + _pointwise(folded.rows(0, half))
-            + _pointwise(folded.rows(half, 2 * half))
+            + self._pointwise(spec.pointwise.name, folded.rows(0, half))
+            + self._pointwise(spec.pointwise.name, folded.rows(half, 2 * half))
         )
 
     def bottleneck(self, spec: BottleneckSpec) -> list[Array]:
@@ -236,9 +267,11 @@ class Packer:
             return self.inverted_residual(spec)
         return self.bottleneck(spec)
 
-
-def _pointwise(layer: FoldedLayer) -> list[Array]:
-    return [packed("pointwise", layer.matrix), layer.bias]
+    def _pointwise(self, name: str, layer: FoldedLayer) -> list[Array]:
+        values = self.ranges.get(name)
+        if values and library.is_faster_in_int8(*layer.matrix.shape):
+            return [*library.packed_int8(layer.matrix, layer.bias, *values)]
+        return [packed("pointwise", layer.matrix), layer.bias]
 
 
 def _concatenated(parts: list[Array]) -> Array:

@@ -19,13 +19,15 @@ constexpr int kImagesRank = 4;
 #pragma GCC visibility push(default)
 extern "C" {
 
-// Images (images, 3, height, width) to (images, outputs). Returns 0, or 1 where plan and weights do
-// not fit together.
+// Images (images, 3, height, width) to (images, outputs). Returns 0, 1 where plan and weights do not
+// fit together, or 2 where the instruction set has no kernels of the model's precision.
 int ghostnet_forward(const float* pixels, int images, int height, int width,
                      const std::int32_t* plan, std::int64_t plan_size, const float* weights,
                      std::int64_t weights_size, float* out) {
   try {
     run(read_model({plan, plan_size, weights, weights_size}), {pixels, height, width, out}, images);
+  } catch (const MissingKernels&) {
+    return 2;
   } catch (const std::exception&) {
     return 1;
   }
@@ -46,12 +48,17 @@ int GhostNetForward(int count, void** data, int* ranks, int64_t** shapes, const 
 
 // Packed weights of a layer, in floats.
 std::int64_t ghostnet_pointwise_size(int out, int in) { return pointwise_size(out, in); }
+std::int64_t ghostnet_int8_size(int out, int in) { return Int8Weights::size(out, in); }
 std::int64_t ghostnet_dense_size(int out, int in) { return Dense::size(out, in); }
 std::int64_t ghostnet_short_dense_size(int out, int in) { return ShortDense::size(out, in); }
 
 // Pack weights [out][in].
 void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed) {
   pack_pointwise(weights, out, in, packed);
+}
+void ghostnet_pack_int8(const float* weights, int out, int in, const float* low, const float* high,
+                        float* packed, float* bias) {
+  pack_int8_weights(weights, out, in, {low, high}, packed, bias);
 }
 void ghostnet_pack_dense(const float* weights, int out, int in, float* packed) {
   pack_dense(weights, out, in, packed);
@@ -71,6 +78,10 @@ int ghostnet_set_instruction_set(const char* wanted) {
   set_instruction_set(*set);
   return 0;
 }
+
+// Whether that instruction set has int8 kernels, and whether a layer gains from them.
+int ghostnet_has_int8() { return has_vnni(settings().instruction_set); }
+int ghostnet_is_faster_in_int8(int out, int in) { return Int8Weights::are_faster(out, in); }
 
 const char* ghostnet_instruction_set() { return name(settings().instruction_set); }
 

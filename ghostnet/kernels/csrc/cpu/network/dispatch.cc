@@ -2,7 +2,9 @@
 
 namespace ghostnet::cpu {
 
-Forward forward_for(InstructionSet set) {
+namespace {
+
+Forward float_forward_for(InstructionSet set) {
   switch (set) {
 #if defined(__x86_64__)
 #if defined(GHOSTNET_AMX)
@@ -17,6 +19,20 @@ Forward forward_for(InstructionSet set) {
     default:
       return &forward_portable;
   }
+}
+
+// Null where the instruction set has no int8 kernels.
+Forward int8_forward_for(InstructionSet set) {
+#if defined(__x86_64__)
+  if (has_vnni(set)) return set == InstructionSet::kAvx2 ? &forward_avx2_int8 : &forward_avx512_int8;
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+Forward forward_for(InstructionSet set, Precision precision) {
+  return precision == Precision::kInt8 ? int8_forward_for(set) : float_forward_for(set);
 }
 
 }  // namespace ghostnet::cpu

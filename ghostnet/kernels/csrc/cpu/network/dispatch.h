@@ -23,8 +23,10 @@ void forward_portable(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx2(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx512(const ForwardContext& context, const ImageBatch& batch);
 void forward_amx(const ForwardContext& context, const ImageBatch& batch);
+void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch);
+void forward_avx512_int8(const ForwardContext& context, const ImageBatch& batch);
 
-// `set` is a supported instruction set.
-Forward forward_for(InstructionSet set);
+// `set` is a supported instruction set. Null where it has no kernels of that precision.
+Forward forward_for(InstructionSet set, Precision precision);
 
 }  // namespace ghostnet::cpu

@@ -114,7 +114,9 @@ class BatchRunner {
 
 void run(const Model& model, const ImageBatch& batch, int images) {
   const Settings now = settings();
-  BatchRunner(model, batch, forward_for(now.instruction_set)).run(images, now.threads);
+  const Forward forward = forward_for(now.instruction_set, model.precision);
+  if (forward == nullptr) throw MissingKernels();
+  BatchRunner(model, batch, forward).run(images, now.threads);
 }
 
 }  // namespace ghostnet::cpu

@@ -1,9 +1,14 @@
 #include "network/forward.h"
+#include "ops/pointwise_int8.h"
 
 namespace ghostnet::cpu {
 
 void forward_avx2(const ForwardContext& context, const ImageBatch& batch) {
   forward<VectorPointwise<8>>(context, batch);
+}
+
+void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<8>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

@@ -1,9 +1,14 @@
 #include "network/forward.h"
+#include "ops/pointwise_int8.h"
 
 namespace ghostnet::cpu {
 
 void forward_avx512(const ForwardContext& context, const ImageBatch& batch) {
   forward<VectorPointwise<16>>(context, batch);
+}
+
+void forward_avx512_int8(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<16>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

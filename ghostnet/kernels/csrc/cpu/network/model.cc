@@ -15,14 +15,18 @@ constexpr int kDeepChannels = 80;
 // Takes the weights of one layer after the other.
 class WeightReader {
  public:
-  WeightReader(const float* weights, std::int64_t size) : next_(weights), left_(size) {}
+  WeightReader(const PackedModel& packed, Precision precision)
+      : next_(packed.weights), left_(packed.weights_size), precision_(precision) {}
 
   // A layer and the layers that share its channel tiles must agree on AMX. `depth` decides: the
   // input channels of the layer that the others follow.
   Pointwise pointwise(int in, int out, int depth) {
+    if (precision_ == Precision::kInt8 && Int8Weights::are_faster(out, in)) {
+      return int8_pointwise(in, out);
+    }
     const float* weights = take(std::int64_t{in} * out);
     const AmxWeights amx{amx::is_available() ? take(AmxWeights::size(out, in)) : nullptr};
-    return {in, out, depth >= kDeepChannels, weights, amx, take(out)};
+    return {in, out, depth >= kDeepChannels, weights, amx, {}, take(out)};
   }
 
   Depthwise depthwise(int channels, int kernel, int stride) {
@@ -58,6 +62,15 @@ class WeightReader {
   std::int64_t left() const { return left_; }
 
  private:
+  Pointwise int8_pointwise(int in, int out) {
+    const float* const scales = take(in);
+    const float* const zeros = take(in);
+    const float* const steps = take(out);
+    const float* const groups = take(std::int64_t{out} * in / Int8Weights::kGroup);
+    const Int8Weights weights{scales, zeros, steps, reinterpret_cast<const std::int32_t*>(groups)};
+    return {in, out, false, nullptr, {}, weights, take(out)};
+  }
+
   void read_ghost_bottleneck(int squeezed_channels, Bottleneck& block) {
     const int in = block.in;
     block.ghost1 = ghost_module(in, block.expanded);
@@ -94,6 +107,7 @@ class WeightReader {
 
   const float* next_;
   std::int64_t left_;
+  const Precision precision_;
 };
 
 PlanHeader read_header(const PackedModel& packed) {
@@ -126,8 +140,10 @@ PlanBlock read_block(const PackedModel& packed, BlockKind kind, std::int64_t ind
 
 Model read_model(const PackedModel& packed) {
   const PlanHeader plan = read_header(packed);
-  WeightReader reader(packed.weights, packed.weights_size);
+  const auto precision = static_cast<Precision>(plan.precision);
+  WeightReader reader(packed, precision);
   Model model{};
+  model.precision = precision;
   model.activation = static_cast<Activation>(plan.activation);
   model.stem.taps = reader.pointwise(Stem::kTaps, plan.stem_channels, Stem::kTaps);
   const auto kind = static_cast<BlockKind>(plan.block_kind);

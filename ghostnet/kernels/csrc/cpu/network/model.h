@@ -63,7 +63,11 @@ struct Head {
   const ShortDense& first_dense() const { return head.out > 0 ? head : classifier; }
 };
 
+// Of the pointwise convolutions that gain from it; all else is in floats.
+enum class Precision { kFloat32 = 0, kInt8 = 1 };
+
 struct Model {
+  Precision precision;
   Activation activation;
   Stem stem;
   std::vector<Bottleneck> blocks;

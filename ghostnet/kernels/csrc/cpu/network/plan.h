@@ -7,6 +7,7 @@
 namespace ghostnet::cpu {
 
 struct PlanHeader {
+  std::int32_t precision;   // the number of a `Precision`
   std::int32_t block_kind;  // the number of a `BlockKind`
   std::int32_t stem_channels;
   std::int32_t activation;  // the number of an `Activation`

@@ -9,6 +9,7 @@
 
 #include "ops/activation.h"
 #include "ops/amx_packing.h"
+#include "ops/int8_packing.h"
 #include "ops/planes.h"
 #include "simd/prefetch.h"
 
@@ -25,7 +26,10 @@ struct Pointwise {
   bool is_deep;  // has enough input channels for AMX to be faster than vectors
   const float* weights;
   AmxWeights amx_weights;
+  Int8Weights int8_weights;  // instead of the others, where the network has them
   const float* bias;
+
+  bool is_int8() const { return int8_weights.groups != nullptr; }
 
   static ChannelTiles tiles_of(int out) { return {out, kChannelTile}; }
 };

@@ -43,6 +43,14 @@ const std::vector<InstructionSet>& supported_instruction_sets() {
   return sets;
 }
 
+bool has_vnni([[maybe_unused]] InstructionSet set) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::kAvx2) return __builtin_cpu_supports("avxvnni");
+  if (set != InstructionSet::kPortable) return __builtin_cpu_supports("avx512vnni");
+#endif
+  return false;
+}
+
 std::optional<InstructionSet> find_instruction_set(const char* wanted) {
   for (const InstructionSet set : supported_instruction_sets()) {
     if (std::strcmp(name(set), wanted) == 0) return set;

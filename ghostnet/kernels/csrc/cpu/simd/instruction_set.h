@@ -13,6 +13,9 @@ const char* name(InstructionSet set);
 // Those that this processor and this build have, best first; the last is always kPortable.
 const std::vector<InstructionSet>& supported_instruction_sets();
 
+// Whether this processor has VNNI, which multiplies bytes, on the vectors of an instruction set.
+bool has_vnni(InstructionSet set);
+
 // The supported instruction set of that name.
 std::optional<InstructionSet> find_instruction_set(const char* name);
 

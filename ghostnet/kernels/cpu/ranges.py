@@ -1,0 +1,125 @@
+"""Ranges of the values that pointwise convolutions read, for weights and pixels of 8 bits.
+
+A batch norm says what it gives: values of mean beta and deviation gamma. No image is needed, as of
+Nagel et al. (2019), "Data-Free Quantization through Weight Equalization and Bias Correction".
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.kernels.folding import Array
+from ghostnet.models.architectures import Activation
+from ghostnet.models.specs import (
+    BottleneckSpec,
+    GhostModuleSpec,
+    InvertedResidualSpec,
+    LayerSpec,
+    NetworkSpec,
+)
+
+DEVIATIONS = 8
+"""Half the width of a range, in standard deviations."""
+
+HARD_SWISH_MINIMUM = -0.375
+
+
+class ValueRange(NamedTuple):
+    """Least and largest value of each channel, (channels,) float32 each."""
+
+    low: Array
+    high: Array
+
+    def activated(self, activation: Activation | None) -> "ValueRange":
+        """Return the range after an activation."""
+        low, high = self
+        match activation:
+            case "relu":
+                return ValueRange(np.maximum(low, 0), np.maximum(high, 0))
+            case "relu6":
+                return ValueRange(np.clip(low, 0, 6), np.clip(high, 0, 6))
+            case "hard_swish":
+                return ValueRange(
+                    np.maximum(np.minimum(low, 0), HARD_SWISH_MINIMUM), np.maximum(high, 0)
+                )
+            case _:
+                return self
+
+    def gated(self) -> "ValueRange":
+        """Return the range after a multiplication by gates in [0, 1]."""
+        return ValueRange(np.minimum(self.low, 0), np.maximum(self.high, 0))
+
+    def __or__(self, other: "ValueRange") -> "ValueRange":
+        """Return the ranges of the channels of both."""
+        return ValueRange(*map(np.concatenate, zip(self, other, strict=True)))
+
+    def plus(self, other: "ValueRange") -> "ValueRange":
+        """Return the range of the sum; the deviations of independent values add up as squares."""
+        middle = (self.low + self.high + other.low + other.high) / 2
+        half = np.hypot(self.high - self.low, other.high - other.low) / 2
+        return ValueRange(middle - half, middle + half)
+
+
+def input_ranges(
+    spec: NetworkSpec, parameters: Mapping[str, NDArray[Any]]
+) -> dict[str, ValueRange]:
+    """Return the range of the input of each pointwise convolution behind the stem, by its name.
+
+    Args:
+        spec: Layers of the network.
+        parameters: Arrays by released name.
+    """
+    walk = _Walk(parameters)
+    values = walk.output(spec.stem)
+    for block in spec.blocks:
+        if isinstance(block, InvertedResidualSpec):
+            values = walk.inverted_residual(block, values)
+        else:
+            values = walk.bottleneck(block, values)
+    walk.inputs[spec.last.name] = values
+    return walk.inputs
+
+
+class _Walk:
+    """From block to block; ``inputs`` keeps the range of each pointwise convolution's input."""
+
+    def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        self.parameters = parameters
+        self.inputs: dict[str, ValueRange] = {}
+
+    def output(self, layer: LayerSpec) -> ValueRange:
+        """Return what a layer gives."""
+        gamma, beta = (
+            np.asarray(self.parameters[f"{layer.norm}.{leaf}"], np.float32)
+            for leaf in ("gamma", "beta")
+        )
+        half = DEVIATIONS * np.abs(gamma)
+        return ValueRange(beta - half, beta + half).activated(layer.activation)
+
+    def pointwise(self, layer: LayerSpec, values: ValueRange) -> ValueRange:
+        """Keep the range of a layer's input, and return that of its output."""
+        self.inputs[layer.name] = values
+        return self.output(layer)
+
+    def ghost_module(self, module: GhostModuleSpec, values: ValueRange) -> ValueRange:
+        return self.pointwise(module.primary, values) | self.output(module.cheap)
+
+    def bottleneck(self, block: BottleneckSpec, values: ValueRange) -> ValueRange:
+        expanded = self.ghost_module(block.ghost1, values)
+        if block.downsample:
+            expanded = self.output(block.downsample)
+        if block.squeeze_excite:
+            expanded = expanded.gated()
+        projected = self.ghost_module(block.ghost2, expanded)
+        if block.shortcut is None:
+            return projected.plus(values)
+        filtered = self.output(block.shortcut.depthwise)
+        return projected.plus(self.pointwise(block.shortcut.pointwise, filtered))
+
+    def inverted_residual(self, block: InvertedResidualSpec, values: ValueRange) -> ValueRange:
+        if block.expansion:
+            self.pointwise(block.expansion, values)
+        projected = self.pointwise(block.projection, self.output(block.depthwise))
+        return projected.plus(values) if block.has_residual else projected

@@ -1,0 +1,105 @@
+"""Networks in 8 bits: close to those in floats, and the same on any number of threads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from numpy.typing import NDArray
+from random_parameters import random_parameters
+
+from ghostnet import KernelError, kernels
+from ghostnet.data.image_folder import read_folder
+from ghostnet.hub import open_model
+from ghostnet.kernels import fuse
+from ghostnet.kernels.cpu.library import no_int8_reason
+from ghostnet.models import MODELS
+
+FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
+
+needs_vnni = pytest.mark.skipif(bool(no_int8_reason()), reason="needs a processor with VNNI")
+
+
+@pytest.fixture(autouse=True)
+def restored_settings() -> Iterator[None]:
+    threads, instruction_set = kernels.threads(), kernels.instruction_set()
+    yield
+    kernels.set_threads(threads)
+    kernels.set_instruction_set(instruction_set)
+
+
+def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(batch).standard_normal((batch, 3, height, width), np.float32)
+
+
+def instruction_sets() -> Iterator[str]:
+    """Set one instruction set with VNNI after the other."""
+    for name in kernels.instruction_sets():
+        kernels.set_instruction_set(name)
+        if not no_int8_reason():
+            yield name
+
+
+@needs_vnni
+@pytest.mark.parametrize("name", NETWORKS)
+def test_answers_do_not_depend_on_threads_and_batches(name: str) -> None:
+    architecture = MODELS[name].architecture
+    session = kernels.Session(architecture, random_parameters(architecture, 37), dtype="int8")
+    for instruction_set in instruction_sets():
+        for height, width in ((224, 224), (97, 131), (33, 250)):
+            images = draw(6, height, width)
+            answers = []
+            for threads in (1, 2, 3, 8):
+                kernels.set_threads(threads)
+                answers += [session(images), np.concatenate([session(x[None]) for x in images])]
+            for answer in answers[1:]:
+                np.testing.assert_array_equal(answer, answers[0], instruction_set)
+
+
+@needs_vnni
+def test_flowers_are_named_as_in_floats(shared: Path) -> None:
+    model = open_model(FLOWERS)
+    folder = read_folder(shared / "data/flowers/val")
+    images = np.stack([model.preprocess(model.preprocess.decode(file)) for file, _ in folder.files])
+    labels = np.array([index for _, index in folder.files])
+    floats = kernels.Session(model.architecture, model.parameters)(images).argmax(1)
+    session = kernels.Session(model.architecture, model.parameters, dtype="int8")
+    for instruction_set in instruction_sets():
+        found = session(images).argmax(1)
+        assert (found == labels).sum() >= (floats == labels).sum() - 3, instruction_set
+
+
+@needs_vnni
+def test_a_fused_network_and_its_graph_answer_as_the_session() -> None:
+    model = open_model(FLOWERS)
+    images = draw(2, 64, 64)
+    session = kernels.Session(model.architecture, model.parameters, dtype="int8")
+    fused = fuse(model.network, dtype="int8")
+    np.testing.assert_array_equal(fused(Tensor(images)).asnumpy(), session(images))
+    np.testing.assert_array_equal(fused.construct(Tensor(images)).asnumpy(), session(images))
+    fused.refresh(model.network)
+    np.testing.assert_array_equal(fused(Tensor(images)).asnumpy(), session(images))
+
+
+@needs_vnni
+def test_an_instruction_set_without_vnni_is_named() -> None:
+    model = open_model(FLOWERS)
+    session = kernels.Session(model.architecture, model.parameters, dtype="int8")
+    kernels.set_instruction_set("portable")
+    reason = "dtype int8: expected a processor with VNNI.*found portable without it; use float32"
+    with pytest.raises(KernelError, match=reason):
+        session(draw(1, 32, 32))
+    with pytest.raises(KernelError, match=reason):
+        fuse(model.network, dtype="int8")
+
+
+def test_another_dtype_is_named() -> None:
+    model = open_model(FLOWERS)
+    with pytest.raises(KernelError, match="dtype: expected one of float32, int8, found 'bfloat16'"):
+        kernels.Session(model.architecture, model.parameters, dtype="bfloat16")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match="dtype: expected float32 to train a network, found 'int8'"
+    ):
+        fuse(model.network, training=True, dtype="int8")
