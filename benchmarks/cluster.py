@@ -1,8 +1,8 @@
 """Images per second of `predict --out`: one core, one machine, and Ray on it or on a cluster.
 
 ``python benchmarks/cluster.py DIR`` labels the images below a folder over and over, from files to
-rows of Parquet. It writes results/cluster.json and results/cluster.md. ``--address`` adds a Ray
-cluster, whose machines must see the folder under the same name.
+rows of Parquet. It writes results/cluster.json. ``--address`` adds a Ray cluster, whose machines
+must see the folder under the same name.
 """
 
 import argparse
@@ -21,15 +21,7 @@ from machine import machine
 
 from ghostnet.data.image_folder import find_images
 
-PAGE = """# Many images, measured
-
-`python benchmarks/cluster.py`: {images:,} images from files to rows of Parquet, the start of actors
-included. {processor}.
-
-| | processors | images per second | for each processor |
-| --- | ---: | ---: | ---: |
-{rows}
-"""
+RESULTS = Path(__file__).with_name("results") / "cluster.json"
 
 
 def runs(address: str | None) -> Iterator[tuple[str, set[int], list[str]]]:
@@ -84,19 +76,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="images, in folders of any depth")
     parser.add_argument("--images", type=int, default=20_000, help="images to label in each run")
     parser.add_argument("--address", help="a Ray cluster to measure too")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     words = parser.parse_args()
     result = measure(words.folder, words.images, words.address)
-    (words.out / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
-    rows = (
-        f"| {row['name']} | {row['processors']} | {row['images_per_second']:.0f} "
-        f"| {row['images_per_second'] / row['processors']:.0f} |"
-        for row in result["rows"]
-    )
-    page = PAGE.format(
-        images=result["images"], processor=result["machine"]["processor"], rows="\n".join(rows)
-    )
-    (words.out / "cluster.md").write_text(page)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,12 @@ def processors(file: str) -> Iterator[Any]:
     yield from (machine["processors"], machine["processor"])
 
 
+def barriers() -> Iterator[Any]:
+    """Yield the processor, the time of a barrier in ns, and how many an image has."""
+    found = results("more_cores.json")
+    yield from (found["machine"]["processor"], found["barrier_nanoseconds"], found["barriers"])
+
+
 def soak() -> Iterator[Any]:
     """Yield the connections and minutes of the long run of a server, and its memory in MiB."""
     run = results("serving.json")["soak"]
@@ -115,10 +121,26 @@ SENTENCES = (
     ),
     Sentence(
         "docs/kernels.md",
-        "Images per second on {} processors of an {}, quiet,",
+        "Images per second on {} processors of an {}, quiet, beside a busy process for each "
+        "processor but one, and",
         partial(processors, "busy_machine.json"),
     ),
-    Sentence("docs/serving.md", "on {} processors of an {}:", partial(processors, "serving.json")),
+    Sentence(
+        "docs/kernels.md",
+        "Two threads of an {} meet at a barrier in {:.0f} ns, and one image of GhostNet-1x has {} "
+        "barriers.",
+        barriers,
+    ),
+    Sentence(
+        "docs/kernels.md",
+        "Milliseconds of a call of GhostNet-1x on an {}, and the flowers named right",
+        lambda: [results("int8.json")["machine"]["processor"]],
+    ),
+    Sentence(
+        "docs/serving.md",
+        "the same network, on {} processors of an {}:",
+        partial(processors, "serving.json"),
+    ),
     Sentence(
         "docs/serving.md",
         "With {} connections for {} minutes, the server's memory peaks at {:.0f} MiB in the first "
@@ -127,13 +149,13 @@ SENTENCES = (
     ),
     Sentence(
         "docs/scaling.md",
-        "From files to labels, in images per second on {} processors of an {}:",
+        "From files to labels, in images per second on {} processors of an {}: this package",
         partial(processors, "folder.json"),
     ),
     Sentence(
         "docs/scaling.md",
-        "leaves the first label of {} of {} photographs as it is and moves a probability by {:.1f} "
-        "percentage points on average, {:.0f} at most",
+        "It leaves the first label of {} of {} photographs as it is and moves a probability by "
+        "{:.1f} percentage points on average, {:.0f} at most.",
         reduced_decoding,
     ),
     Sentence(

@@ -250,6 +250,35 @@ def cluster_table() -> str:
     return table(header, (row(**entry) for entry in results("cluster.json")["rows"]))
 
 
+def more_cores_table() -> str:
+    """Return measured and estimated times of one image by the number of cores."""
+    found = results("more_cores.json")
+
+    def row(cores: str, time: float) -> Iterator[str]:
+        yield cores
+        yield "measured" if cores in found["milliseconds"] else "estimated"
+        yield f"{time:.2f}"
+        yield f"{found['estimate']['1'] / time:.1f} ×"
+
+    header = "cores | | milliseconds | over one core"
+    return table(header, (row(*entry) for entry in found["estimate"].items()))
+
+
+def int8_table() -> str:
+    """Return times in floats and in 8 bits, and how many images are named right."""
+    found = results("int8.json")
+
+    def row(case: str, figures: dict[str, float]) -> Iterator[str]:
+        engine, dtype, threads = case.split(", ")
+        yield f"{ENGINES[engine]}, {dtype}"
+        yield threads
+        yield from (f"{figures[key]:.2f}" for key in ("batch 1", "batch 32"))
+        yield f"{figures['right']:.0f} of {found['images']}"
+
+    header = "engine | threads | one image | 32 images | right"
+    return table(header, (row(*entry) for entry in found["rows"].items()))
+
+
 def busy_table() -> str:
     """Return the images per second of engines beside busy processes."""
     speeds = results("busy_machine.json")["speeds"]
@@ -276,6 +305,8 @@ TABLES = {
     "serving": ("docs/serving.md", serving_table),
     "folder": ("docs/scaling.md", folder_table),
     "cluster": ("docs/scaling.md", cluster_table),
+    "more_cores": ("docs/kernels.md", more_cores_table),
+    "int8": ("docs/kernels.md", int8_table),
     "busy": ("docs/kernels.md", busy_table),
 }
 """Document and content of each table, by name."""
