@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Ghostnet
+
+from ghostnet import kernels
 
 os.environ.setdefault("GLOG_v", "4")
 
@@ -33,6 +36,15 @@ def shared() -> Path:
 def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ghostnet:
     """The command, called as ``ghostnet("predict", path)`` or ``ghostnet.json(…)``."""
     return Ghostnet(capfd, monkeypatch)
+
+
+@pytest.fixture
+def kernel_settings() -> Iterator[None]:
+    """Leaves the threads and the instruction set of the kernels as they were."""
+    threads, instruction_set = kernels.threads(), kernels.instruction_set()
+    yield
+    kernels.set_threads(threads)
+    kernels.set_instruction_set(instruction_set)
 
 
 @pytest.fixture(scope="session")

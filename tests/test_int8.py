@@ -22,12 +22,7 @@ NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x
 needs_vnni = pytest.mark.skipif(bool(no_int8_reason()), reason="needs a processor with VNNI")
 
 
-@pytest.fixture(autouse=True)
-def restored_settings() -> Iterator[None]:
-    threads, instruction_set = kernels.threads(), kernels.instruction_set()
-    yield
-    kernels.set_threads(threads)
-    kernels.set_instruction_set(instruction_set)
+pytestmark = pytest.mark.usefixtures("kernel_settings")
 
 
 def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:

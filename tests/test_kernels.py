@@ -106,13 +106,10 @@ def agree(fused: Tensor, plain: Tensor) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
-    """Each test leaves the threads, the instruction set and MindSpore's mode as they were."""
-    threads, instruction_set = kernels.threads(), kernels.instruction_set()
+def settings(kernel_settings: None) -> Iterator[None]:
+    """Each test leaves the kernels' settings and MindSpore's mode as they were."""
     mode = ms.get_context("mode")
     yield
-    kernels.set_threads(threads)
-    kernels.set_instruction_set(instruction_set)
     ms.set_context(mode=mode)
 
 

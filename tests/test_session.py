@@ -1,6 +1,5 @@
 """`Session`: the same answers on any number of threads and for any number of callers."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,12 +14,7 @@ SIZES = [(224, 224), (97, 131), (257, 64), (33, 250)]
 NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
 
 
-@pytest.fixture(autouse=True)
-def restored_settings() -> Iterator[None]:
-    threads, instruction_set = kernels.threads(), kernels.instruction_set()
-    yield
-    kernels.set_threads(threads)
-    kernels.set_instruction_set(instruction_set)
+pytestmark = pytest.mark.usefixtures("kernel_settings")
 
 
 def make_session(name: str, seed: int = 0) -> kernels.Session:
