@@ -30,7 +30,8 @@ pytestmark = pytest.mark.skipif(
 def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Path) -> None:
     options = [
         "-DGHOSTNET_TESTS=ON",
-        "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+        # GCC takes seven times as long to optimize sanitized vectors any further.
+        "-DCMAKE_CXX_FLAGS=-O1 -g1",
         f"-DGHOSTNET_SANITIZE={sanitizers}",
     ]
     run("cmake", "-S", ROOT, "-B", tmp_path, *options)
