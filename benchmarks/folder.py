@@ -8,7 +8,8 @@ files of 256 pixels (short side), 1 and 12 megapixels, labels each set with Ghos
   timm's ``ghostnet_100`` in batches;
 - ``onnxruntime``: Pillow in a pool of threads, and the exported network in batches,
 
-and writes ``folder.json`` beside this file in ``results``. It needs the extra ``bench`` and timm.
+and writes ``folder.json`` beside this file in ``results``. It needs the extra ``bench``, and timm
+with a torchvision that was built like PyTorch: for a CPU, from PyTorch's own index.
 It also compares the answers for photographs of the folder with and without the reduced decoding,
 at an input so small that these photographs are reduced as 12-megapixel ones are at 224 pixels.
 """

@@ -260,7 +260,7 @@ def more_cores_table() -> str:
         yield f"{time:.2f}"
         yield f"{found['estimate']['1'] / time:.1f} ×"
 
-    header = "cores | | milliseconds | over one core"
+    header = "cores | time | milliseconds | over one core"
     return table(header, (row(*entry) for entry in found["estimate"].items()))
 
 
@@ -277,6 +277,35 @@ def int8_table() -> str:
 
     header = "engine | threads | one image | 32 images | right"
     return table(header, (row(*entry) for entry in found["rows"].items()))
+
+
+IMAGES = 100_000_000
+HOUR_PRICE = 0.04
+"""Of a virtual processor on demand, in dollars."""
+
+REQUEST_PRICE = 0.0004 / 1000
+
+
+def cost_table() -> str:
+    """Return what it costs to label many images, for two sizes of files."""
+    core, _, ray = (
+        row["images_per_second"] / row["processors"] for row in results("cluster.json")["rows"]
+    )
+    folder = results("folder.json")
+    camera = folder["images_per_second"]["12 MP"]["ghostnet"] / folder["machine"]["processors"]
+    speeds, share = (core, camera), ray / core
+    hours = [IMAGES / (3600 * speed * share) for speed in speeds]
+    requests = IMAGES * REQUEST_PRICE
+    rows = (
+        ("*r*, images per second and core", *(f"{speed:.0f}" for speed in speeds)),
+        ("*u*, share of the time that a core works", *[f"{share:.2f}"] * 2),
+        ("core hours", *(f"{hour:,.0f}" for hour in hours)),
+        ("hours on 64 cores", *(f"{hour / 64:.1f}" for hour in hours)),
+        ("cores", *(f"${hour * HOUR_PRICE:.0f}" for hour in hours)),
+        ("read requests", *[f"${requests:.0f}"] * 2),
+        ("together", *(f"${hour * HOUR_PRICE + requests:.0f}" for hour in hours)),
+    )
+    return table("photographs | short side of 256 pixels | 12 megapixels", rows)
 
 
 def busy_table() -> str:
@@ -307,6 +336,7 @@ TABLES = {
     "cluster": ("docs/scaling.md", cluster_table),
     "more_cores": ("docs/kernels.md", more_cores_table),
     "int8": ("docs/kernels.md", int8_table),
+    "costs": ("docs/scaling.md", cost_table),
     "busy": ("docs/kernels.md", busy_table),
 }
 """Document and content of each table, by name."""
