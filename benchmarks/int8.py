@@ -31,7 +31,7 @@ ENGINES = ("ghostnet", "openvino", "onnxruntime")
 DTYPES = ("float32", "int8")
 BATCHES = (1, 32)
 SECONDS = 2.0
-ROUNDS = 5
+ROUNDS = 3
 
 Forward = Callable[[np.ndarray], np.ndarray]
 
