@@ -1,0 +1,24 @@
+"""Lay out the held-out images of a training run as a folder of links for each class.
+
+``python benchmarks/lay_out_held_out.py benchmarks/imagenet/second.yaml DIR`` makes the folder that
+`ghostnet verify --data` takes for the accuracy on the card. Where a teacher names the classes, an
+image lies in the folder of its teacher's answer.
+"""
+
+import argparse
+from pathlib import Path
+
+from links import lay_out
+
+from ghostnet.training.config import read_config
+from ghostnet.training.task import open_task
+from ghostnet.training.teacher import Teacher
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    config = read_config(arguments.config, {})
+    teacher = Teacher(config.teacher, config) if config.teacher else None
+    lay_out(open_task(config, teacher).held_out, arguments.out)
