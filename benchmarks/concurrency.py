@@ -8,17 +8,18 @@ engines take turns, in processes of their own, since their threads would disturb
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from machine import machine
+from turns import medians
 
 RESULTS = Path(__file__).with_name("results") / "concurrency.json"
 ENGINES = ("fused", "onnxruntime", "openvino")
@@ -104,22 +105,18 @@ def measure(engine: str, threads: int, onnx: Path) -> None:
 def main() -> None:
     """Measure all engines in turn, then write and print the medians."""
     processors = len(os.sched_getaffinity(0))
-    samples: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder) / "model.onnx"
         export = [sys.executable, "-m", "ghostnet.cli", "export", str(onnx)]
         subprocess.run(export, stdout=subprocess.DEVNULL, check=True)
-        for _ in range(ROUNDS):
-            for threads in sorted({1, processors}):
-                for engine in ENGINES:
-                    command = [sys.executable, __file__, engine, str(threads), str(onnx)]
-                    done = subprocess.run(command, capture_output=True, text=True, check=True)
-                    key = f"{engine}, {threads} threads a call"
-                    samples.setdefault(key, []).append(json.loads(done.stdout))
-    rows = {
-        key: {count: statistics.median(run[count] for run in runs) for count in runs[0]}
-        for key, runs in samples.items()
-    }
+        commands = {
+            f"{engine}, {threads} threads a call": [
+                *(sys.executable, __file__),
+                *(engine, str(threads), str(onnx)),
+            ]
+            for threads, engine in product(sorted({1, processors}), ENGINES)
+        }
+        rows = medians(commands, ROUNDS)
     result = {"machine": machine(("onnxruntime", "openvino")), "images_per_second": rows}
     RESULTS.write_text(json.dumps(result, indent=1))
     callers = [*next(iter(rows.values()))]

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from machine import machine
+from turns import medians
 
 from ghostnet import hub, kernels
 from ghostnet.data.image_folder import read_folder
@@ -85,22 +87,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("flowers", type=Path, help="folder with train and val")
     flowers = parser.parse_args().flowers
-    samples: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         prepare(flowers, Path(folder))
-        for _ in range(ROUNDS):
-            for threads in sorted({1, len(os.sched_getaffinity(0))}):
-                for engine in ENGINES:
-                    for dtype in DTYPES:
-                        words = [engine, dtype, str(threads), folder]
-                        command = [sys.executable, __file__, "--measure", *words]
-                        done = subprocess.run(command, capture_output=True, text=True, check=True)
-                        key = f"{engine}, {dtype}, {threads}"
-                        samples.setdefault(key, []).append(json.loads(done.stdout))
-    rows = {
-        key: {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-        for key, runs in samples.items()
-    }
+        cases = product(sorted({1, len(os.sched_getaffinity(0))}), ENGINES, DTYPES)
+        commands = {
+            f"{engine}, {dtype}, {threads}": [
+                *(sys.executable, __file__, "--measure"),
+                *(engine, dtype, str(threads), folder),
+            ]
+            for threads, engine, dtype in cases
+        }
+        rows = medians(commands, ROUNDS)
     result = {
         "machine": machine(("onnxruntime", "openvino")),
         "images": len(read_folder(flowers / "val").files),

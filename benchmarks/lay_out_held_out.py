@@ -2,7 +2,8 @@
 
 ``python benchmarks/lay_out_held_out.py benchmarks/imagenet/second.yaml DIR`` makes the folder that
 `ghostnet verify --data` takes for the accuracy on the card. Where a teacher names the classes, an
-image lies in the folder of its teacher's answer.
+image lies in the folder of its teacher's answer. With more folders, their images take the place of
+those that the run would hold out.
 """
 
 import argparse
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from links import lay_out
 
+from ghostnet.data.image_folder import ImageFolder, find_images
+from ghostnet.data.labels import read_labels
 from ghostnet.training.config import read_config
 from ghostnet.training.task import open_task
 from ghostnet.training.teacher import Teacher
@@ -18,7 +21,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     arguments = parser.parse_args()
     config = read_config(arguments.config, {})
     teacher = Teacher(config.teacher, config) if config.teacher else None
-    lay_out(open_task(config, teacher).held_out, arguments.out)
+    if teacher and config.teacher_labels and arguments.folders:
+        classes = read_labels(config.teacher_labels, teacher.length)
+        files = tuple((file, 0) for file in find_images(arguments.folders))
+        held_out = teacher.label(ImageFolder(classes, files))
+    else:
+        held_out = open_task(config, teacher).held_out
+    lay_out(held_out, arguments.out)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore import Tensor
-from numpy.typing import NDArray
+from noise import NETWORKS, draw
 from random_parameters import random_parameters
 
 from ghostnet import KernelError, kernels
@@ -17,16 +17,11 @@ from ghostnet.kernels.cpu.library import no_int8_reason
 from ghostnet.models import MODELS
 
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
-NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
 
 needs_vnni = pytest.mark.skipif(bool(no_int8_reason()), reason="needs a processor with VNNI")
 
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
-
-
-def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:
-    return np.random.default_rng(batch).standard_normal((batch, 3, height, width), np.float32)
 
 
 def instruction_sets() -> Iterator[str]:

@@ -4,14 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from noise import NETWORKS, draw
 from random_parameters import random_parameters
 
 from ghostnet import kernels
 from ghostnet.models import MODELS
 
 SIZES = [(224, 224), (97, 131), (257, 64), (33, 250)]
-NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
 
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -20,10 +19,6 @@ pytestmark = pytest.mark.usefixtures("kernel_settings")
 def make_session(name: str, seed: int = 0) -> kernels.Session:
     architecture = MODELS[name].architecture
     return kernels.Session(architecture, random_parameters(architecture, 37, seed))
-
-
-def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:
-    return np.random.default_rng(batch).standard_normal((batch, 3, height, width), np.float32)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))

@@ -157,7 +157,7 @@ def test_a_broken_image_gets_a_sentence_and_the_page_goes_on(
     expect(page.locator("#try-it-status")).to_contain_text(sentence, timeout=WAIT_MS)
     expect(page.locator("#try-it-answers li")).to_have_count(0)
     page.get_by_alt_text("Kitten").click()
-    assert len(shown(page)) == 5
+    assert "Ragdoll" in shown(page)
 
 
 def test_a_dropped_image_is_answered_and_nothing_comes_from_elsewhere(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.library import packed
 from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
 from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
@@ -219,12 +218,12 @@ class Packer:
     def dense(self, layer: LayerSpec) -> list[Array]:
         """Pack a layer on vectors, and its bias."""
         folded = fold(layer, self.parameters)
-        return [packed("dense", folded.matrix), folded.bias]
+        return [library.packed("dense", folded.matrix), folded.bias]
 
     def short_dense(self, layer: LayerSpec) -> list[Array]:
         """Pack a layer on vectors with many weights, each shortened to 24 bits, and its bias."""
         folded = fold(layer, self.parameters)
-        return [packed("short_dense", folded.matrix), folded.bias]
+        return [library.packed("short_dense", folded.matrix), folded.bias]
 
     def ghost_module(self, module: GhostModuleSpec) -> list[Array]:
         """Pack the primary convolution, then the cheap operation."""
@@ -271,7 +270,7 @@ class Packer:
         values = self.ranges.get(name)
         if values and library.is_faster_in_int8(*layer.matrix.shape):
             return [*library.packed_int8(layer.matrix, layer.bias, *values)]
-        return [packed("pointwise", layer.matrix), layer.bias]
+        return [library.packed("pointwise", layer.matrix), layer.bias]
 
 
 def _concatenated(parts: list[Array]) -> Array:

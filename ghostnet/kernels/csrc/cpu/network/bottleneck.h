@@ -15,7 +15,8 @@
 
 namespace ghostnet::cpu {
 
-// One thread's part of a bottleneck. `PointwiseKernel` is VectorPointwise or AmxPointwise.
+// One thread's part of a bottleneck. `PointwiseKernel` is VectorPointwise, AmxPointwise or
+// Int8Pointwise.
 template <class PointwiseKernel>
 class BottleneckTask {
   static constexpr int Lanes = PointwiseKernel::kLanes;

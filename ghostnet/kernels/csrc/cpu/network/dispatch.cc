@@ -24,7 +24,9 @@ Forward float_forward_for(InstructionSet set) {
 // Null where the instruction set has no int8 kernels.
 Forward int8_forward_for(InstructionSet set) {
 #if defined(__x86_64__)
-  if (has_vnni(set)) return set == InstructionSet::kAvx2 ? &forward_avx2_int8 : &forward_avx512_int8;
+  if (has_vnni(set)) {
+    return set == InstructionSet::kAvx2 ? &forward_avx2_int8 : &forward_avx512_int8;
+  }
 #endif
   return nullptr;
 }

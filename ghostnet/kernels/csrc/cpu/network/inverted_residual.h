@@ -10,7 +10,7 @@
 
 namespace ghostnet::cpu {
 
-// One thread's part of a block. `PointwiseKernel` is VectorPointwise or AmxPointwise.
+// One thread's part of a block. `PointwiseKernel` is VectorPointwise, AmxPointwise or Int8Pointwise.
 template <class PointwiseKernel>
 class InvertedResidualTask {
   static constexpr int Lanes = PointwiseKernel::kLanes;

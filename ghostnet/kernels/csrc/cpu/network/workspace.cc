@@ -61,6 +61,7 @@ void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int
   const std::ptrdiff_t input_tile = input_tile_positions(block, in, out);
   const std::ptrdiff_t output_tile = output_tile_positions(block, in, out);
   raise(sizes.plane, plane_stride(input_tile));
+  // The pointwise kernel on bytes needs less than the one on AMX, and that on floats nothing.
   raise(sizes.input, amx_input_size(block.in, input_tile),
         amx_input_size(block.expanded, output_tile));
   raise(sizes.shortcut_input, amx_input_size(shortcut_channels, output_tile));
