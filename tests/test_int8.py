@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore import Tensor
-from noise import NETWORKS, draw
+from noise_images import NETWORKS, draw
 from random_parameters import random_parameters
 
 from ghostnet import KernelError, kernels

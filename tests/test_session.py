@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from noise import NETWORKS, draw
+from noise_images import NETWORKS, draw
 from random_parameters import random_parameters
 
 from ghostnet import kernels
