@@ -33,6 +33,12 @@ INFERENCE = {
 }
 """Images in a call, and its threads."""
 
+TRAINING = {
+    f"training, batch {cpu_training.BATCH}, {PROCESSORS} threads": PROCESSORS,
+    f"training, batch {cpu_training.BATCH}, 1 thread": 1,
+}
+"""The threads of a training step."""
+
 ENGINES = ("ghostnet", "onnxruntime", "openvino")
 TRAINING_ENGINES = ("fused", "torch")
 ROUNDS = 10
@@ -57,10 +63,9 @@ def images_per_second() -> dict[str, dict[str, float]]:
     for case, (batch, threads) in INFERENCE.items():
         found = benchmark(DEFAULT_MODEL, ENGINES, batch=batch, threads=threads, rounds=ROUNDS)
         speeds[case] = {one.engine: one.images_per_second or 0.0 for one in found}
-    trained = cpu_training.race(TRAINING_ENGINES)
-    speeds[f"training, batch {cpu_training.BATCH}"] = {
-        engine: one["images_per_second"] for engine, one in trained.items()
-    }
+    for case, threads in TRAINING.items():
+        trained = cpu_training.race(TRAINING_ENGINES, threads)
+        speeds[case] = {engine: one["images_per_second"] for engine, one in trained.items()}
     return speeds
 
 

@@ -67,7 +67,10 @@ def mindspore_step(_: Path, fused: bool = False) -> tuple[Callable[[], None], St
 
 
 def fused_step(folder: Path) -> tuple[Callable[[], None], Step]:
-    """A step of the network fused for training."""
+    """A step of the network fused for training, as `ghostnet train` takes it."""
+    from ghostnet.runtime import keep_operators_on_one_thread
+
+    keep_operators_on_one_thread()
     return mindspore_step(folder, fused=True)
 
 
@@ -124,10 +127,16 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
     }
 
 
-def race(engines: Iterable[str] = tuple(ENGINES)) -> dict[str, dict[str, float]]:
-    """The medians of every engine over rounds in which they take turns."""
+def race(
+    engines: Iterable[str] = tuple(ENGINES), threads: int | None = None
+) -> dict[str, dict[str, float]]:
+    """The medians of every engine over rounds in which they take turns.
+
+    A step has all threads by default.
+    """
     from ghostnet.models import GHOSTNET_1X
 
+    environment = ENVIRONMENT | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     found: dict[str, list[dict[str, float]]] = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as folder:
         import torch
@@ -139,7 +148,7 @@ def race(engines: Iterable[str] = tuple(ENGINES)) -> dict[str, dict[str, float]]
             for engine in found:
                 command = [sys.executable, __file__, "--engine", engine, "--folder", folder]
                 answer = subprocess.run(
-                    command, check=True, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+                    command, check=True, stdout=subprocess.PIPE, text=True, env=environment
                 )
                 found[engine].append(json.loads(answer.stdout.splitlines()[-1]))
     return {

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
@@ -80,6 +80,21 @@ def start_mindspore() -> None:
     with _interrupts_later(), needs("mindspore"):
         import mindspore  # noqa: F401
     _apply()
+
+
+def keep_operators_on_one_thread() -> None:
+    """Let MindSpore's own operators run on one thread each, and start from one.
+
+    In a network that is fused for training, few of its operators are left, and all are small: their
+    threads would mostly wait for one another, and on a busy machine for the processor. A choice
+    that the process made earlier stays, as MindSpore takes only one.
+    """
+    import mindspore as ms
+
+    set_cpu_threads = ms.device_context.cpu.op_tuning.threads_num
+    for set_threads in (ms.runtime.dispatch_threads_num, set_cpu_threads):
+        with suppress(RuntimeError):
+            set_threads(1)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
 from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.models.classification import ClassificationNetwork
-from ghostnet.runtime import current_device
+from ghostnet.runtime import current_device, keep_operators_on_one_thread
 from ghostnet.training.batches import Batch, Batches
 from ghostnet.training.config import Lesson, Precision, TrainingConfig
 from ghostnet.training.distillation import Distillation
@@ -77,6 +77,8 @@ class Trainer:
         scale = LOSS_SCALE if mixed else 1.0
         fused = config.fuse and not mixed and unavailable_reason(training=True) is None
         trained = fuse(network, training=True) if fused else network
+        if fused:
+            keep_operators_on_one_thread()
         self.projection = make_projection(network, distillation)
         loss = (
             DistillationLoss(trained, network, self.projection, config.teacher_temperature)

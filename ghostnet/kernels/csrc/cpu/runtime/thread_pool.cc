@@ -7,9 +7,13 @@
 namespace ghostnet::cpu {
 namespace {
 
-// How often an idle thread checks for a call before it sleeps: at least 0.2 ms, about the time that
-// MindSpore takes from one call to the next. Ten times as many spins did not shorten calls.
-constexpr int kIdleSpins = 20000;
+// The fields of the state.
+constexpr std::uint64_t kMember = 1;
+constexpr std::uint64_t kMembers = 0x7fffffff;
+constexpr std::uint64_t kOpen = kMembers + 1;
+constexpr std::uint64_t kCall = kOpen << 1;
+
+std::uint64_t call_number(std::uint64_t state) { return state / kCall; }
 
 const PerProcess<ThreadPool> pool;
 
@@ -17,36 +21,58 @@ const PerProcess<ThreadPool> pool;
 
 ThreadPool& ThreadPool::instance() { return *pool; }
 
-bool ThreadPool::try_run(int threads, Call call, const void* context) {
+bool ThreadPool::try_run(int threads, int idle_spins, Call call, const void* context) {
   const std::unique_lock<std::mutex> lease(lease_, std::try_to_lock);
   if (!lease.owns_lock()) return false;
   for (; started_ < threads - 1; ++started_) {
-    std::thread(&ThreadPool::run_thread, this, started_ + 1, generation_.load()).detach();
+    std::thread(&ThreadPool::run_thread, this, started_ + 1, call_number(state_)).detach();
   }
   call_ = call;
   context_ = context;
   active_ = threads;
-  running_.store(started_, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  called_.notify_all();
+  idle_spins_.store(idle_spins, std::memory_order_relaxed);
+  open_call();
   call(context, 0);
-  finished_.wait(kTeamSpins, [this] { return running_.load(std::memory_order_acquire) == 0; });
+  close_call();
   return true;
 }
 
-void ThreadPool::run_thread(int rank, unsigned generation) {
+void ThreadPool::open_call() {
+  state_.fetch_add(kCall + kOpen, std::memory_order_release);
+  called_.notify_all();
+}
+
+void ThreadPool::close_call() {
+  state_.fetch_sub(kOpen, std::memory_order_relaxed);
+  finished_.wait(kTeamSpins, [this] {
+    return (state_.load(std::memory_order_acquire) & kMembers) == 0;
+  });
+}
+
+void ThreadPool::run_thread(int rank, std::uint64_t seen) {
   for (;;) {
-    generation = await_call(generation);
-    if (rank < active_) call_(context_, rank);
-    if (running_.fetch_sub(1, std::memory_order_release) == 1) finished_.notify_all();
+    called_.wait(idle_spins_.load(std::memory_order_relaxed), [&] {
+      return call_number(state_.load(std::memory_order_relaxed)) != seen;
+    });
+    seen = join_call(rank);
   }
 }
 
-unsigned ThreadPool::await_call(unsigned last_generation) {
-  called_.wait(kIdleSpins, [&] {
-    return generation_.load(std::memory_order_acquire) != last_generation;
-  });
-  return generation_.load(std::memory_order_acquire);
+// Takes part in the call if it is still open. Returns its number.
+std::uint64_t ThreadPool::join_call(int rank) {
+  std::uint64_t state = state_.load(std::memory_order_relaxed);
+  while ((state & kOpen) != 0) {
+    if (!state_.compare_exchange_weak(state, state + kMember, std::memory_order_acquire)) continue;
+    if (rank < active_) call_(context_, rank);
+    leave_call();
+    break;
+  }
+  return call_number(state);
+}
+
+void ThreadPool::leave_call() {
+  const std::uint64_t left = state_.fetch_sub(kMember, std::memory_order_release) - kMember;
+  if ((left & (kOpen | kMembers)) == 0) finished_.notify_all();
 }
 
 }  // namespace ghostnet::cpu
