@@ -1,0 +1,77 @@
+"""Measure the four networks of the card's table after training them by one recipe.
+
+``python benchmarks/four_accuracies.py ../shared/data/oxford_pets RUNS`` takes a folder with the
+results of `four_networks/train.yaml`, one folder for each network. It writes four_accuracies.json
+beside this file in ``results``: how many test images of Oxford-IIIT Pet each network has right,
+with the 95 % interval of Wilson, and how many only one of two networks has right, with the chance
+that equally good networks differ by so much (McNemar's exact test).
+"""
+
+import argparse
+import json
+from itertools import combinations
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pets_accuracy import summary
+
+from ghostnet.data.oxford_pets import OxfordIIITPet
+from ghostnet.errors import ImageError
+from ghostnet.hub import open_model
+from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.inference.evaluation import tally
+
+NETWORKS = ("mobilenet_v2_1x", "ghostnet_nose_1x", "ghostnet_1x", "ghostnet_600m")
+RESULTS = Path(__file__).with_name("results") / "four_accuracies.json"
+
+
+def test_logits(card: Path, test: OxfordIIITPet) -> NDArray[np.float32]:
+    """Return (images, classes): the answers of a run's model to all test images."""
+    sources = (ImageSource(str(file), file) for file, _ in test.files)
+    rows = []
+    for image, answer in Classifier(open_model(str(card))).logits(sources):
+        if isinstance(answer, ImageError):
+            raise SystemExit(f"{image.name}: {answer}")
+        rows.append(answer.values)
+    return np.stack(rows)
+
+
+def compare(right: dict[str, NDArray[np.bool_]], first: str, second: str) -> dict[str, Any]:
+    """Return what tells two networks apart: images that only one of them has right."""
+    only_first = int((right[first] & ~right[second]).sum())
+    only_second = int((right[second] & ~right[first]).sum())
+    return {
+        "networks": [first, second],
+        "only_right": [only_first, only_second],
+        "chance": chance_of(only_first, only_second),
+    }
+
+
+def chance_of(only_first: int, only_second: int) -> float:
+    """Return the chance that equally good networks differ by so much, on either side."""
+    differing = only_first + only_second
+    tail = sum(comb(differing, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**differing)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("runs", type=Path)
+    arguments = parser.parse_args()
+    test = OxfordIIITPet(arguments.root, "test")
+    truths = np.array([index for _, index in test.files])
+    logits = {name: test_logits(arguments.runs / name / "card.md", test) for name in NETWORKS}
+    right = {name: found.argmax(1) == truths for name, found in logits.items()}
+    networks = {name: summary(tally(test.classes, truths, found)) for name, found in logits.items()}
+    pairs = [compare(right, *pair) for pair in combinations(NETWORKS, 2)]
+    result = {"networks": networks, "pairs": pairs}
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
