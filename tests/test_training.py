@@ -359,6 +359,26 @@ def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
         np.testing.assert_allclose(moved, rate, rtol=1e-3, err_msg=parameter.name)
 
 
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_backbone_of_rate_0_stays_as_it_is(images: Path, tmp_path: Path, fuse: bool) -> None:
+    first = check({"data": images, **SMALL, "epochs": 1}, "test")
+    start = loop.train(first, tmp_path / "first", command="")
+    settings = {"model": str(start), "backbone_rate": 0, "learning_rate": 1.0, "fuse": fuse}
+    config = check({"data": images, **SMALL, **settings}, "test")
+    loop.train(config, tmp_path / "whole", command="")
+    before = read_checkpoint(tmp_path / "first/ghostnet.ckpt")
+    after = read_checkpoint(tmp_path / "whole/ghostnet.ckpt")
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    rows = read_log(tmp_path / "whole", 3)
+    assert rows[-1].loss < rows[0].loss
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, tmp_path / "halted", command="", progress=interrupt_at(3))
+    loop.train(config, tmp_path / "halted", command="", resume=True)
+    for name in ("state.ckpt", "ghostnet.ckpt"):
+        assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "halted" / name)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 50), st.floats(0, 30))
 def test_the_rate_rises_then_falls(epochs: int, steps: int, warmup: float) -> None:

@@ -99,7 +99,9 @@ class TrainingConfig:
     batch_size: Annotated[int, Ge(1), "Images in one step of one worker."] = 64
     learning_rate: Annotated[float, Gt(0), "Highest learning rate."] = 0.05
     backbone_rate: Annotated[
-        float, Interval(ge=0, le=1), "Share of the learning rate for all but the classifier."
+        float,
+        Interval(ge=0, le=1),
+        "Share of the learning rate for all but the classifier; 0 leaves them as they are.",
     ] = 1.0
     warmup_epochs: Annotated[float, Ge(0), "Epochs in which the learning rate rises."] = 4.0
     momentum: Annotated[float, Ge(0), Lt(1), "Momentum of the gradients."] = 0.9

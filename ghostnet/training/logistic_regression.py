@@ -76,14 +76,13 @@ class Whitened:
         self.num_classes = num_classes
         self._targets = np.eye(num_classes)[samples.classes]
         self._mean = samples.features.mean(axis=0, dtype=np.float64)
-        deviation = samples.features.std(axis=0, dtype=np.float64)
-        # Rare features stay small.
-        self._deviation = np.maximum(deviation, 0.1 * deviation.mean() or 1.0)
-        standard = ((samples.features - self._mean) / self._deviation).astype(np.float32)
-        covariance = (standard.T @ standard / len(standard)).astype(np.float64)
+        # One for all features: those that vary little tell little, and should stay small.
+        self._deviation = float(samples.features.std(axis=0, dtype=np.float64).mean()) or 1.0
+        scaled = ((samples.features - self._mean) / self._deviation).astype(np.float32)
+        covariance = (scaled.T @ scaled / len(scaled)).astype(np.float64)
         variances, self._directions = np.linalg.eigh(covariance)
         self._curvatures = np.maximum(variances, 0) / 2
-        self._rotated = standard @ self._directions.astype(np.float32)
+        self._rotated = scaled @ self._directions.astype(np.float32)
 
     def fit(self, penalty: float, start: Array | None = None) -> Array:
         """Return the (num_classes, num_features + 1) solution, the bias last.
@@ -138,7 +137,7 @@ def choose_penalty(train: Samples, held_out: Samples, num_classes: int) -> float
 def fit(train: Samples, num_classes: int, penalty: float) -> LinearClassifier:
     """Fit a classifier: the least mean cross-entropy plus ``penalty`` / 2 · ‖weight‖².
 
-    The penalty is on the weight for features of mean 0 and deviation 1; the returned classifier
+    The penalty is on the weight for features whose mean deviation is 1; the returned classifier
     takes features as they are. The same samples give the same classifier.
     """
     whitened = Whitened(train, num_classes)

@@ -17,6 +17,7 @@ from ghostnet.runtime import current_device, keep_operators_on_one_thread
 from ghostnet.training.batches import Batch, Batches
 from ghostnet.training.config import Lesson, Precision, TrainingConfig
 from ghostnet.training.distillation import Distillation
+from ghostnet.training.frozen_backbone import FrozenBackbone, FrozenBackboneHead
 from ghostnet.training.step import (
     LOSS_SCALE,
     DistillationLoss,
@@ -67,7 +68,8 @@ class Trainer:
         self.distillation = distillation
         self.position = Position()
         self.parameters = ParameterTuple(network.get_parameters())
-        self.average = MovingAverage(self.parameters)
+        learner = network.classifier if config.backbone_rate == 0 else network
+        self.average = MovingAverage(ParameterTuple(learner.get_parameters()))
         self.dropout = MaskDropout(config.batch_size, network.num_features, config.drop_rate)
         network.dropout = self.dropout
         network.set_train()
@@ -76,19 +78,26 @@ class Trainer:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
         fused = config.fuse and not mixed and unavailable_reason(training=True) is None
-        trained = fuse(network, training=True) if fused else network
         if fused:
             keep_operators_on_one_thread()
+        self.backbone = FrozenBackbone(network, fused) if config.backbone_rate == 0 else None
+        trained = self._trained(fused)
         self.projection = make_projection(network, distillation)
         loss = (
             DistillationLoss(trained, network, self.projection, config.teacher_temperature)
             if distillation
             else LossCell(trained, network.num_classes, config.label_smoothing)
         )
-        learning = [*network.trainable_params(), *self._projected()]
+        learning = [*learner.trainable_params(), *self._projected()]
         self.optimizer = make_optimizer(learning, config, batches.steps, scale)
         self.cell = nn.TrainOneStepCell(loss, self.optimizer, scale)
         self.cell.set_train()
+
+    def _trained(self, fused: bool) -> nn.Cell:
+        """Return the cell whose gradients are taken."""
+        if self.backbone:
+            return FrozenBackboneHead(self.network)
+        return fuse(self.network, training=True) if fused else self.network
 
     def take(self, batch: Batch) -> None:
         """Train on one batch.
@@ -99,7 +108,8 @@ class Trainer:
         step = self.position.step
         self.dropout.draw(np.random.default_rng([self.config.seed, step, self.batches.worker.rank]))
         lesson = map(Tensor, self._lesson(batch))
-        loss = float(self.cell(Tensor(batch.images), *lesson).asnumpy())
+        images = self.backbone(batch.images) if self.backbone else batch.images
+        loss = float(self.cell(Tensor(images), *lesson).asnumpy())
         if not np.isfinite(loss):
             names = "\n  ".join(self.batches.source.name(int(index)) for index in batch.indices)
             raise TrainingError(
@@ -134,9 +144,11 @@ class Trainer:
                 )
 
     def averages(self) -> Parameters:
-        """Copy the moving averages into arrays, by the names of the parameters."""
-        pairs = zip(self.parameters, self.average.averages, strict=True)
-        return {own.name: average.asnumpy().copy() for own, average in pairs}
+        """Copy the parameters into arrays by name: their moving averages, where they learn."""
+        kept = {own.name: own for own in self.parameters}
+        pairs = zip(self.average.parameters, self.average.averages, strict=True)
+        kept |= {own.name: average for own, average in pairs}
+        return {name: parameter.asnumpy().copy() for name, parameter in kept.items()}
 
     def save(self, path: Path) -> None:
         """Write the whole state atomically.
