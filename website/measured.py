@@ -27,6 +27,10 @@ class TrainingRun(NamedTuple):
 RUNS = {
     "imagenet/first": TrainingRun(144859, 1463),
     "imagenet/second": TrainingRun(25532, 790),
+    "imagenet/third": TrainingRun(26027, 295),
+    "imagenet/fourth": TrainingRun(6754, 218),
+    "imagenet/fifth": TrainingRun(6754, 218),
+    "imagenet/classifier": TrainingRun(26322, 1369),
     "pets/train": TrainingRun(3820, 218),
     "flowers/first": TrainingRun(2934, 370),
     "flowers/second": TrainingRun(2934, 370),
