@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]
 
-PENALTIES = tuple(float(x) for x in np.logspace(1, -4, 11))
+PENALTIES = tuple(float(x) for x in np.logspace(2, -3, 11))
 """L2 penalties to choose from, strongest first."""
 
 MAX_ITERATIONS = 300
