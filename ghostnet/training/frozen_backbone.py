@@ -1,40 +1,33 @@
 """A backbone that does not learn, and the layers above it, which do."""
 
-from typing import Any
-
 from mindspore import Tensor, nn
-from numpy.typing import NDArray
 
-from ghostnet.checkpoints.cells import parameters_of
-from ghostnet.kernels import Session, unavailable_reason
+from ghostnet.checkpoints import Parameters
+from ghostnet.checkpoints.parameters import count_classes
+from ghostnet.data.transforms import Preprocess
+from ghostnet.hub.loader import Model, unknown_labels
+from ghostnet.inference.forward import Forward, open_forward
+from ghostnet.models import Architecture
 from ghostnet.models.classification import ClassificationNetwork
-from ghostnet.models.network import HeadFeatures
 
 
-class FrozenBackbone:
-    """The features of a network as they are in inference, without gradients.
-
-    Maps (batch, 3, height, width) to (batch, num_features), both float32.
+def open_backbone(
+    architecture: Architecture, parameters: Parameters, size: int, *, fused: bool
+) -> Forward:
+    """Open the features of a network as they are in inference, without gradients.
 
     Args:
-        network: Left in inference state: its statistics stay as they are.
-        fused: Use the fused kernels where they know the network.
+        architecture: Table of the network.
+        parameters: Arrays by name.
+        size: Side of the images, in pixels.
+        fused: Use the fused kernels where they can run the network.
+
+    Returns:
+        Maps (batch, 3, height, width) to (batch, num_features), both float32.
     """
-
-    def __init__(self, network: ClassificationNetwork, fused: bool) -> None:
-        network.set_train(False)
-        self._session: Session | None = None
-        if fused and unavailable_reason(architecture=network.architecture) is None:
-            parameters = parameters_of(network)
-            self._session = Session(network.architecture, parameters, features=True)
-        self._cell = HeadFeatures(network)
-
-    def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Compute the features of a batch."""
-        if self._session:
-            return self._session(images)
-        features: NDArray[Any] = self._cell(Tensor(images)).asnumpy()
-        return features
+    labels = unknown_labels(count_classes(parameters, architecture))
+    model = Model("backbone", architecture, parameters, labels, Preprocess(size))
+    return open_forward(model, fused=fused, features=True)
 
 
 class FrozenBackboneHead(nn.Cell):

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
+from ghostnet.inference.forward import Forward
 from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device, keep_operators_on_one_thread
 from ghostnet.training.batches import Batch, Batches
 from ghostnet.training.config import Lesson, Precision, TrainingConfig
 from ghostnet.training.distillation import Distillation
-from ghostnet.training.frozen_backbone import FrozenBackbone, FrozenBackboneHead
+from ghostnet.training.frozen_backbone import FrozenBackboneHead, open_backbone
 from ghostnet.training.step import (
     LOSS_SCALE,
     DistillationLoss,
@@ -80,7 +81,11 @@ class Trainer:
         fused = config.fuse and not mixed and unavailable_reason(training=True) is None
         if fused:
             keep_operators_on_one_thread()
-        self.backbone = FrozenBackbone(network, fused) if config.backbone_rate == 0 else None
+        self.backbone: Forward | None = None
+        if config.backbone_rate == 0:
+            self.backbone = open_backbone(
+                network.architecture, self.averages(), config.image_size, fused=fused
+            )
         trained = self._trained(fused)
         self.projection = make_projection(network, distillation)
         loss = (
