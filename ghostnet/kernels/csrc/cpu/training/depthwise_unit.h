@@ -45,9 +45,9 @@ template <int Lanes, int Kernel>
 void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride,
                        DepthwiseScratch& scratch, Channel z) {
   for (int image = 0; image < x.images; ++image) {
-    scratch.in.set(x.plane(image), 1);
+    scratch.in.set<Lanes>(x.plane(image), 1);
     convolve<Lanes, Kernel>(scratch.in, filter, stride, scratch.out);
-    scratch.out.get(z.plane(image), stride);
+    scratch.out.get<Lanes>(z.plane(image), stride);
   }
 }
 
@@ -78,11 +78,11 @@ NormGradient depthwise_backward(const DepthwiseUnit<Kernel>& unit, const Depthwi
   for (int image = 0; image < io.x.images; ++image) {
     float* plane = z.channel().plane(image);
     normalize_gradient<Lanes>(unit.norm, gradient, {plane, io.dy.plane(image), plane, io.dy.size});
-    scratch.gradient.set(plane, unit.stride);
-    scratch.in.set(io.x.plane(image), 1);
+    scratch.gradient.set<Lanes>(plane, unit.stride);
+    scratch.in.set<Lanes>(io.x.plane(image), 1);
     add_filter_gradient<Lanes, Kernel>(scratch.in, scratch.gradient, taps);
     convolve_gradient<Lanes, Kernel>(scratch.gradient, unit.filter, scratch.out);
-    scratch.out.get(io.dx.plane(image), 1);
+    scratch.out.get<Lanes>(io.dx.plane(image), 1);
   }
   std::copy(taps.begin(), taps.end(), io.dfilter);
   return gradient;

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
-#include <vector>
 
 #include "simd/vector.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
@@ -27,26 +28,6 @@ struct WeightMatrix {
   std::ptrdiff_t column_stride;
 };
 
-// The rows of a matrix cut into tiles of about equal height, at most kTileRows.
-template <int Lanes>
-struct WeightTiles {
-  const WeightMatrix& matrix;
-
-  int count() const { return (matrix.rows + kTileRows<Lanes> - 1) / kTileRows<Lanes>; }
-  int first_row(std::ptrdiff_t tile) const {
-    return static_cast<int>(matrix.rows * tile / count());
-  }
-
-  // Writes the rows of a tile, column by column.
-  void pack(std::ptrdiff_t tile, float* to) const {
-    for (int column = 0; column < matrix.columns; ++column) {
-      for (int row = first_row(tile); row < first_row(tile + 1); ++row) {
-        *to++ = matrix.data[row * matrix.row_stride + column * matrix.column_stride];
-      }
-    }
-  }
-};
-
 // The rows of `in`, one for each column of the weights, and of `out`, one for each row. All are
 // `size` floats long and contiguous.
 struct GemmRows {
@@ -63,15 +44,16 @@ struct TileProduct {
 };
 
 // Computes Vectors vectors of Rows rows, from `position` on.
-template <int Lanes, int Rows, int Vectors>
-inline void register_tile(const TileProduct& product, std::ptrdiff_t position) {
-  Floats<Lanes> sums[Rows][Vectors] = {};
+template <int Width, int Rows, int Vectors>
+[[gnu::always_inline]] inline void register_tile(const TileProduct& product,
+                                                 std::ptrdiff_t position) {
+  Floats<Width> sums[Rows][Vectors] = {};
   const float* weights = product.weights;
   const float* in = product.rows.in + position;
   for (int k = 0; k < product.depth; ++k, weights += Rows, in += product.rows.size) {
-    Floats<Lanes> pixels[Vectors];
+    Floats<Width> pixels[Vectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) pixels[v] = load<Width>(in + v * Width);
 #pragma GCC unroll 16
     for (int row = 0; row < Rows; ++row) {
 #pragma GCC unroll 16
@@ -82,41 +64,76 @@ inline void register_tile(const TileProduct& product, std::ptrdiff_t position) {
   for (int row = 0; row < Rows; ++row) {
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) {
-      store<Lanes>(product.rows.out + row * product.rows.size + position + v * Lanes, sums[row][v]);
+      store<Width>(product.rows.out + row * product.rows.size + position + v * Width, sums[row][v]);
     }
   }
 }
 
-// Computes the rows from `position` on, the remainder in ever narrower register tiles.
-template <int Lanes, int Rows, int Vectors>
-void multiply_from(const TileProduct& product, std::ptrdiff_t position) {
-  constexpr int kStep = Lanes * Vectors;
-  for (; position + kStep <= product.rows.size; position += kStep) {
-    register_tile<Lanes, Rows, Vectors>(product, position);
-  }
-  if constexpr (Vectors > 1) {
-    multiply_from<Lanes, Rows, 1>(product, position);
-  } else if constexpr (Lanes > 1) {
-    multiply_from<(Lanes > 4 ? 4 : 1), Rows, 1>(product, position);
+// Computes the rows of a tile of weights. The last vectors overlap those before; `Width` is that of
+// the vectors, narrower than `Lanes` where the rows are shorter.
+template <int Lanes, int Rows, int Width = Lanes>
+void multiply_rows(const TileProduct& product) {
+  const std::ptrdiff_t size = product.rows.size;
+  if (size >= Width) {
+    constexpr int kStep = Width * kTileVectors;
+    std::ptrdiff_t position = 0;
+    for (; position + kStep <= size; position += kStep) {
+      register_tile<Width, Rows, kTileVectors>(product, position);
+    }
+    for (; position < size; position += Width) {
+      register_tile<Width, Rows, 1>(product, std::min(position, size - Width));
+    }
+  } else if constexpr (Width > 1) {
+    multiply_rows<Lanes, Rows, (Width > 4 ? 4 : 1)>(product);
   }
 }
 
 template <int Lanes, int... Index>
 constexpr auto multiply_functions(std::integer_sequence<int, Index...>) {
-  return std::array{&multiply_from<Lanes, Index + 1, kTileVectors>...};
+  return std::array{&multiply_rows<Lanes, Index + 1>...};
 }
 
-// Computes the rows of one tile of weights. `packed` has room for kTileRows × columns floats.
+// The rows of a weight matrix cut into tiles of about equal height, at most kTileRows, and packed
+// tile after tile, each column by column.
 template <int Lanes>
-void multiply_tile(const WeightTiles<Lanes>& tiles, std::ptrdiff_t tile, const GemmRows& rows,
-                   float* packed) {
-  static constexpr auto kFunctions =
-      multiply_functions<Lanes>(std::make_integer_sequence<int, kTileRows<Lanes>>{});
-  const int first = tiles.first_row(tile);
-  tiles.pack(tile, packed);
-  const TileProduct product{
-      packed, tiles.matrix.columns, {rows.in, rows.out + first * rows.size, rows.size}};
-  kFunctions[tiles.first_row(tile + 1) - first - 1](product, 0);
-}
+class PackedWeights {
+ public:
+  PackedWeights(const WeightMatrix& matrix, int threads)
+      : rows_(matrix.rows),
+        depth_(matrix.columns),
+        memory_(new float[std::size_t(matrix.rows) * matrix.columns]) {
+    parallel_for(threads, tiles(), [&](IndexQueue& indices) {
+      indices.for_each([&](std::ptrdiff_t tile) { pack(matrix, tile); });
+    });
+  }
+
+  int tiles() const { return (rows_ + kTileRows<Lanes> - 1) / kTileRows<Lanes>; }
+
+  // Computes the rows of one tile.
+  void multiply_tile(std::ptrdiff_t tile, const GemmRows& rows) const {
+    static constexpr auto kFunctions =
+        multiply_functions<Lanes>(std::make_integer_sequence<int, kTileRows<Lanes>>{});
+    const int first = first_row(tile);
+    kFunctions[first_row(tile + 1) - first - 1](
+        {packed(first), depth_, {rows.in, rows.out + first * rows.size, rows.size}});
+  }
+
+ private:
+  int first_row(std::ptrdiff_t tile) const { return static_cast<int>(rows_ * tile / tiles()); }
+  float* packed(int row) const { return memory_.get() + std::ptrdiff_t{row} * depth_; }
+
+  void pack(const WeightMatrix& matrix, std::ptrdiff_t tile) {
+    float* to = packed(first_row(tile));
+    for (int column = 0; column < matrix.columns; ++column) {
+      for (int row = first_row(tile); row < first_row(tile + 1); ++row) {
+        *to++ = matrix.data[row * matrix.row_stride + column * matrix.column_stride];
+      }
+    }
+  }
+
+  int rows_;
+  int depth_;
+  std::unique_ptr<float[]> memory_;
+};
 
 }  // namespace ghostnet::cpu::training

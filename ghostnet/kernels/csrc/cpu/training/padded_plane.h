@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "simd/vector.h"
+#include "training/vector_loop.h"
 
 namespace ghostnet::cpu::training {
 
@@ -32,10 +33,11 @@ class PaddedPlane {
   const float* data() const { return memory_.data() + margin_; }
 
   // Copies a plane of ⌈height / stride⌉ × ⌈width / stride⌉ to every `stride`th row and column.
+  template <int Lanes>
   void set(const float* plane, int stride) {
     each_row(stride, [&](std::ptrdiff_t at, std::ptrdiff_t position, int columns) {
       if (stride == 1) {
-        std::copy_n(plane + at, columns, data() + position);
+        copy_row<Lanes>(plane + at, columns, data() + position);
       } else {
         for (int x = 0; x < columns; ++x) data()[position + x * stride] = plane[at + x];
       }
@@ -43,10 +45,11 @@ class PaddedPlane {
   }
 
   // The reverse of set().
+  template <int Lanes>
   void get(float* plane, int stride) const {
     each_row(stride, [&](std::ptrdiff_t at, std::ptrdiff_t position, int columns) {
       if (stride == 1) {
-        std::copy_n(data() + position, columns, plane + at);
+        copy_row<Lanes>(data() + position, columns, plane + at);
       } else {
         for (int x = 0; x < columns; ++x) plane[at + x] = data()[position + x * stride];
       }

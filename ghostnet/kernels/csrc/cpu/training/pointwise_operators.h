@@ -12,14 +12,12 @@ namespace ghostnet::cpu::training {
 // out = weights · in for every image. Threads take one tile of rows of one image at a time.
 template <int Lanes>
 void multiply(const WeightMatrix& weights, ConstFeatureMaps in, FeatureMaps out, int threads) {
-  const WeightTiles<Lanes> tiles{weights};
-  const int count = tiles.count();
-  parallel_for(threads, std::ptrdiff_t{in.shape.images} * count, [&](IndexQueue& indices) {
-    std::vector<float> packed(std::size_t(kTileRows<Lanes>) * weights.columns);
+  const PackedWeights<Lanes> packed(weights, threads);
+  const int tiles = packed.tiles();
+  parallel_for(threads, std::ptrdiff_t{in.shape.images} * tiles, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t index) {
-      const std::ptrdiff_t image = index / count;
-      multiply_tile<Lanes>(tiles, index % count,
-                           {in.image(image), out.image(image), in.shape.plane()}, packed.data());
+      const std::ptrdiff_t image = index / tiles;
+      packed.multiply_tile(index % tiles, {in.image(image), out.image(image), in.shape.plane()});
     });
   });
 }

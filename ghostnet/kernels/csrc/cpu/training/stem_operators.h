@@ -29,14 +29,13 @@ void each_pixel(Tap tap, const Shape& in, const Shape& out, Inside inside, Outsi
   for (int y = 0; y < out.height; ++y) {
     const int row = 2 * y + tap.row;
     const bool row_inside = row >= 0 && row < in.height;
-    for (int x = 0; x < out.width; ++x, ++position) {
-      const int column = 2 * x + tap.column;
-      if (row_inside && column >= 0 && column < in.width) {
-        inside(std::ptrdiff_t{row} * in.width + column, position);
-      } else {
-        outside(position);
-      }
-    }
+    const int begin = tap.column < 0 ? 1 : 0;
+    const int end = row_inside ? std::min(out.width, (in.width - tap.column + 1) / 2) : 0;
+    int x = 0;
+    for (; x < begin; ++x) outside(position + x);
+    for (; x < end; ++x) inside(std::ptrdiff_t{row} * in.width + 2 * x + tap.column, position + x);
+    for (; x < out.width; ++x) outside(position + x);
+    position += out.width;
   }
 }
 
