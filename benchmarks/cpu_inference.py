@@ -3,9 +3,8 @@
 Writes a file named after the kind of processor, such as ``cpu_inference_zen_4.json``, beside this
 file in ``results``, and the plot of all such files. Each engine has its own process; they take
 turns (see `ghostnet.benchmark`). Run from a checkout with nothing else at work on the machine:
-``python benchmarks/cpu_inference.py``. ``--plot`` only draws. ``--limit avx2`` limits this package,
-OpenVINO and PyTorch to AVX2, as on a processor that has no more; the other engines have no such
-setting.
+``python benchmarks/cpu_inference.py``. ``--plot`` only draws. ``--limit avx2`` measures the engines
+that can be kept to AVX2, as on a processor that has no more.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,9 @@ LIMITS = {
 }
 """Environment that limits engines to an instruction set, by its name."""
 
+WITHOUT_LIMIT = {"onnxruntime", "mnn", "ncnn", "litert"}
+"""Engines that use all that the processor has."""
+
 FMA_FLAGS = {None: ("-march=native",), "avx2": ("-mavx2", "-mfma")}
 """Options of the compiler for the peak of an instruction set, by the name of the limit."""
 
@@ -77,6 +79,10 @@ class Case:
         return f"{self.network}, batch {self.batch}, {self.threads} thread" + "s" * (
             self.threads > 1
         )
+
+    def limited(self) -> "Case":
+        """Without the engines that cannot be kept to an instruction set."""
+        return replace(self, engines=tuple(e for e in self.engines if e not in WITHOUT_LIMIT))
 
 
 CASES = (
@@ -108,7 +114,8 @@ def measure_all(limit: str | None) -> dict[str, Any]:
         models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
         parameters = random_parameters(GHOSTNET_600M, 37)
         write_checkpoint(parameters, Path(models["ghostnet_600m"]))
-        measured = [(case, list(measure(case, models[case.network]))) for case in CASES]
+        cases = (case.limited() for case in CASES) if limit else CASES
+        measured = [(case, list(measure(case, models[case.network]))) for case in cases]
     return {
         "machine": limited(machine(PACKAGES), limit),
         "fma_peak_g_per_second_and_core": fma_peak(FMA_FLAGS[limit]),

@@ -1,7 +1,7 @@
 """Measure the four networks of the card's table after training them by one recipe.
 
-``python benchmarks/four_accuracies.py ../shared/data/oxford_pets RUNS`` takes a folder with the
-results of `four_networks/train.yaml`, one folder for each network. It writes four_accuracies.json
+``python benchmarks/four_accuracies.py ../shared/data/oxford_pets RUN ...`` takes the results of
+`four_networks/train.yaml`, folders named after their networks. It adds them to four_accuracies.json
 beside this file in ``results``: how many test images of Oxford-IIIT Pet each network has right,
 with the 95 % interval of Wilson, and how many only one of two networks has right, with the chance
 that equally good networks differ by so much (McNemar's exact test).
@@ -39,10 +39,18 @@ def test_logits(card: Path, test: OxfordIIITPet) -> NDArray[np.float32]:
     return np.stack(rows)
 
 
-def compare(right: dict[str, NDArray[np.bool_]], first: str, second: str) -> dict[str, Any]:
+def measure(card: Path, test: OxfordIIITPet) -> dict[str, Any]:
+    """Return the figures of a run, with a digit for each test image, 1 where it is right."""
+    truths = np.array([index for _, index in test.files])
+    logits = test_logits(card, test)
+    right = "".join(str(int(hit)) for hit in logits.argmax(1) == truths)
+    return {**summary(tally(test.classes, truths, logits)), "right": right}
+
+
+def compare(networks: dict[str, dict[str, Any]], first: str, second: str) -> dict[str, Any]:
     """Return what tells two networks apart: images that only one of them has right."""
-    only_first = int((right[first] & ~right[second]).sum())
-    only_second = int((right[second] & ~right[first]).sum())
+    pairs = list(zip(networks[first]["right"], networks[second]["right"], strict=True))
+    only_first, only_second = pairs.count(("1", "0")), pairs.count(("0", "1"))
     return {
         "networks": [first, second],
         "only_right": [only_first, only_second],
@@ -60,17 +68,17 @@ def chance_of(only_first: int, only_second: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     arguments = parser.parse_args()
     test = OxfordIIITPet(arguments.root, "test")
-    truths = np.array([index for _, index in test.files])
-    logits = {name: test_logits(arguments.runs / name / "card.md", test) for name in NETWORKS}
-    right = {name: found.argmax(1) == truths for name, found in logits.items()}
-    networks = {name: summary(tally(test.classes, truths, found)) for name, found in logits.items()}
-    pairs = [compare(right, *pair) for pair in combinations(NETWORKS, 2)]
-    result = {"networks": networks, "pairs": pairs}
+    networks = json.loads(RESULTS.read_text())["networks"] if RESULTS.exists() else {}
+    for run in arguments.runs:
+        networks[run.name] = measure(run / "card.md", test)
+    measured = [name for name in NETWORKS if name in networks]
+    pairs = [compare(networks, *pair) for pair in combinations(measured, 2)]
+    result = {"networks": {name: networks[name] for name in measured}, "pairs": pairs}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    print(json.dumps(pairs, indent=1))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def slug() -> str:
 def processor() -> str:
     """Return the name of the processor with its microarchitecture, which clouds leave out."""
     name = _field("model name") or platform.processor() or platform.machine()
+    name = re.sub(r"\((R|TM)\)| Processor", "", name)
     family = microarchitecture(_field("vendor_id"), _field("cpu family"), _field("model"))
     return f"{name} ({family})" if family else name
 

@@ -6,6 +6,7 @@ settings are kept here until something does import it.
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 import threading
@@ -48,6 +49,12 @@ _settings = Settings()
 
 ACCELERATORS = ("libcuda.so.1", "/dev/davinci_manager")
 """Traces of an accelerator: NVIDIA's driver, and the device file of Ascend's."""
+
+ONEDNN_LIMIT = "ONEDNN_MAX_CPU_ISA"
+"""The variable by which a user limits every copy of oneDNN."""
+
+ONEDNN_AVX2 = 7
+"""``dnnl_cpu_isa_avx2`` of oneDNN 3."""
 
 
 def hush() -> None:
@@ -95,6 +102,21 @@ def keep_operators_on_one_thread() -> None:
     for set_threads in (ms.runtime.dispatch_threads_num, set_cpu_threads):
         with suppress(RuntimeError):
             set_threads(1)
+
+
+def keep_onednn_to_avx2() -> None:
+    """Keep the oneDNN that comes with MindSpore from AVX-512; call before the first operator.
+
+    With AVX-512, oneDNN computes depthwise convolutions in MindSpore's layout by its reference
+    code, and a network takes five times as long (``python benchmarks/plain_graph.py``). A
+    limit that the environment sets stays. Only Linux on x86-64 needs this.
+    """
+    import mindspore as ms
+
+    if ONEDNN_LIMIT in os.environ or platform.machine() != "x86_64":
+        return
+    for library in Path(ms.__file__).parent.glob("lib/libdnnl.so.3*"):
+        ctypes.CDLL(str(library)).dnnl_set_max_cpu_isa(ONEDNN_AVX2)
 
 
 @contextmanager

@@ -82,10 +82,11 @@ def test_every_verb_is_on_the_page_of_the_command_line(site: Path) -> None:
 def test_measured_tables_are_those_of_the_benchmarks(site: Path) -> None:
     table = (REPOSITORY / "docs/cpu_inference.md").read_text()
     page = (site / "cpu_inference/index.html").read_text()
-    rows = re.findall(r"\| (mindspore-fused\S*) \| ([\d.]+) \| ([\d.]+) \|$", table, re.MULTILINE)
+    rows = re.findall(r"^.*\| mindspore-fused\S* \|.*$", table, re.MULTILINE)
     assert rows
     for row in rows:
-        assert re.search(r"\s*".join(f"<td[^>]*>{re.escape(cell)}</td>" for cell in row), page)
+        cells = [cell.strip("` ") for cell in row.strip("|").split("|")][3:]
+        assert re.search(r"\s*".join(f"<td[^>]*>{re.escape(cell)}</td>" for cell in cells), page)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -271,3 +272,23 @@ print(sorted(done))
 def test_threads_take_turns_in_the_plain_network() -> None:
     done = subprocess.run([sys.executable, "-c", MANY_THREADS], capture_output=True, text=True)
     assert done.stdout == "[0, 1, 2, 3]\n", done.stderr[-2000:]
+
+
+ONEDNN_SET = """
+import ctypes
+from pathlib import Path
+import mindspore
+from ghostnet import ghostnet_1x
+
+library = next(Path(mindspore.__file__).parent.glob("lib/libdnnl.so.3*"))
+print(ctypes.CDLL(str(library)).dnnl_get_effective_cpu_isa())
+"""
+"""Prints the instruction set that MindSpore's oneDNN uses: 1 is SSE4.1, 7 is AVX2."""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN has AVX-512 on x86-64 only")
+@pytest.mark.parametrize(("limit", "highest"), [({}, 7), ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, 1)])
+def test_onednn_computes_plain_networks_without_avx512(limit: dict[str, str], highest: int) -> None:
+    command = [sys.executable, "-c", ONEDNN_SET]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | limit)
+    assert int(done.stdout) <= highest, done.stderr[-2000:]

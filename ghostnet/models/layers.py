@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal
 
-from ghostnet import numpy_2
+from ghostnet import numpy_2, runtime
 from ghostnet.models import architectures
 from ghostnet.models.specs import NORM_EPSILON
 
 Activation = Callable[[], nn.Cell]
 
 numpy_2.quieten()
+runtime.keep_onednn_to_avx2()
 
 
 class HardSigmoid(nn.Cell):
