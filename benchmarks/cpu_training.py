@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor
 
 BATCH, SIZE, CLASSES = 16, 224, 37
 ROUNDS = 3
@@ -188,6 +189,7 @@ def main() -> None:
         "size": SIZE,
         "classes": CLASSES,
         "rounds": ROUNDS,
+        "processor": processor(),
         "threads": kernels.threads(),
         "instruction_set": kernels.instruction_set(),
     }

@@ -1,10 +1,10 @@
 """Measure the four networks of the card's table after training them by one recipe.
 
-``python benchmarks/four_accuracies.py ../shared/data/oxford_pets RUN ...`` takes the results of
-`four_networks/train.yaml`, folders named after their networks. It adds them to four_accuracies.json
-beside this file in ``results``: how many test images of Oxford-IIIT Pet each network has right,
-with the 95 % interval of Wilson, and how many only one of two networks has right, with the chance
-that equally good networks differ by so much (McNemar's exact test).
+``python benchmarks/four_accuracies.py ../shared/data/oxford_pets FOLDER ...`` takes the results of
+the recipe in `four_networks/train.yaml`, folders named after their networks. It adds them to
+four_accuracies.json beside this file in ``results``: how many test images of Oxford-IIIT Pet each
+network has right, with the 95 % interval of Wilson, and how many only one of two networks has
+right, with the chance that equally good networks differ by so much (McNemar's exact test).
 """
 
 import argparse

@@ -107,8 +107,8 @@ def reduced_decoding() -> Iterator[Any]:
 def training_setting() -> Iterator[Any]:
     """Yield the setting of the training benchmark."""
     setting = results("cpu_training.json")
-    yield from (setting[key] for key in ("classes", "batch", "size", "size", "threads"))
-    yield from (setting[key] for key in ("instruction_set", "rounds"))
+    yield from (setting[key] for key in ("classes", "batch", "size", "size"))
+    yield from (setting[key] for key in ("threads", "processor", "instruction_set", "rounds"))
 
 
 MODELS = {
@@ -230,7 +230,7 @@ SENTENCES = (
         "docs/cpu_training.md",
         "training steps of `ghostnet_1x` with {} classes: forward, loss, backward and momentum. A "
         "batch has {} images of {} × {} pixels. Each engine runs in a process of its own on {} "
-        "threads of an x86-64 processor ({}); the engines take {} turns,",
+        "threads of an {} with {}; the engines take {} turns,",
         training_setting,
     ),
 )

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
 
 import yaml
 from measured import (
@@ -24,7 +23,6 @@ from measured import (
 
 from ghostnet.hub.claims import ClaimTable
 from ghostnet.hub.registry import find_card
-from ghostnet.models.registry import find_model
 from ghostnet.verify import count
 
 
@@ -201,32 +199,6 @@ def comparison_table() -> str:
         "Runtime | this package | top-1 (%), card"
     )
     return table(header, (row(*entry) for entry in card.by_model().items()))
-
-
-def accuracy_table() -> str:
-    """Return the accuracy of the networks that one recipe trained, beside the card's."""
-    trained = results("four_accuracies.json")["networks"]
-
-    def row(model: str, claims: dict[str, str]) -> Iterator[str]:
-        yield from (model, claims["Accuracy (Top1)"])
-        found = trained[find_model(model).name]
-        yield from (str(found["correct"]), f"{100 * found['top1']:.1f}")
-        yield f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
-
-    header = "model | top-1 (%), card | right, one recipe | top-1 (%), one recipe | 95 % interval"
-    return table(header, (row(*entry) for entry in card_table().by_model().items()))
-
-
-def pair_table() -> str:
-    """Return how each two of the networks that one recipe trained differ."""
-
-    def row(pair: dict[str, Any]) -> Iterator[str]:
-        yield " and ".join(f"`{name}`" for name in pair["networks"])
-        yield from map(str, pair["only_right"])
-        yield f"{pair['chance']:.2g}"
-
-    header = "networks | right only in the first | only in the second | chance if equally good"
-    return table(header, (row(pair) for pair in results("four_accuracies.json")["pairs"]))
 
 
 def card_table() -> ClaimTable:
