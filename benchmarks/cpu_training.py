@@ -105,6 +105,16 @@ ENGINES: dict[str, tuple[Callable[[Path], tuple[Callable[[], None], Step]], str,
 """What makes the step, the name, and the steps to time."""
 
 
+def median_seconds(call: Callable[[], object], calls: int) -> float:
+    """The median time of so many calls."""
+    seconds = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
 def measure(engine: str, folder: Path) -> dict[str, float]:
     """In this process: the median step after two to warm up, and the memory."""
     make, _, steps = ENGINES[engine]
@@ -114,14 +124,10 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
     compiled = mebibytes("VmRSS")
     for _ in range(min(2, steps - 1)):
         step()
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+    seconds = median_seconds(step, steps)
     peak = mebibytes("VmHWM")
     return {
-        "images_per_second": BATCH / statistics.median(seconds),
+        "images_per_second": BATCH / seconds,
         "training_mib": peak - built,
         "compiling_mib": compiled - built,
         "peak_mib": peak,

@@ -8,10 +8,7 @@ keep MindSpore's warnings off the terminal.
 
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cpu_training
@@ -40,25 +37,16 @@ def milliseconds_an_image() -> float:
     network = ghostnet_1x(cpu_training.CLASSES).set_train(False)
     size = cpu_training.SIZE
     image = ms.Tensor(np.random.default_rng(0).random((1, 3, size, size), np.float32))
-    return 1000 * median_seconds(lambda: network(image).asnumpy(), CALLS)
+    network(image)
+    return 1000 * cpu_training.median_seconds(lambda: network(image).asnumpy(), CALLS)
 
 
 def trained_images_per_second() -> float:
     """Return the images per second of training with MindSpore's operators alone."""
     compile_, step = cpu_training.mindspore_step(RESULTS.parent)
     compile_()
-    return cpu_training.BATCH / median_seconds(step, STEPS)
-
-
-def median_seconds(call: Callable[[], object], calls: int) -> float:
-    """Return the median time of calls after one to warm up."""
-    call()
-    seconds = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    step()
+    return cpu_training.BATCH / cpu_training.median_seconds(step, STEPS)
 
 
 def main() -> None:

@@ -108,8 +108,8 @@ def keep_onednn_to_avx2() -> None:
     """Keep the oneDNN that comes with MindSpore from AVX-512; call before the first operator.
 
     With AVX-512, oneDNN computes depthwise convolutions in MindSpore's layout by its reference
-    code, and a network takes five times as long (``python benchmarks/plain_graph.py``). A
-    limit that the environment sets stays. Only Linux on x86-64 needs this.
+    code, and a network takes five times as long (``python benchmarks/plain_graph.py``). A limit
+    that the environment sets stays. Only MindSpore for Linux on x86-64 needs this.
     """
     import mindspore as ms
 

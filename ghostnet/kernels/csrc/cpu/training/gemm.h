@@ -43,7 +43,8 @@ struct TileProduct {
   GemmRows rows;
 };
 
-// Computes Vectors vectors of Rows rows, from `position` on.
+// Computes Vectors vectors of Rows rows, from `position` on. Is always inline, because its symbol
+// would be the same for several instruction sets.
 template <int Width, int Rows, int Vectors>
 [[gnu::always_inline]] inline void register_tile(const TileProduct& product,
                                                  std::ptrdiff_t position) {
