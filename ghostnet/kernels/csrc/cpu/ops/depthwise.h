@@ -115,21 +115,6 @@ inline void store_outputs(const DepthwiseParams& params, std::ptrdiff_t position
   if (position < end) store_first<Lanes>(params.out + position, value, end - position);
 }
 
-// Where the input row under each row of the kernel begins, for stride 2; a row of zeros stands for
-// one outside the image. `row` is the row of output.
-template <int Kernel>
-inline void rows_under_kernel(const DepthwiseParams& params, std::ptrdiff_t row,
-                              const float* (&in)[Kernel]) {
-  const Grid& grid = params.in_grid;
-  const std::ptrdiff_t image = row / params.out_grid.height;
-  const std::ptrdiff_t top = row % params.out_grid.height * 2 - Kernel / 2;
-  for (int y = 0; y < Kernel; ++y) {
-    const bool inside = top + y >= 0 && top + y < grid.height;
-    in[y] = (inside ? params.in + (image * grid.height + top + y) * grid.width : grid.zeros) -
-            Kernel / 2;
-  }
-}
-
 // Where the last vector begins that any of `count` outputs needs. The column sums of the last
 // output may lie in the vector to its right.
 template <int Lanes, int Kernel, int Stride>
@@ -173,6 +158,51 @@ void depthwise_stride1(const DepthwiseParams& shared, Range rows) {
   }
 }
 
+// A row of output, for stride 2.
+struct OutputRow {
+  std::ptrdiff_t image;
+  std::ptrdiff_t index;  // in its image
+};
+
+// Where the input row under each row of the kernel begins; a row of zeros stands for one outside the
+// image.
+template <int Kernel>
+inline std::array<const float*, Kernel> rows_under_kernel(const DepthwiseParams& params,
+                                                          OutputRow row) {
+  const Grid& grid = params.in_grid;
+  std::array<const float*, Kernel> in;
+  for (int y = 0; y < Kernel; ++y) {
+    const std::ptrdiff_t index = row.index * 2 + y - Kernel / 2;
+    const bool inside = index >= 0 && index < grid.height;
+    in[y] = (inside ? params.in + (row.image * grid.height + index) * grid.width : grid.zeros) -
+            Kernel / 2;
+  }
+  return in;
+}
+
+// Computes a row of output, from right to left, of which `end` is the end of all rows.
+template <int Lanes, int Kernel, Activation Act>
+inline void convolve_row(const DepthwiseParams& params, const Filter<Lanes, Kernel>& filter,
+                         OutputRow row, std::ptrdiff_t end) {
+  const Grid& grid = params.out_grid;
+  const auto in = rows_under_kernel<Kernel>(params, row);
+  const std::ptrdiff_t begin = (row.image * grid.height + row.index) * grid.width;
+  Columns<Lanes, Kernel> right = {};
+  for (std::ptrdiff_t column = last_vector<Lanes, Kernel, 2>(grid.width); column >= 0;
+       column -= Lanes) {
+    auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+      const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
+      const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
+      return Columns<Lanes, 2>{every_second_lane<Lanes, 0>(low, high),
+                               every_second_lane<Lanes, 1>(low, high)};
+    });
+    for (auto& sum : sums) sum = in_order<Lanes>(sum);
+    store_outputs<Lanes, Act>(params, begin + column, end,
+                              add_columns<Lanes, 2>(params, begin + column, sums, right));
+    right = sums;
+  }
+}
+
 // Stride 2: row by row, from top to bottom. The last vector of a row writes wrong values into the
 // next row, which then overwrites them.
 template <int Lanes, int Kernel, Activation Act>
@@ -181,22 +211,10 @@ void depthwise_stride2(const DepthwiseParams& shared, Range rows) {
   const Grid& grid = params.out_grid;
   const std::ptrdiff_t end = grid.span(rows).end;
   const auto filter = load_filter<Lanes, Kernel>(params.filter);
-  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
-    const float* in[Kernel];
-    rows_under_kernel(params, row, in);
-    Columns<Lanes, Kernel> right = {};
-    const std::ptrdiff_t begin = row * grid.width;
-    for (std::ptrdiff_t column = last_vector<Lanes, Kernel, 2>(grid.width); column >= 0;
-         column -= Lanes) {
-      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
-        const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
-        const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
-        return Columns<Lanes, 2>{even_lanes<Lanes>(low, high), odd_lanes<Lanes>(low, high)};
-      });
-      store_outputs<Lanes, Act>(params, begin + column, end,
-                                add_columns<Lanes, 2>(params, begin + column, sums, right));
-      right = sums;
-    }
+  OutputRow row{rows.begin / grid.height, rows.begin % grid.height};
+  for (std::ptrdiff_t left = rows.size(); left > 0; --left, ++row.index) {
+    if (row.index == grid.height) row = {row.image + 1, 0};
+    convolve_row<Lanes, Kernel, Act>(params, filter, row, end);
   }
 }
 

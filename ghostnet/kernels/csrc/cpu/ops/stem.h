@@ -61,7 +61,8 @@ void split_row(const float* in, int width, int first, float* out, int columns) {
   if (first < 0) out[column++] = 0;
   for (; first + 2 * (column + Lanes) <= width; column += Lanes) {
     const float* const from = in + first + 2 * column;
-    store<Lanes>(out + column, even_lanes<Lanes>(load<Lanes>(from), load<Lanes>(from + Lanes)));
+    const auto pixels = every_second_lane<Lanes, 0>(load<Lanes>(from), load<Lanes>(from + Lanes));
+    store<Lanes>(out + column, in_order<Lanes>(pixels));
   }
   for (; column < columns; ++column) {
     const int from = first + 2 * column;

@@ -11,12 +11,17 @@ namespace ghostnet::cpu {
 
 constexpr std::ptrdiff_t kCacheLineBytes = 64;
 
-// Consecutive cache lines, for a loop that prefetches one of them in each step.
+// Consecutive cache lines, for a loop that prefetches one of them in each step. They go to the
+// second-level cache, since the first holds what the loop works on.
 struct CacheLines {
   const char* first;
   std::ptrdiff_t step;  // bytes from line to line; 0 where nothing is left to prefetch
 
-  void prefetch(std::ptrdiff_t index) const { __builtin_prefetch(first + index * step); }
+  void prefetch(std::ptrdiff_t index) const {
+    constexpr int kForReading = 0;
+    constexpr int kSecondLevel = 2;
+    __builtin_prefetch(first + index * step, kForReading, kSecondLevel);
+  }
 };
 
 struct MemoryRange {

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -51,6 +51,13 @@ template <int Lanes>
 template <>
 inline void store_part<16>(float* to, Floats<16> value, std::ptrdiff_t count) {
   _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1 << count) - 1), value);
+}
+#elif defined(__AVX2__)
+template <>
+inline void store_part<8>(float* to, Floats<8> value, std::ptrdiff_t count) {
+  const Bits<8> lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Bits<8> mask = lane < static_cast<std::int32_t>(count);
+  _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(mask), value);
 }
 #endif
 
@@ -111,14 +118,26 @@ inline Floats<Lanes> select_lanes(Floats<Lanes> low, Floats<Lanes> high,
   return __builtin_shufflevector(low, high, (First + Step * Lane)...);
 }
 
-template <int Lanes>
-inline Floats<Lanes> even_lanes(Floats<Lanes> low, Floats<Lanes> high) {
-  return select_lanes<Lanes, 0, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+// Every second lane of `low` and `high`, from lane First on, in the order in which the processor
+// selects them in one instruction. AVX2 selects within each half of a vector.
+template <int Lanes, int First>
+inline Floats<Lanes> every_second_lane(Floats<Lanes> low, Floats<Lanes> high) {
+  if constexpr (Lanes == 8) {
+    return __builtin_shufflevector(low, high, First, First + 2, First + 8, First + 10, First + 4,
+                                   First + 6, First + 12, First + 14);
+  } else {
+    return select_lanes<Lanes, First, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+  }
 }
 
+// Puts the lanes of every_second_lane(), or of sums of them, in order.
 template <int Lanes>
-inline Floats<Lanes> odd_lanes(Floats<Lanes> low, Floats<Lanes> high) {
-  return select_lanes<Lanes, 1, 2>(low, high, std::make_integer_sequence<int, Lanes>{});
+inline Floats<Lanes> in_order(Floats<Lanes> value) {
+  if constexpr (Lanes == 8) {
+    return __builtin_shufflevector(value, value, 0, 1, 4, 5, 2, 3, 6, 7);
+  } else {
+    return value;
+  }
 }
 
 // `low` shifted down by `By` lanes; the first lanes of `high` fill the end.
