@@ -1,4 +1,5 @@
-// GhostNet and MobileNetV2 as in their papers: plain loops in double precision over (channels, height, width).
+// GhostNet and MobileNetV2 as in their papers: plain loops in double precision over (channels,
+// height, width).
 #pragma once
 
 #include <cmath>
@@ -23,12 +24,7 @@ struct Map {
   double at(int c, int y, int x) const { return data[(std::size_t(c) * height + y) * width + x]; }
 };
 
-inline double activate(double x, Activation activation) {
-  if (activation == kRelu) return std::max(x, 0.0);
-  if (activation == kRelu6) return std::min(std::max(x, 0.0), 6.0);
-  if (activation == kHardSwish) return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
-  return x;
-}
+double activate(double x, Activation activation);
 
 // A convolution with weights [out][in / groups][kernel][kernel] and a bias, padded by kernel / 2.
 struct Convolution {
@@ -54,46 +50,11 @@ struct Convolution {
     for (float& value : bias) value = shift(random);
   }
 
-  Map operator()(const Map& x, Activation activation) const {
-    keep_ranges(x);
-    Map y(out, (x.height - 1) / stride + 1, (x.width - 1) / stride + 1);
-    for (int n = 0; n < out; ++n) {
-      for (int row = 0; row < y.height; ++row) {
-        for (int column = 0; column < y.width; ++column) {
-          y.at(n, row, column) = activate(bias[n] + correlate(x, n, row, column), activation);
-        }
-      }
-    }
-    return y;
-  }
+  Map operator()(const Map& x, Activation activation) const;
 
  private:
-  void keep_ranges(const Map& x) const {
-    const std::size_t area = std::size_t(x.height) * x.width;
-    for (std::size_t i = 0; i < x.data.size(); ++i) {
-      low[i / area] = std::min(low[i / area], float(x.data[i]));
-      high[i / area] = std::max(high[i / area], float(x.data[i]));
-    }
-  }
-
-  double correlate(const Map& x, int n, int row, int column) const {
-    const int depth = in / groups;
-    const int first = n / (out / groups) * depth;
-    double sum = 0;
-    for (int k = 0; k < depth; ++k) {
-      for (int dy = 0; dy < kernel; ++dy) {
-        for (int dx = 0; dx < kernel; ++dx) {
-          const int from_row = row * stride + dy - kernel / 2;
-          const int from_column = column * stride + dx - kernel / 2;
-          if (from_row < 0 || from_row >= x.height) continue;
-          if (from_column < 0 || from_column >= x.width) continue;
-          sum += double(weights[((std::size_t(n) * depth + k) * kernel + dy) * kernel + dx]) *
-                 x.at(first + k, from_row, from_column);
-        }
-      }
-    }
-    return sum;
-  }
+  void keep_ranges(const Map& x) const;
+  double correlate(const Map& x, int n, int row, int column) const;
 };
 
 inline Map concatenate(const Map& a, const Map& b) {
