@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 import yaml
 from measured import (
@@ -23,6 +24,7 @@ from measured import (
 
 from ghostnet.hub.claims import ClaimTable
 from ghostnet.hub.registry import find_card
+from ghostnet.models.registry import find_model
 from ghostnet.verify import count
 
 
@@ -201,6 +203,32 @@ def comparison_table() -> str:
     return table(header, (row(*entry) for entry in card.by_model().items()))
 
 
+def accuracy_table() -> str:
+    """Return the accuracy of the networks that one recipe trained, beside the card's."""
+    claims = {find_model(model).name: row for model, row in card_table().by_model().items()}
+
+    def row(name: str, found: dict[str, Any]) -> Iterator[str]:
+        yield from (f"`{name}`", claims[name]["Accuracy (Top1)"])
+        yield from (str(found["correct"]), f"{100 * found['top1']:.1f}")
+        yield f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
+
+    header = "network | top-1 (%), card | images right | top-1 (%) | 95 % interval"
+    trained = results("four_accuracies.json")["networks"]
+    return table(header, (row(*entry) for entry in trained.items()))
+
+
+def pair_table() -> str:
+    """Return how each two of the networks that one recipe trained differ."""
+
+    def row(pair: dict[str, Any]) -> Iterator[str]:
+        yield " and ".join(f"`{name}`" for name in pair["networks"])
+        yield from map(str, pair["only_right"])
+        yield f"{pair['chance']:.2g}"
+
+    header = "networks | right only in the first | only in the second | chance if equally good"
+    return table(header, (row(pair) for pair in results("four_accuracies.json")["pairs"]))
+
+
 def card_table() -> ClaimTable:
     """Return the table of the Pets card that compares networks."""
     return next(table for table in find_card(PETS).claims if "Comparison" in table.title)
@@ -329,6 +357,8 @@ TABLES = {
     "concurrency": ("docs/kernels.md", concurrency_table),
     "training": ("docs/cpu_training.md", training_table),
     "comparison": ("docs/comparison.md", comparison_table),
+    "accuracies": ("docs/comparison.md", accuracy_table),
+    "pairs": ("docs/comparison.md", pair_table),
     "runs": ("docs/training.md", run_table),
     "backbones": ("docs/training.md", backbone_table),
     "serving": ("docs/serving.md", serving_table),
