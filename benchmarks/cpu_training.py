@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from machine import processor
+from turns import medians
 
 BATCH, SIZE, CLASSES = 16, 224, 37
 ROUNDS = 3
@@ -144,24 +144,14 @@ def race(
     from ghostnet.models import GHOSTNET_1X
 
     environment = ENVIRONMENT | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    found: dict[str, list[dict[str, float]]] = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as folder:
         import torch
 
         from ghostnet.benchmark.torch_network import GhostNet
 
         torch.save(GhostNet(GHOSTNET_1X, CLASSES), Path(folder) / TORCH_FILE)
-        for _ in range(ROUNDS):
-            for engine in found:
-                command = [sys.executable, __file__, "--engine", engine, "--folder", folder]
-                answer = subprocess.run(
-                    command, check=True, stdout=subprocess.PIPE, text=True, env=environment
-                )
-                found[engine].append(json.loads(answer.stdout.splitlines()[-1]))
-    return {
-        engine: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
-        for engine, turns in found.items()
-    }
+        program = (sys.executable, __file__, "--folder", folder, "--engine")
+        return medians({engine: (*program, engine) for engine in engines}, ROUNDS, environment)
 
 
 def plot(measured: dict[str, dict[str, float]], path: Path) -> None:
