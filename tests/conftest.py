@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Ghostnet
+from model_server import ModelServer, serving
 
 from ghostnet import kernels
 
@@ -45,6 +46,15 @@ def kernel_settings() -> Iterator[None]:
     yield
     kernels.set_threads(threads)
     kernels.set_instruction_set(instruction_set)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """A server with small limits, which most tests share."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    words = ("--max-body-mib", 4, "--max-queue", 16, "--max-arrival-s", 2)
+    with serving(*words, log=log) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,121 @@
+"""``ghostnet serve``: images, and what is refused as one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Ghostnet
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from model_server import ModelServer
+from PIL import Image
+from serving_requests import CAT, IMAGES, INFER, assert_same, form, plain_image
+
+from ghostnet import kernels
+from ghostnet.data.transforms import decode
+from ghostnet.errors import ImageError
+
+pytestmark = pytest.mark.skipif(
+    not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
+)
+
+
+def test_a_form_is_answered_as_predict_answers(server: ModelServer, ghostnet: Ghostnet) -> None:
+    expected = ghostnet.json("predict", *IMAGES)
+    sent = form(*((str(path), path.read_bytes()) for path in IMAGES))
+    response = server.post("predict", files=sent)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert_same(response.json(), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("top_k", [1, 5, 1000])
+def test_a_body_is_an_image_of_any_kind(
+    server: ModelServer, ghostnet: Ghostnet, tmp_path: Path, kind: str, top_k: int
+) -> None:
+    path = tmp_path / f"image.{kind.lower()}"
+    Image.open(IMAGES[1]).resize((300, 260)).save(path, kind)
+    (expected,) = ghostnet.json("predict", path, "--top-k", top_k)
+    response = server.post(f"predict?top_k={top_k}", path.read_bytes())
+    assert_same(response.json(), [{**expected, "file": "-"}])
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"this is no image",
+    "cut": CAT[: len(CAT) // 2],
+    "header alone": plain_image(40, 40)[:40],
+    "too narrow": plain_image(2, 3000),
+    "a program": b"\x7fELF" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_image_is_422_with_our_sentence(server: ModelServer, content: bytes) -> None:
+    with pytest.raises(ImageError) as sentence:
+        decode(content)
+    response = server.post("predict", content)
+    assert response.status_code == 422
+    assert response.json() == [{"file": "-", "error": str(sentence.value)}]
+
+
+def test_a_broken_image_in_a_form_leaves_the_others_their_labels(server: ModelServer) -> None:
+    response = server.post("predict", files=form(("a.jpg", CAT), ("b", b"no"), ("c.jpg", CAT)))
+    assert response.status_code == 422
+    first, broken, last = response.json()
+    assert first["predictions"] == last["predictions"]
+    assert (first["file"], broken["file"], last["file"]) == ("a.jpg", "b", "c.jpg")
+    assert broken["error"].startswith("these bytes: expected an image")
+
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+
+MALFORMED = {
+    "no boundary": ({"Content-Type": "multipart/form-data"}, b"--x\r\n"),
+    "empty": (MULTIPART, b""),
+    "no file": (
+        MULTIPART,
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+    ),
+    "no name": (MULTIPART, b"--x\r\nContent-Type: image/png\r\n\r\n1\r\n--x--\r\n"),
+    "another boundary": (MULTIPART, b"--y\r\n\r\n\r\n--y--\r\n"),
+}
+
+
+@pytest.mark.parametrize(("headers", "body"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_form_is_400(server: ModelServer, headers: dict, body: bytes) -> None:
+    response = server.post("predict", body, headers=headers)
+    assert response.status_code == 400
+    assert "multipart form" in response.json()["error"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    path=st.sampled_from(["predict", INFER]),
+    body=st.one_of(
+        st.binary(max_size=300),
+        st.binary(max_size=300).map(lambda content: b"--x\r\nContent-Disposition: " + content),
+        st.recursive(
+            st.none() | st.floats(allow_nan=True) | st.text(max_size=9) | st.integers(),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["inputs", "name", "shape", "data"]), inner)
+            ),
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+    headers=st.sampled_from([{}, MULTIPART, {"Inference-Header-Content-Length": "2"}]),
+)
+def test_wild_bodies_are_refused_with_a_sentence(
+    server: ModelServer, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    response = server.session.post(server.url(path), body, headers=headers, timeout=60)
+    assert response.status_code in (400, 422)
+    assert "error" in str(response.json())
+
+
+@pytest.mark.parametrize("top_k", ["0", "-1", "many", "", "²"])
+def test_a_wrong_number_of_labels_is_400(server: ModelServer, top_k: str) -> None:
+    response = server.post(f"predict?top_k={top_k}", CAT)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("top_k: expected a number above 0")
