@@ -32,8 +32,10 @@ OPTIMIZERS: dict[str, Callable[[nn.Cell], nn.Optimizer]] = {
 }
 
 
-def train(optimizer: str, wrappers: int, folder: Path, **settings: object) -> tuple[GhostNet, Path]:
-    """Train a GhostNet for a step; returns it and what `ModelCheckpoint` wrote."""
+def train(
+    optimizer: str, wrappers: int, folder: Path, *settings: dict[str, object]
+) -> tuple[GhostNet, list[Path]]:
+    """Train a GhostNet for a step; returns it and a file of `ModelCheckpoint` for each settings."""
     network = create_network("ghostnet_050", 3)
     cell: nn.Cell = network
     for _ in range(wrappers):
@@ -42,15 +44,19 @@ def train(optimizer: str, wrappers: int, folder: Path, **settings: object) -> tu
     labels = np.array([[0], [2]], np.int32)  # MindSpore 2.10 with NumPy 2 takes no scalars
     rows = GeneratorDataset([*zip(images, labels, strict=True)], ["x", "y"])
     rows = rows.map(np.squeeze, "y")
-    config = CheckpointConfig(
-        save_checkpoint_steps=1, append_info=["epoch_num", "step_num", {"note": 1.5}], **settings
-    )
     model = Model(
         cell,
         nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"),
         OPTIMIZERS[optimizer](cell),
         loss_scale_manager=ms.FixedLossScaleManager(drop_overflow_update=False),
     )
-    callback = ModelCheckpoint("run", str(folder), config)
-    model.train(1, rows.batch(2), [callback], dataset_sink_mode=False)
-    return network, next(folder.glob("run-1_1.*"))
+    info = ["epoch_num", "step_num", {"note": 1.5}]
+    configs = [
+        CheckpointConfig(save_checkpoint_steps=1, append_info=info, **each) for each in settings
+    ]
+    folders = [folder / str(index) for index in range(len(configs))]
+    callbacks = [
+        ModelCheckpoint("run", str(to), config) for to, config in zip(folders, configs, strict=True)
+    ]
+    model.train(1, rows.batch(2), callbacks, dataset_sink_mode=False)
+    return network, [next(to.glob("run-1_1.*")) for to in folders]

@@ -68,27 +68,25 @@ def optimizer_state(parameters: Parameters = PARAMETERS) -> Parameters:
 # MindSpore ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["ckpt", "safetensors"])
 @pytest.mark.parametrize("wrappers", [0, 2])
 @pytest.mark.parametrize("optimizer", ["Momentum", "Adam", "SGD of statistics too"])
-def test_what_mindspores_training_writes(
-    optimizer: str, wrappers: int, format: str, tmp_path: Path
-) -> None:
-    crc_check = format == "ckpt"  # which MindSpore does not combine with safetensors here
-    network, path = train(optimizer, wrappers, tmp_path, format=format, crc_check=crc_check)
+def test_what_mindspores_training_writes(optimizer: str, wrappers: int, tmp_path: Path) -> None:
+    formats = {"format": "ckpt", "crc_check": True}, {"format": "safetensors"}
+    network, paths = train(optimizer, wrappers, tmp_path, *formats)
     expected = {
         name.removeprefix("backbone." * wrappers): array
         for name, array in parameters_of(network).items()
     }
-    tensors = read_foreign(path)
-    conversion = convert(tensors, str(path))
-    assert_same(conversion.parameters, expected)
-    assert conversion.found.prefix == "backbone." * wrappers
-    left_out = set(conversion.found.left_out)
-    assert left_out == set(tensors) - set(prefixed(conversion.found.prefix, expected))
-    assert {"epoch_num", "step_num", "note", "learning_rate"} <= left_out
-    assert len(left_out) > 250
-    assert_same(hub.open_model(path).parameters, expected)
+    for path in paths:
+        tensors = read_foreign(path)
+        conversion = convert(tensors, str(path))
+        assert_same(conversion.parameters, expected)
+        assert conversion.found.prefix == "backbone." * wrappers
+        left_out = set(conversion.found.left_out)
+        assert left_out == set(tensors) - set(prefixed(conversion.found.prefix, expected))
+        assert {"epoch_num", "step_num", "note", "learning_rate"} <= left_out
+        assert len(left_out) > 250
+        assert_same(hub.open_model(path).parameters, expected)
 
 
 @pytest.fixture(scope="module")

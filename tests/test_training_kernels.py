@@ -275,7 +275,7 @@ def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_nose", "ghostnet-600"])
+@pytest.mark.parametrize("name", ["ghostnet_nose", "ghostnet-600"])
 def test_training_step_is_that_of_the_plain_network(name: str) -> None:
     after = {}
     for training in (False, True):
@@ -319,9 +319,9 @@ def test_parameters_keep_names_order_and_identity(name: str) -> None:
         assert own is shared
 
 
-@pytest.mark.parametrize("name", ["ghostnet_050", "mobilenet_v2_1x"])
-def test_evaluates_as_the_plain_network_with_moving_statistics(name: str) -> None:
-    plain = network(name)
+@pytest.mark.parametrize("table", [TINY, TINY_MOBILENET], ids=lambda table: table.family)
+def test_evaluates_as_the_plain_network_with_moving_statistics(table: Architecture) -> None:
+    plain = tiny(table)
     fused = fuse(plain, training=True)
     images, labels = batch(32, 4)
     train_step(fused, plain.trainable_params())(images, labels)
