@@ -38,7 +38,7 @@ HALVES = {
     "half the body": b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
     "half a chunk": b"POST /predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab",
 }
-"""Requests of which the rest never comes, by what is missing."""
+"""Requests of which the rest never comes, by what was sent."""
 
 
 def assert_same(answers: object, expected: object) -> None:

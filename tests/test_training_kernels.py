@@ -275,7 +275,7 @@ def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ghostnet_nose", "ghostnet-600"])
+@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_nose", "ghostnet-600"])
 def test_training_step_is_that_of_the_plain_network(name: str) -> None:
     after = {}
     for training in (False, True):

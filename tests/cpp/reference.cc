@@ -4,6 +4,7 @@
 #include <algorithm>
 
 namespace reference {
+
 double activate(double x, Activation activation) {
   if (activation == kRelu) return std::max(x, 0.0);
   if (activation == kRelu6) return std::min(std::max(x, 0.0), 6.0);
