@@ -140,6 +140,21 @@ inline Floats<Lanes> in_order(Floats<Lanes> value) {
   }
 }
 
+template <int Lanes, int First, int... Lane>
+inline Floats<Lanes> interleaved_half(Floats<Lanes> even, Floats<Lanes> odd,
+                                      std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(even, odd, (First + Lane / 2 + Lane % 2 * Lanes)...);
+}
+
+// The lanes of `even` and `odd` by turns, in two vectors.
+template <int Lanes>
+inline std::pair<Floats<Lanes>, Floats<Lanes>> interleaved(Floats<Lanes> even,
+                                                           Floats<Lanes> odd) {
+  constexpr auto kLanes = std::make_integer_sequence<int, Lanes>{};
+  return {interleaved_half<Lanes, 0>(even, odd, kLanes),
+          interleaved_half<Lanes, Lanes / 2>(even, odd, kLanes)};
+}
+
 // `low` shifted down by `By` lanes; the first lanes of `high` fill the end.
 template <int Lanes, int By>
 inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {

@@ -26,51 +26,80 @@ struct Statistics {
   }
 };
 
+// Of some values, `squares` being Σ (value − mean)².
 struct Moments {
-  double mean;
-  double variance;  // biased
-  std::ptrdiff_t count;
+  double mean = 0;
+  double squares = 0;
+  std::ptrdiff_t count = 0;
+
+  double variance() const { return squares / count; }  // biased
+
+  // Adds those of other values, by the formula of Chan, Golub and LeVeque.
+  Moments& operator+=(const Moments& other) {
+    const double share = static_cast<double>(other.count) / (count + other.count);
+    const double distance = other.mean - mean;
+    mean += distance * share;
+    squares += other.squares + distance * distance * share * count;
+    count += other.count;
+    return *this;
+  }
 
   Statistics statistics(float epsilon) const {
-    return {static_cast<float>(mean), static_cast<float>(1 / std::sqrt(variance + epsilon))};
+    return {static_cast<float>(mean), static_cast<float>(1 / std::sqrt(variance() + epsilon))};
   }
 };
 
-// Takes two passes, because a single one loses the variance of a channel that lies far from zero.
+// Takes two passes, because a single one loses the variance of a plane that lies far from zero.
 template <int Lanes>
-Moments moments(ConstChannel z) {
-  const double count = static_cast<double>(z.size) * z.images;
-  double total = 0;
-  for (int image = 0; image < z.images; ++image) {
-    const float* plane = z.plane(image);
-    total += sum_vectors<Lanes>(z.size, [plane](auto lanes, std::ptrdiff_t i) {
-      return load<lanes>(plane + i);
-    });
-  }
-  const float mean = static_cast<float>(total / count);
-  double squares = 0;
-  for (int image = 0; image < z.images; ++image) {
-    const float* plane = z.plane(image);
-    squares += sum_vectors<Lanes>(z.size, [plane, mean](auto lanes, std::ptrdiff_t i) {
-      const Floats<lanes> deviation = load<lanes>(plane + i) - mean;
-      return deviation * deviation;
-    });
-  }
-  return {mean, squares / count, z.size * z.images};
+Moments moments(const float* plane, std::ptrdiff_t size) {
+  const float total = sum_vectors<Lanes>(
+      size, [plane](auto lanes, std::ptrdiff_t i) { return load<lanes>(plane + i); });
+  const float mean = total / static_cast<float>(size);
+  const float squares = sum_vectors<Lanes>(size, [plane, mean](auto lanes, std::ptrdiff_t i) {
+    const Floats<lanes> deviation = load<lanes>(plane + i) - mean;
+    return deviation * deviation;
+  });
+  return {mean, squares, size};
 }
 
-// y = act(scale · z + shift) for a channel; y may be z.
 template <int Lanes>
-void normalize(ConstChannel z, Affine affine, Activation activation, Channel y) {
-  for (int image = 0; image < z.images; ++image) {
-    const float* from = z.plane(image);
-    float* to = y.plane(image);
-    with_activation(activation, [&](auto act) {
-      for_each_vector<Lanes>(z.size, [&](auto lanes, std::ptrdiff_t i) {
-        store<lanes>(to + i,
-                     activate<lanes>(act, load<lanes>(from + i) * affine.scale + affine.shift));
-      });
+Moments moments(ConstChannel z) {
+  Moments sum;
+  for (int image = 0; image < z.images; ++image) sum += moments<Lanes>(z.plane(image), z.size);
+  return sum;
+}
+
+// A plane that a norm reads, and the one that it writes.
+struct NormPlane {
+  const float* z;
+  float* y;  // may be z
+  std::ptrdiff_t size;
+};
+
+// Calls body(values), where values(lanes, i) gives a vector of y from the i-th on.
+template <class Body>
+inline void with_normalized(Affine affine, Activation activation, const float* z, Body body) {
+  with_activation(activation, [&](auto act) {
+    body([=](auto lanes, std::ptrdiff_t i) {
+      return activate<lanes>(act, load<lanes>(z + i) * affine.scale + affine.shift);
     });
+  });
+}
+
+template <int Lanes>
+void normalize(Affine affine, Activation activation, const NormPlane& plane) {
+  const auto [z, y, size] = plane;
+  with_normalized(affine, activation, z, [y = y, size = size](auto values) {
+    for_each_vector<Lanes>(
+        size, [&](auto lanes, std::ptrdiff_t i) { store<lanes>(y + i, values(lanes, i)); });
+  });
+}
+
+// A channel; y may be z.
+template <int Lanes>
+void normalize(Affine affine, Activation activation, ConstChannel z, Channel y) {
+  for (int image = 0; image < z.images; ++image) {
+    normalize<Lanes>(affine, activation, {z.plane(image), y.plane(image), z.size});
   }
 }
 
@@ -94,72 +123,91 @@ struct NormGradient {
   float constant;
 };
 
-// From Σ g and Σ g · (z − mean), which loses fewer digits than Σ g · z.
-inline NormGradient norm_gradient(const Norm& norm, double sum_g, double sum_gz,
-                                  std::ptrdiff_t count) {
-  const auto [mean, inverse_deviation] = norm.statistics;
-  const double gamma = sum_gz * inverse_deviation;
-  const double scale = norm.affine().scale;
-  const double z_factor = -scale * inverse_deviation * gamma / count;
-  const double constant = -scale * sum_g / count - z_factor * mean;
-  return {static_cast<float>(gamma), static_cast<float>(sum_g), static_cast<float>(scale),
-          static_cast<float>(z_factor), static_cast<float>(constant)};
-}
+// Over some values, Σ g and Σ g · (z − mean), which loses fewer digits than Σ g · z.
+struct NormGradientSums {
+  double g = 0;
+  double gz = 0;
+  std::ptrdiff_t count = 0;
 
-// From the gradient to y.
-template <int Lanes>
-NormGradient norm_gradient(const Norm& norm, ConstChannel z, ConstChannel dy) {
-  const Affine affine = norm.affine();
-  const float mean = norm.statistics.mean;
-  double sum_g = 0;
-  double sum_gz = 0;
-  for (int image = 0; image < z.images; ++image) {
-    const float* z_plane = z.plane(image);
-    const float* dy_plane = dy.plane(image);
-    with_activation(norm.activation, [&](auto act) {
-      const auto sums = sum_terms<Lanes, 2>(z.size, [&](auto lanes, std::ptrdiff_t i) {
-        const Floats<lanes> value = load<lanes>(z_plane + i);
-        const Floats<lanes> g = activation_gradient<lanes>(
-            act, value * affine.scale + affine.shift, load<lanes>(dy_plane + i));
-        return Terms<lanes, 2>{g, g * (value - mean)};
-      });
-      sum_g += sums[0];
-      sum_gz += sums[1];
-    });
+  NormGradientSums& operator+=(const NormGradientSums& other) {
+    g += other.g;
+    gz += other.gz;
+    count += other.count;
+    return *this;
   }
-  return norm_gradient(norm, sum_g, sum_gz, z.size * z.images);
-}
+};
 
-// A plane that the gradient of a norm reads and writes.
-struct NormGradientPlane {
+// The planes that the backward pass of a norm reads: its input, and the gradient to its output.
+struct NormPlanes {
   const float* z;
   const float* dy;
-  float* dz;  // may be dy or z
   std::ptrdiff_t size;
 };
 
+// Those of a plane.
 template <int Lanes>
-void normalize_gradient(const Norm& norm, const NormGradient& gradient,
-                        const NormGradientPlane& plane) {
+NormGradientSums norm_gradient_sums(const Norm& norm, const NormPlanes& planes) {
+  const auto [z, dy, size] = planes;
   const Affine affine = norm.affine();
-  const auto [z, dy, dz, size] = plane;
-  with_activation(norm.activation, [&, z = z, dy = dy, dz = dz, size = size](auto act) {
-    for_each_vector<Lanes>(size, [&](auto lanes, std::ptrdiff_t i) {
+  const float mean = norm.statistics.mean;
+  NormGradientSums found;
+  with_activation(norm.activation, [&, z = z, dy = dy, size = size](auto act) {
+    const auto sums = sum_terms<Lanes, 2>(size, [&](auto lanes, std::ptrdiff_t i) {
       const Floats<lanes> value = load<lanes>(z + i);
+      const Floats<lanes> g = activation_gradient<lanes>(act, value * affine.scale + affine.shift,
+                                                         load<lanes>(dy + i));
+      return Terms<lanes, 2>{g, g * (value - mean)};
+    });
+    found = {sums[0], sums[1], size};
+  });
+  return found;
+}
+
+// Those of a channel.
+template <int Lanes>
+NormGradientSums norm_gradient_sums(const Norm& norm, ConstChannel z, ConstChannel dy) {
+  NormGradientSums sums;
+  for (int image = 0; image < z.images; ++image) {
+    sums += norm_gradient_sums<Lanes>(norm, {z.plane(image), dy.plane(image), z.size});
+  }
+  return sums;
+}
+
+inline NormGradient norm_gradient(const Norm& norm, const NormGradientSums& sums) {
+  const auto [mean, inverse_deviation] = norm.statistics;
+  const double gamma = sums.gz * inverse_deviation;
+  const double scale = norm.affine().scale;
+  const double z_factor = -scale * inverse_deviation * gamma / sums.count;
+  const double constant = -scale * sums.g / sums.count - z_factor * mean;
+  return {static_cast<float>(gamma), static_cast<float>(sums.g), static_cast<float>(scale),
+          static_cast<float>(z_factor), static_cast<float>(constant)};
+}
+
+// Calls body(values), where values(lanes, i) gives a vector of the gradient to z from the i-th on.
+template <class Body>
+inline void with_normalized_gradient(const Norm& norm, const NormGradient& gradient,
+                                     const NormPlanes& planes, Body body) {
+  with_activation(norm.activation, [&, affine = norm.affine()](auto act) {
+    body([=](auto lanes, std::ptrdiff_t i) {
+      const Floats<lanes> value = load<lanes>(planes.z + i);
       const Floats<lanes> g = activation_gradient<lanes>(
-          act, value * affine.scale + affine.shift, load<lanes>(dy + i));
-      store<lanes>(dz + i, g * gradient.g_factor + value * gradient.z_factor + gradient.constant);
+          act, value * affine.scale + affine.shift, load<lanes>(planes.dy + i));
+      return g * gradient.g_factor + value * gradient.z_factor + gradient.constant;
     });
   });
 }
 
-// A channel; dz may be dy.
+// Writes the gradient to z of a channel; dz may be dy.
 template <int Lanes>
 void normalize_gradient(const Norm& norm, const NormGradient& gradient, ConstChannel z,
                         ConstChannel dy, Channel dz) {
   for (int image = 0; image < z.images; ++image) {
-    normalize_gradient<Lanes>(norm, gradient,
-                              {z.plane(image), dy.plane(image), dz.plane(image), z.size});
+    with_normalized_gradient(
+        norm, gradient, {z.plane(image), dy.plane(image), z.size}, [&](auto values) {
+          for_each_vector<Lanes>(z.size, [&](auto lanes, std::ptrdiff_t i) {
+            store<lanes>(dz.plane(image) + i, values(lanes, i));
+          });
+        });
   }
 }
 

@@ -4,20 +4,9 @@
 #include <memory>
 
 #include "training/batch_norm.h"
-#include "training/padded_plane.h"
+#include "training/depthwise_convolution.h"
 
 namespace ghostnet::cpu::training {
-
-// The padded planes that one thread convolves, for planes of one size. Constructor and destructor
-// are no templates and therefore not inline: the files for different instruction sets share them.
-struct DepthwiseScratch {
-  DepthwiseScratch(const Shape& shape, int kernel);
-  ~DepthwiseScratch();
-
-  PaddedPlane in;
-  PaddedPlane gradient;
-  PaddedPlane out;
-};
 
 // A channel of a batch that only one thread sees.
 class ChannelScratch {
@@ -33,22 +22,23 @@ class ChannelScratch {
   Channel channel_;
 };
 
+// What the backward pass over one channel of a convolution from x to z computes and does not keep.
+struct DepthwiseScratch {
+  DepthwiseScratch(const Shape& x_shape, const Shape& z_shape, int kernel)
+      : x(x_shape.height, x_shape.width, kernel / 2),
+        dz(z_shape.height, z_shape.width, kMaxLanes),
+        z(z_shape) {}
+
+  PaddedPlane x;
+  PaddedPlane dz;
+  ChannelScratch z;
+};
+
 template <int Kernel>
 Filter<Kernel> filter_of(const float* filters, std::ptrdiff_t channel) {
   Filter<Kernel> filter;
   std::copy_n(filters + channel * filter.size(), filter.size(), filter.begin());
   return filter;
-}
-
-// The convolution alone.
-template <int Lanes, int Kernel>
-void depthwise_forward(ConstChannel x, const Filter<Kernel>& filter, int stride,
-                       DepthwiseScratch& scratch, Channel z) {
-  for (int image = 0; image < x.images; ++image) {
-    scratch.in.set<Lanes>(x.plane(image), 1);
-    convolve<Lanes, Kernel>(scratch.in, filter, stride, scratch.out);
-    scratch.out.get<Lanes>(z.plane(image), stride);
-  }
 }
 
 // One channel of the unit in the backward pass.
@@ -59,30 +49,40 @@ struct DepthwiseUnit {
   Norm norm;
 };
 
-// The channels that the backward pass of a unit reads and writes.
+// The channels that the backward pass of a unit reads and writes besides its input.
 struct DepthwiseUnitGradient {
-  ConstChannel x;
   ConstChannel dy;
   float* dfilter;
-  Channel dx;  // not one of the inputs
+  Channel dx;
 };
 
 // Computes the gradients of the unit. Computes the convolution's output z again, which is faster
-// than to save and read it.
-template <int Lanes, int Kernel>
+// than to save and read it. set_input(image, plane) sets a padded plane to the unit's input, and
+// finish(image) goes on with a plane of dx while it is in the cache.
+template <int Lanes, int Kernel, class SetInput, class Finish>
 NormGradient depthwise_backward(const DepthwiseUnit<Kernel>& unit, const DepthwiseUnitGradient& io,
-                                DepthwiseScratch& scratch, const ChannelScratch& z) {
-  depthwise_forward<Lanes, Kernel>(io.x, unit.filter, unit.stride, scratch, z.channel());
-  const NormGradient gradient = norm_gradient<Lanes>(unit.norm, z.channel(), io.dy);
+                                DepthwiseScratch& scratch, SetInput set_input, Finish finish) {
+  const Channel& z = scratch.z.channel();
+  const auto planes = [&](int image) {
+    return NormPlanes{z.plane(image), io.dy.plane(image), z.size};
+  };
+  NormGradientSums sums;
+  for (int image = 0; image < z.images; ++image) {
+    set_input(image, scratch.x);
+    convolve<Lanes, Kernel>(scratch.x, unit.filter, unit.stride, z.plane(image));
+    sums += norm_gradient_sums<Lanes>(unit.norm, planes(image));
+  }
+  const NormGradient gradient = norm_gradient(unit.norm, sums);
   std::array<double, Kernel * Kernel> taps = {};
-  for (int image = 0; image < io.x.images; ++image) {
-    float* plane = z.channel().plane(image);
-    normalize_gradient<Lanes>(unit.norm, gradient, {plane, io.dy.plane(image), plane, io.dy.size});
-    scratch.gradient.set<Lanes>(plane, unit.stride);
-    scratch.in.set<Lanes>(io.x.plane(image), 1);
-    add_filter_gradient<Lanes, Kernel>(scratch.in, scratch.gradient, taps);
-    convolve_gradient<Lanes, Kernel>(scratch.gradient, unit.filter, scratch.out);
-    scratch.out.get<Lanes>(io.dx.plane(image), 1);
+  for (int image = 0; image < z.images; ++image) {
+    with_normalized_gradient(unit.norm, gradient, planes(image), [&](auto values) {
+      scratch.dz.set<Lanes>(values);
+    });
+    set_input(image, scratch.x);
+    add_filter_gradient<Lanes, Kernel>(scratch.x, scratch.dz, unit.stride, taps);
+    convolve_gradient<Lanes, Kernel>(scratch.dz, unit.filter, unit.stride,
+                                     {io.dx.plane(image), scratch.x.height(), scratch.x.width()});
+    finish(image);
   }
   std::copy(taps.begin(), taps.end(), io.dfilter);
   return gradient;

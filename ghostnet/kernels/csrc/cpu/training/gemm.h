@@ -43,7 +43,8 @@ struct TileProduct {
   GemmRows rows;
 };
 
-// Computes Vectors vectors of Rows rows, from `position` on. Is always inline, because its symbol
+// Computes Vectors vectors of Rows rows, from `position` on, and prefetches those that follow: they
+// are of more rows than the processor prefetches by itself. Is always inline, because its symbol
 // would be the same for several instruction sets.
 template <int Width, int Rows, int Vectors>
 [[gnu::always_inline]] inline void register_tile(const TileProduct& product,
@@ -52,6 +53,7 @@ template <int Width, int Rows, int Vectors>
   const float* weights = product.weights;
   const float* in = product.rows.in + position;
   for (int k = 0; k < product.depth; ++k, weights += Rows, in += product.rows.size) {
+    __builtin_prefetch(in + Vectors * Width);
     Floats<Width> pixels[Vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) pixels[v] = load<Width>(in + v * Width);

@@ -9,13 +9,16 @@ namespace ghostnet::cpu::training {
 
 // y += x
 template <int Lanes>
+void add(const float* x, std::ptrdiff_t size, float* y) {
+  for_each_vector<Lanes>(size, [x, y](auto lanes, std::ptrdiff_t i) {
+    store<lanes>(y + i, load<lanes>(y + i) + load<lanes>(x + i));
+  });
+}
+
+template <int Lanes>
 void add(ConstChannel x, Channel y) {
   for (int image = 0; image < x.images; ++image) {
-    const float* from = x.plane(image);
-    float* to = y.plane(image);
-    for_each_vector<Lanes>(x.size, [from, to](auto lanes, std::ptrdiff_t i) {
-      store<lanes>(to + i, load<lanes>(to + i) + load<lanes>(from + i));
-    });
+    add<Lanes>(x.plane(image), x.size, y.plane(image));
   }
 }
 
@@ -32,16 +35,24 @@ void ghost(const Tensors& t, int threads) {
   const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
-    DepthwiseScratch scratch(z.shape, 3);
+    PaddedPlane padded(z.shape.height, z.shape.width, 1);
     indices.for_each([&](std::ptrdiff_t c) {
       const Channel primary_half = y.channel(c);
       const Channel cheap_half = y.channel(channels + c);
-      const Affine first = measure<Lanes>(primary, settings, c, channels, z.channel(c));
-      normalize<Lanes>(z.channel(c), first, settings.activation, primary_half);
-      depthwise_forward<Lanes, 3>(primary_half, filter_of<3>(t.in(A::kFilter), c), 1, scratch,
-                                  cheap_half);
-      const Affine second = measure<Lanes>(cheap, settings, c, channels, cheap_half);
-      normalize<Lanes>(cheap_half, second, settings.activation, cheap_half);
+      const Filter<3> filter = filter_of<3>(t.in(A::kFilter), c);
+      const Affine first =
+          update_statistics<Lanes>(primary, settings, c, channels, moments<Lanes>(z.channel(c)));
+      Moments found;
+      for (int image = 0; image < y.shape.images; ++image) {
+        const NormPlane plane{z.channel(c).plane(image), primary_half.plane(image),
+                              z.shape.plane()};
+        normalize<Lanes>(first, settings.activation, plane);
+        padded.copy<Lanes>(plane.y);
+        convolve<Lanes, 3>(padded, filter, 1, cheap_half.plane(image));
+        found += moments<Lanes>(cheap_half.plane(image), plane.size);
+      }
+      const Affine second = update_statistics<Lanes>(cheap, settings, c, channels, found);
+      normalize<Lanes>(second, settings.activation, cheap_half, cheap_half);
       if constexpr (HasResidual) {
         add<Lanes>(t.maps_in(A::kResidual).channel(c), primary_half);
         add<Lanes>(t.maps_in(A::kResidual).channel(channels + c), cheap_half);
@@ -61,22 +72,27 @@ void ghost_gradient(const Tensors& t, int threads) {
                               saved.activation};
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
-    DepthwiseScratch scratch(z.shape, 3);
-    const ChannelScratch primary_y(z.shape);
-    const ChannelScratch cheap_z(z.shape);
+    DepthwiseScratch scratch(z.shape, z.shape, 3);
     indices.for_each([&](std::ptrdiff_t c) {
       const Norm primary = saved.channel(c, channels);
       const DepthwiseUnit<3> cheap{filter_of<3>(t.in(A::kFilter), c), 1,
                                    saved_cheap.channel(c, channels)};
       const Channel gradient = dz.channel(c);
-      normalize<Lanes>(z.channel(c), primary.affine(), primary.activation, primary_y.channel());
+      const auto set_input = [&](int image, PaddedPlane& plane) {
+        with_normalized(primary.affine(), primary.activation, z.channel(c).plane(image),
+                        [&](auto values) { plane.set<Lanes>(values); });
+      };
+      NormGradientSums sums;
+      const auto finish = [&](int image) {
+        float* const plane = gradient.plane(image);
+        add<Lanes>(dy.channel(c).plane(image), gradient.size, plane);
+        sums += norm_gradient_sums<Lanes>(primary,
+                                          {z.channel(c).plane(image), plane, gradient.size});
+      };
       const NormGradient of_cheap = depthwise_backward<Lanes, 3>(
-          cheap,
-          {primary_y.channel(), dy.channel(channels + c), t.out(A::kFilterGradient) + c * 9,
-           gradient},
-          scratch, cheap_z);
-      add<Lanes>(dy.channel(c), gradient);
-      const NormGradient of_primary = norm_gradient<Lanes>(primary, z.channel(c), gradient);
+          cheap, {dy.channel(channels + c), t.out(A::kFilterGradient) + c * 9, gradient}, scratch,
+          set_input, finish);
+      const NormGradient of_primary = norm_gradient(primary, sums);
       normalize_gradient<Lanes>(primary, of_primary, z.channel(c), gradient, gradient);
       t.out(A::kGammaGradient)[c] = of_primary.gamma;
       t.out(A::kBetaGradient)[c] = of_primary.beta;

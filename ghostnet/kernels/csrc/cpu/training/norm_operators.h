@@ -40,14 +40,13 @@ struct NormParameters {
   }
 };
 
-// Measures channel `c` of a norm's input and updates its moving statistics. The moving variance is
-// the unbiased one.
+// Saves the statistics of channel `c` of a norm's input and updates the moving ones. The moving
+// variance is the unbiased one.
 template <int Lanes>
-Affine measure(const NormParameters& norm, const NormSettings& settings, std::ptrdiff_t c,
-               std::ptrdiff_t channels, ConstChannel z) {
-  const Moments found = moments<Lanes>(z);
+Affine update_statistics(const NormParameters& norm, const NormSettings& settings,
+                         std::ptrdiff_t c, std::ptrdiff_t channels, const Moments& found) {
   const auto freedom = std::max<std::ptrdiff_t>(1, found.count - 1);
-  const double unbiased = found.variance * found.count / freedom;
+  const double unbiased = found.squares / freedom;
   const auto move = [&](float from, double to) {
     return static_cast<float>(from + settings.momentum * (to - from));
   };
@@ -88,8 +87,9 @@ void batch_norm(const Tensors& t, int threads) {
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t c) {
-      const Affine affine = measure<Lanes>(norm, settings, c, channels, z.channel(c));
-      normalize<Lanes>(z.channel(c), affine, settings.activation, y.channel(c));
+      const Affine affine =
+          update_statistics<Lanes>(norm, settings, c, channels, moments<Lanes>(z.channel(c)));
+      normalize<Lanes>(affine, settings.activation, z.channel(c), y.channel(c));
     });
   });
 }
@@ -105,7 +105,8 @@ void batch_norm_gradient(const Tensors& t, int threads) {
   parallel_for(threads, channels, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t c) {
       const Norm norm = saved.channel(c, channels);
-      const NormGradient gradient = norm_gradient<Lanes>(norm, z.channel(c), dy.channel(c));
+      const NormGradient gradient =
+          norm_gradient(norm, norm_gradient_sums<Lanes>(norm, z.channel(c), dy.channel(c)));
       normalize_gradient<Lanes>(norm, gradient, z.channel(c), dy.channel(c), dz.channel(c));
       t.out(A::kGammaGradient)[c] = gradient.gamma;
       t.out(A::kBetaGradient)[c] = gradient.beta;
@@ -124,13 +125,18 @@ void depthwise_unit(const Tensors& t, int threads) {
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, y.shape);
   parallel_for(threads, channels, [&](IndexQueue& indices) {
-    DepthwiseScratch scratch(x.shape, Kernel);
+    PaddedPlane padded(x.shape.height, x.shape.width, Kernel / 2);
     indices.for_each([&](std::ptrdiff_t c) {
       const Channel out = y.channel(c);
-      depthwise_forward<Lanes, Kernel>(x.channel(c), filter_of<Kernel>(t.in(A::kFilter), c), stride,
-                                       scratch, out);
-      const Affine affine = measure<Lanes>(norm, settings, c, channels, out);
-      normalize<Lanes>(out, affine, settings.activation, out);
+      const Filter<Kernel> filter = filter_of<Kernel>(t.in(A::kFilter), c);
+      Moments found;
+      for (int image = 0; image < out.images; ++image) {
+        padded.copy<Lanes>(x.channel(c).plane(image));
+        convolve<Lanes, Kernel>(padded, filter, stride, out.plane(image));
+        found += moments<Lanes>(out.plane(image), out.size);
+      }
+      const Affine affine = update_statistics<Lanes>(norm, settings, c, channels, found);
+      normalize<Lanes>(affine, settings.activation, out, out);
     });
   });
 }
@@ -145,14 +151,17 @@ void depthwise_unit_gradient(const Tensors& t, int threads) {
   const int channels = x.shape.channels;
   const int stride = stride_between(x.shape, dy.shape);
   parallel_for(threads, channels, [&](IndexQueue& indices) {
-    DepthwiseScratch scratch(x.shape, Kernel);
-    const ChannelScratch z(dy.shape);
+    DepthwiseScratch scratch(x.shape, dy.shape, Kernel);
+    const auto finish = [](int) {};
     indices.for_each([&](std::ptrdiff_t c) {
       const DepthwiseUnit<Kernel> unit{filter_of<Kernel>(t.in(A::kFilter), c), stride,
                                        saved.channel(c, channels)};
       float* const dfilter = t.out(A::kFilterGradient) + c * Kernel * Kernel;
+      const auto set_input = [&](int image, PaddedPlane& plane) {
+        plane.copy<Lanes>(x.channel(c).plane(image));
+      };
       const NormGradient gradient = depthwise_backward<Lanes, Kernel>(
-          unit, {x.channel(c), dy.channel(c), dfilter, dx.channel(c)}, scratch, z);
+          unit, {dy.channel(c), dfilter, dx.channel(c)}, scratch, set_input, finish);
       t.out(A::kGammaGradient)[c] = gradient.gamma;
       t.out(A::kBetaGradient)[c] = gradient.beta;
     });

@@ -2,6 +2,11 @@
 
 namespace ghostnet::cpu::training {
 
+Shape Tensors::shape(int index) const {
+  return {static_cast<int>(extent(index, 0)), static_cast<int>(extent(index, 1)),
+          static_cast<int>(extent(index, 2)), static_cast<int>(extent(index, 3))};
+}
+
 Operators operators_for(InstructionSet set) {
   switch (set) {
 #if defined(__x86_64__)

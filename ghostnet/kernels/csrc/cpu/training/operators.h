@@ -23,10 +23,7 @@ class Tensors {
     return dimension < ranks_[index] ? shapes_[index][dimension] : 1;
   }
 
-  Shape shape(int index) const {
-    return {static_cast<int>(extent(index, 0)), static_cast<int>(extent(index, 1)),
-            static_cast<int>(extent(index, 2)), static_cast<int>(extent(index, 3))};
-  }
+  Shape shape(int index) const;  // not inline: the files for different instruction sets share it
 
   ConstFeatureMaps maps_in(int index) const { return {in(index), shape(index)}; }
   FeatureMaps maps_out(int index) const { return {out(index), shape(index)}; }

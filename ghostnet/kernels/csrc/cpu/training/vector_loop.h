@@ -21,17 +21,15 @@ inline void for_each_vector(std::ptrdiff_t count, Body body) {
   for (; i < count; ++i) body(LaneCount<1>{}, i);
 }
 
-// Copies a row of any length; its last vector overlaps the one before it. `Width` is that of the
-// vectors, narrower than `Lanes` where the row is shorter.
-template <int Lanes, int Width = Lanes>
-inline void copy_row(const float* from, std::ptrdiff_t count, float* to) {
+// Like for_each_vector(), but the last vector overlaps the one before it. `Width` is that of the
+// vectors, narrower than `Lanes` where there are fewer floats.
+template <int Lanes, int Width = Lanes, class Body>
+inline void for_each_overlapping(std::ptrdiff_t count, Body body) {
   if (count >= Width) {
-    for (std::ptrdiff_t i = 0; i + Width < count; i += Width) {
-      store<Width>(to + i, load<Width>(from + i));
-    }
-    store<Width>(to + count - Width, load<Width>(from + count - Width));
+    for (std::ptrdiff_t i = 0; i + Width < count; i += Width) body(LaneCount<Width>{}, i);
+    body(LaneCount<Width>{}, count - Width);
   } else if constexpr (Width > 1) {
-    copy_row<Lanes, Width / 2>(from, count, to);
+    for_each_overlapping<Lanes, Width / 2>(count, body);
   }
 }
 
