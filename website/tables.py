@@ -12,10 +12,10 @@ from measured import (
     PEERS,
     PETS,
     PETS_CLASSES,
-    RESULTS,
     RUNS,
     Case,
     TrainingRun,
+    by_processor,
     counted,
     inference,
     log_of,
@@ -49,12 +49,6 @@ def table(header: str, rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def processors() -> dict[str, str]:
-    """Return the files of results of inference on a CPU, by the name of the processor."""
-    files = sorted(file.name for file in RESULTS.glob("cpu_inference_*.json"))
-    return {results(file)["machine"]["processor"]: file for file in files}
-
-
 def inference_table() -> str:
     """Return times per image beside those of the fastest peer, with a column a processor."""
 
@@ -67,10 +61,11 @@ def inference_table() -> str:
         faster = f"{times[engine] / ours:.2f} × {PEERS[engine]}"
         return f"**{ours / case.batch:.2f}**, {faster}, {multiply_adds / (ours * peak):.0%}"
 
-    header = " | ".join(("network", "batch", "threads", *processors()))
+    files = by_processor("cpu_inference")
+    header = " | ".join(("network", "batch", "threads", *files))
     rows = (
         (f"`{case.network}`", str(case.batch), str(case.threads))
-        + tuple(cell(case, file) for file in processors().values())
+        + tuple(cell(case, file) for file in files.values())
         for case in inference()
     )
     return table(header, rows)
@@ -83,13 +78,13 @@ def engine_table() -> str:
         time = inference(file)[case].get(engine)
         return f"{time / case.batch:.2f}" if time else "–"
 
-    files = processors().values()
-    header = " | ".join(("network", "batch", "threads", "engine", *processors()))
+    files = by_processor("cpu_inference")
+    header = " | ".join(("network", "batch", "threads", "engine", *files))
     rows = (
         (f"`{case.network}`", str(case.batch), str(case.threads), engine)
-        + tuple(cell(case, engine, file) for file in files)
+        + tuple(cell(case, engine, file) for file in files.values())
         for case in inference()
-        for engine in dict.fromkeys(chain(*(inference(file)[case] for file in files)))
+        for engine in dict.fromkeys(chain(*(inference(file)[case] for file in files.values())))
     )
     return table(header, rows)
 
@@ -104,7 +99,7 @@ def processor_table() -> str:
         yield ", ".join(f"{package} {number}" for package, number in machine["packages"].items())
 
     header = "processor | G multiply-adds per second and core | packages"
-    return table(header, (row(*entry) for entry in processors().items()))
+    return table(header, (row(*entry) for entry in by_processor("cpu_inference").items()))
 
 
 def concurrency_table() -> str:
@@ -123,23 +118,24 @@ def concurrency_table() -> str:
 
 
 def training_table() -> str:
-    """Return speed and memory of training steps."""
-    engines = results("cpu_training.json")["engines"]
-    names = {"fused": "this package", "torch": "PyTorch", "mindspore": "MindSpore"}
-    speeds = {engine: one["images_per_second"] for engine, one in engines.items()}
+    """Return speed and memory of training steps, with a row a processor and engine."""
+    names = {**ENGINES, "fused": ENGINES["ghostnet"]}
+
+    def row(processor: str, engine: str, engines: dict[str, dict[str, float]]) -> Iterator[str]:
+        one = engines[engine]
+        speed = one["images_per_second"]
+        yield from (processor, names[engine], f"{speed:.1f}")
+        yield f"{speed / engines['torch']['images_per_second']:.2f} ×"
+        yield from (f"{one[key]:.0f}" for key in ("training_mib", "compiling_mib", "peak_mib"))
+
     header = (
-        "engine | images per second | over PyTorch's | memory of training, MiB | of which "
-        "compilation, MiB | peak of the process, MiB"
+        "processor | engine | images per second | over PyTorch's | memory of training, MiB | of "
+        "which compilation, MiB | peak of the process, MiB"
     )
-    rows = (
-        (
-            names[engine],
-            f"{speeds[engine]:.1f}",
-            f"{speeds[engine] / speeds['torch']:.2f} ×",
-            *(f"{one[key]:.0f}" for key in ("training_mib", "compiling_mib", "peak_mib")),
-        )
-        for engine, one in engines.items()
-    )
+    measured = {
+        name: results(file)["engines"] for name, file in by_processor("cpu_training").items()
+    }
+    rows = (row(name, engine, engines) for name, engines in measured.items() for engine in engines)
     return table(header, rows)
 
 
@@ -223,7 +219,7 @@ def pair_table() -> str:
     def row(pair: dict[str, Any]) -> Iterator[str]:
         yield " and ".join(f"`{name}`" for name in pair["networks"])
         yield from map(str, pair["only_right"])
-        yield f"{pair['chance']:.2g}"
+        yield f"{pair['chance']:.2g}" if pair["chance"] >= 0.001 else "< 0.001"
 
     header = "networks | right only in the first | only in the second | chance if equally good"
     return table(header, (row(pair) for pair in results("four_accuracies.json")["pairs"]))
