@@ -21,15 +21,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from machine import machine, slug
+import limits
+from machine import machine
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, benchmark
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.models import GHOSTNET_600M
 
-RESULTS = Path(__file__).resolve().parent / "results"
-PLOT = RESULTS.parents[1] / "docs/cpu_inference.png"
+PLOT = Path(__file__).resolve().parents[1] / "docs/cpu_inference.png"
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 OURS = ("ghostnet", "mindspore-fused", "mindspore-fused-graph")
 """A session, a call of the fused cell, and the same in a graph."""
@@ -44,15 +44,6 @@ PEERS = (*RUNTIMES, "torch-compile")
 ALL = (*OURS, "mindspore", "mindcv", "torch", "torch-compile", *RUNTIMES)
 FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
 
-
-LIMITS = {
-    "avx2": {
-        "GHOSTNET_INSTRUCTION_SET": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",  # of OpenVINO and PyTorch
-        "ATEN_CPU_CAPABILITY": "avx2",
-    }
-}
-"""Environment that limits engines to an instruction set, by its name."""
 
 WITHOUT_LIMIT = {"onnxruntime", "mnn", "ncnn", "litert"}
 """Engines that use all that the processor has."""
@@ -98,11 +89,13 @@ def main() -> None:
     """Measure all cases, then write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plot", action="store_true", help="only draw the plot")
-    parser.add_argument("--limit", choices=LIMITS, help="instruction set that engines may use")
+    parser.add_argument(
+        "--limit", choices=limits.NAMES, help="instruction set that engines may use"
+    )
     arguments = parser.parse_args()
     if not arguments.plot:
-        os.environ.update(LIMITS.get(arguments.limit, {}))
-        file = RESULTS / f"cpu_inference_{'_'.join(filter(None, (slug(), arguments.limit)))}.json"
+        os.environ.update(limits.LIMITS[arguments.limit])
+        file = limits.results_file("cpu_inference", arguments.limit)
         file.write_text(json.dumps(measure_all(arguments.limit), indent=1) + "\n")
         print(f"wrote {file}; python website/figures.py updates the documents")
     plot(PLOT)
@@ -117,7 +110,7 @@ def measure_all(limit: str | None) -> dict[str, Any]:
         cases = (case.limited() for case in CASES) if limit else CASES
         measured = [(case, list(measure(case, models[case.network]))) for case in cases]
     return {
-        "machine": limited(machine(PACKAGES), limit),
+        "machine": machine(PACKAGES) | {"processor": limits.limited_processor(limit)},
         "fma_peak_g_per_second_and_core": fma_peak(FMA_FLAGS[limit]),
         "first_answer_seconds": {
             name: in_own_process(first_answer, name) for name in ("ghostnet", "mindspore")
@@ -127,12 +120,6 @@ def measure_all(limit: str | None) -> dict[str, Any]:
             for case, measurements in measured
         ],
     }
-
-
-def limited(machine: dict[str, Any], limit: str | None) -> dict[str, Any]:
-    """Return the machine with the limit beside the name of its processor."""
-    name = f"{machine['processor']}, limited to {limit.upper()}" if limit else machine["processor"]
-    return machine | {"processor": name}
 
 
 def measure(case: Case, model: str) -> Iterator[Measurement]:
@@ -177,7 +164,7 @@ def plot(path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    files = sorted(RESULTS.glob("cpu_inference_*.json"))
+    files = sorted(limits.RESULTS.glob("cpu_inference_*.json"))
     reports = [json.loads(file.read_text()) for file in files]
     size = (9, 2.2 * len(reports))
     figure, axes = pyplot.subplots(len(reports), 1, figsize=size, squeeze=False, sharex=True)

@@ -1,8 +1,10 @@
 """Training steps of ghostnet_1x on a CPU: this package, PyTorch and MindSpore's own operators.
 
-``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn, and writes
-results/cpu_training.json and docs/cpu_training.png. It needs the extras ``plot`` and ``torch``.
-`website/figures.py` then updates docs/cpu_training.md.
+``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn. It writes a
+file named after the kind of processor, such as ``cpu_training_zen_4.json``, beside this file in
+``results``, and the plot of all such files. It needs the extras ``plot`` and ``torch``. ``--limit
+avx2`` keeps the engines to AVX2, as on a processor that has no more. `website/figures.py` then
+updates docs/cpu_training.md.
 """
 
 import argparse
@@ -16,8 +18,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import limits
 import numpy as np
-from machine import processor
+from machine import machine
 from turns import medians
 
 BATCH, SIZE, CLASSES = 16, 224, 37
@@ -25,7 +28,7 @@ ROUNDS = 3
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 4e-5
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RESULTS = Path(__file__).with_name("results") / "cpu_training.json"
+PACKAGES = ("mindspore", "torch")
 TORCH_FILE = "ghostnet.pt"
 
 ENVIRONMENT = dict(os.environ)
@@ -154,44 +157,53 @@ def race(
         return medians({engine: (*program, engine) for engine in engines}, ROUNDS, environment)
 
 
-def plot(measured: dict[str, dict[str, float]], path: Path) -> None:
-    """Images per second of each engine, as bars."""
+def plot(path: Path) -> None:
+    """Images per second of each engine, as bars, for each file of results."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
-    axes = figure.subplots()
-    names = [ENGINES[engine][1] for engine in measured]
-    bars = axes.barh(names, [one["images_per_second"] for one in measured.values()])
-    axes.bar_label(bars, fmt="%.1f", padding=3)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"images per second, training ghostnet_1x, batch {BATCH}")
-    axes.spines[["top", "right"]].set_visible(False)
+    files = sorted(limits.RESULTS.glob("cpu_training_*.json"))
+    figure = Figure(figsize=(7, 2 * len(files) + 0.4), layout="constrained")
+    panels = figure.subplots(len(files), sharex=True, squeeze=False)[:, 0]
+    for axes, file in zip(panels, files, strict=True):
+        measured = json.loads(file.read_text())
+        names = [ENGINES[engine][1] for engine in measured["engines"]]
+        speeds = [one["images_per_second"] for one in measured["engines"].values()]
+        axes.bar_label(axes.barh(names, speeds), fmt="%.1f", padding=3)
+        axes.invert_yaxis()
+        axes.set_title(measured["machine"]["processor"], fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel(f"images per second, training ghostnet_1x, batch {BATCH}")
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--limit", choices=limits.NAMES, help="instruction set that engines may use"
+    )
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
         print(json.dumps(measure(arguments.engine, arguments.folder)))
         return
+    ENVIRONMENT.update(limits.LIMITS[arguments.limit])
+    os.environ.update(ENVIRONMENT)
     from ghostnet import kernels
 
-    measured = race()
-    setting: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "batch": BATCH,
         "size": SIZE,
         "classes": CLASSES,
         "rounds": ROUNDS,
-        "processor": processor(),
+        "machine": machine(PACKAGES) | {"processor": limits.limited_processor(arguments.limit)},
         "threads": kernels.threads(),
         "instruction_set": kernels.instruction_set(),
+        "engines": race(),
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**setting, "engines": measured}, indent=2) + "\n")
-    plot(measured, DOCS / "cpu_training.png")
+    file = limits.results_file("cpu_training", arguments.limit)
+    file.write_text(json.dumps(measured, indent=2) + "\n")
+    plot(DOCS / "cpu_training.png")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,12 @@ def results(name: str) -> Any:
     return list(csv.DictReader(text.splitlines())) if name.endswith(".csv") else json.loads(text)
 
 
+def by_processor(benchmark: str) -> dict[str, str]:
+    """Return a benchmark's files of results, by the name of the processor."""
+    files = sorted(file.name for file in RESULTS.glob(f"{benchmark}_*.json"))
+    return {results(file)["machine"]["processor"]: file for file in files}
+
+
 MAIN = "cpu_inference_zen_4.json"
 """Results of the processor that the READMEs speak of."""
 

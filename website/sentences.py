@@ -6,7 +6,17 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-from measured import BATCH, MAIN, ONE_IMAGE, RUNS, counted, inference, log_of, results
+from measured import (
+    BATCH,
+    MAIN,
+    ONE_IMAGE,
+    RUNS,
+    by_processor,
+    counted,
+    inference,
+    log_of,
+    results,
+)
 
 
 class Sentence(NamedTuple):
@@ -106,9 +116,10 @@ def reduced_decoding() -> Iterator[Any]:
 
 def training_setting() -> Iterator[Any]:
     """Yield the setting of the training benchmark."""
-    setting = results("cpu_training.json")
-    yield from (setting[key] for key in ("classes", "batch", "size", "size"))
-    yield from (setting[key] for key in ("threads", "processor", "instruction_set", "rounds"))
+    keys = ("classes", "batch", "size", "size", "threads", "rounds")
+    files = by_processor("cpu_training").values()
+    (setting,) = {tuple(results(file)[key] for key in keys) for file in files}
+    yield from setting
 
 
 MODELS = {
@@ -230,7 +241,7 @@ SENTENCES = (
         "docs/cpu_training.md",
         "training steps of `ghostnet_1x` with {} classes: forward, loss, backward and momentum. A "
         "batch has {} images of {} × {} pixels. Each engine runs in a process of its own on {} "
-        "threads of an {} with {}; the engines take {} turns,",
+        "threads; the engines take {} turns,",
         training_setting,
     ),
 )

@@ -111,7 +111,8 @@ struct Plane {
 // The gradient to the input for stride 2. Pixels in even and odd rows and columns lie under
 // different taps of the outputs around them.
 template <int Lanes, int Kernel>
-void spread(const PaddedPlane& gradient, const Taps<Lanes, Kernel>& taps, const Plane& out) {
+void input_gradient_stride2(const PaddedPlane& gradient, const Taps<Lanes, Kernel>& taps,
+                            const Plane& out) {
   for (int y = 0; y < gradient.height(); ++y) {
     cover_row<Lanes>(gradient.width(), [&](int x) {
       Floats<Lanes> sums[2][2] = {};  // [row % 2][column % 2]
@@ -139,7 +140,10 @@ void spread(const PaddedPlane& gradient, const Taps<Lanes, Kernel>& taps, const 
 template <int Lanes, int Kernel>
 void convolve_gradient(const PaddedPlane& gradient, const Filter<Kernel>& filter, int stride,
                        const Plane& out) {
-  if (stride == 2) return spread<Lanes, Kernel>(gradient, taps_of<Lanes, Kernel>(filter), out);
+  if (stride == 2) {
+    const auto taps = taps_of<Lanes, Kernel>(filter);
+    return input_gradient_stride2<Lanes, Kernel>(gradient, taps, out);
+  }
   Filter<Kernel> rotated;
   std::reverse_copy(filter.begin(), filter.end(), rotated.begin());
   convolve<Lanes, Kernel>(gradient, rotated, 1, out.data);
