@@ -26,7 +26,7 @@ struct Statistics {
   }
 };
 
-// Of some values, `squares` being Σ (value − mean)².
+// Of some values; `squares` is Σ (value − mean)².
 struct Moments {
   double mean = 0;
   double squares = 0;
@@ -123,6 +123,13 @@ struct NormGradient {
   float constant;
 };
 
+// The planes that the backward pass of a norm reads: its input, and the gradient to its output.
+struct NormGradientInputs {
+  const float* z;
+  const float* dy;
+  std::ptrdiff_t size;
+};
+
 // Over some values, Σ g and Σ g · (z − mean), which loses fewer digits than Σ g · z.
 struct NormGradientSums {
   double g = 0;
@@ -137,17 +144,10 @@ struct NormGradientSums {
   }
 };
 
-// The planes that the backward pass of a norm reads: its input, and the gradient to its output.
-struct NormPlanes {
-  const float* z;
-  const float* dy;
-  std::ptrdiff_t size;
-};
-
 // Those of a plane.
 template <int Lanes>
-NormGradientSums norm_gradient_sums(const Norm& norm, const NormPlanes& planes) {
-  const auto [z, dy, size] = planes;
+NormGradientSums norm_gradient_sums(const Norm& norm, const NormGradientInputs& from) {
+  const auto [z, dy, size] = from;
   const Affine affine = norm.affine();
   const float mean = norm.statistics.mean;
   NormGradientSums found;
@@ -186,12 +186,12 @@ inline NormGradient norm_gradient(const Norm& norm, const NormGradientSums& sums
 // Calls body(values), where values(lanes, i) gives a vector of the gradient to z from the i-th on.
 template <class Body>
 inline void with_normalized_gradient(const Norm& norm, const NormGradient& gradient,
-                                     const NormPlanes& planes, Body body) {
+                                     const NormGradientInputs& from, Body body) {
   with_activation(norm.activation, [&, affine = norm.affine()](auto act) {
     body([=](auto lanes, std::ptrdiff_t i) {
-      const Floats<lanes> value = load<lanes>(planes.z + i);
-      const Floats<lanes> g = activation_gradient<lanes>(
-          act, value * affine.scale + affine.shift, load<lanes>(planes.dy + i));
+      const Floats<lanes> value = load<lanes>(from.z + i);
+      const Floats<lanes> g = activation_gradient<lanes>(act, value * affine.scale + affine.shift,
+                                                         load<lanes>(from.dy + i));
       return g * gradient.g_factor + value * gradient.z_factor + gradient.constant;
     });
   });

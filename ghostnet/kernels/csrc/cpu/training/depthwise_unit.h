@@ -63,19 +63,19 @@ template <int Lanes, int Kernel, class SetInput, class Finish>
 NormGradient depthwise_backward(const DepthwiseUnit<Kernel>& unit, const DepthwiseUnitGradient& io,
                                 DepthwiseScratch& scratch, SetInput set_input, Finish finish) {
   const Channel& z = scratch.z.channel();
-  const auto planes = [&](int image) {
-    return NormPlanes{z.plane(image), io.dy.plane(image), z.size};
+  const auto norm_inputs = [&](int image) {
+    return NormGradientInputs{z.plane(image), io.dy.plane(image), z.size};
   };
   NormGradientSums sums;
   for (int image = 0; image < z.images; ++image) {
     set_input(image, scratch.x);
     convolve<Lanes, Kernel>(scratch.x, unit.filter, unit.stride, z.plane(image));
-    sums += norm_gradient_sums<Lanes>(unit.norm, planes(image));
+    sums += norm_gradient_sums<Lanes>(unit.norm, norm_inputs(image));
   }
   const NormGradient gradient = norm_gradient(unit.norm, sums);
   std::array<double, Kernel * Kernel> taps = {};
   for (int image = 0; image < z.images; ++image) {
-    with_normalized_gradient(unit.norm, gradient, planes(image), [&](auto values) {
+    with_normalized_gradient(unit.norm, gradient, norm_inputs(image), [&](auto values) {
       scratch.dz.set<Lanes>(values);
     });
     set_input(image, scratch.x);
