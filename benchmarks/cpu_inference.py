@@ -180,8 +180,9 @@ def plot(path: Path) -> None:
         axis.invert_yaxis()
         axis.axvline(1, color="black", linewidth=0.8)
     axes[-1, 0].set_xlabel("time of the engine / time of this package")
-    axes[0, 0].legend()
-    figure.tight_layout()
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0, 1, 0.98))
+    figure.legend(handles, names, loc="upper center", ncols=len(PEERS), frameon=False)
     figure.savefig(path, dpi=110)
 
 
