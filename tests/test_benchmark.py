@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,7 +79,19 @@ def test_engines_start_without_the_libraries_of_mindspore() -> None:
     assert "/mindspore/lib" in os.environ["LD_LIBRARY_PATH"]
 
 
-def test_an_interruption_is_one_line_and_ends_the_engines() -> None:
+def an_engine_starts(states: list[str]) -> bool:
+    return bool(states)
+
+
+def an_engine_stands_still(states: list[str]) -> bool:
+    """While the other has its turn."""
+    return "T" in states
+
+
+@pytest.mark.parametrize("moment", [an_engine_starts, an_engine_stands_still])
+def test_an_interruption_is_one_line_and_ends_the_engines(
+    moment: Callable[[list[str]], bool],
+) -> None:
     words = ["--model", FLOWERS, "--rounds", "1000", "--against", "onnxruntime"]
     process = subprocess.Popen(
         [sys.executable, "-c", FROM_A_TERMINAL, "benchmark", *words],
@@ -86,11 +99,11 @@ def test_an_interruption_is_one_line_and_ends_the_engines() -> None:
         text=True,
         start_new_session=True,  # Ctrl-C reaches every process of a terminal's job
     )
-    stopped: list[str] = []
-    while "T" not in stopped:  # an engine stands still while the other has its turn
+    states: list[str] = []
+    while not moment(states):
         assert process.poll() is None
         time.sleep(0.1)
-        stopped = [path.read_text().rpartition(")")[2].split()[0] for path in children(process.pid)]
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in children(process.pid)]
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate()[1] == "ghostnet: interrupted\n"
     assert process.returncode == 130

@@ -198,23 +198,26 @@ def own_process() -> Iterator[ProcessPoolExecutor]:
     The child ignores SIGINT; the parent handles it. It starts without the libraries that MindSpore,
     once imported, puts on LD_LIBRARY_PATH, since PyTorch is a quarter slower with them.
     """
-    executor = ProcessPoolExecutor(1, SPAWN)
+    with ProcessPoolExecutor(1, SPAWN) as executor:
+        pid = _start_process(executor)
+        try:
+            yield executor
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+
+
+def _start_process(executor: ProcessPoolExecutor) -> int:
+    """Start the process of a pool, with SIGINT blocked; returns its id."""
     paths = os.environ.get(LIBRARY_PATH, "")
     others = [folder for folder in paths.split(":") if "/mindspore/lib" not in folder]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ[LIBRARY_PATH] = ":".join(others)
     try:
-        pid = executor.submit(os.getpid).result()
+        return executor.submit(os.getpid).result()
     finally:
         os.environ[LIBRARY_PATH] = paths
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
-        yield executor
-    except BaseException:
-        os.kill(pid, signal.SIGKILL)
-        raise
-    finally:
-        executor.shutdown()
 
 
 # In the process of an engine ----------------------------------------------------------------
