@@ -39,6 +39,13 @@ def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> G
     return Ghostnet(capfd, monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def pynative_mode() -> None:
+    """Begins each test in MindSpore's default mode, which compiles nothing for a single call."""
+    if mindspore := sys.modules.get("mindspore"):
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+
 @pytest.fixture
 def kernel_settings() -> Iterator[None]:
     """Leaves the threads and the instruction set of the kernels as they were."""

@@ -15,7 +15,7 @@ from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL, Ghostnet
 
 from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x, mobilenet_v2_1x
-from ghostnet.benchmark.runner import benchmark, own_process
+from ghostnet.benchmark.runner import Measurement, benchmark, own_process
 from ghostnet.checkpoints import parameters_of, write_checkpoint
 
 
@@ -122,20 +122,28 @@ def test_what_cannot_be_measured_is_refused() -> None:
         benchmark("nobody/cpu/1.0/nothing", ("onnxruntime",))
 
 
-@pytest.mark.parametrize(
-    ("engine", "package"),
-    [
-        ("torch", "torch"),
-        ("mindcv", "mindcv"),
-        ("mnn", "MNN"),
-        ("ncnn", "pnnx"),
-        ("litert", "litert_torch"),
-    ],
-)
-def test_engines_of_other_packages(engine: str, package: str) -> None:
-    if find_spec(package) is None:  # importing them here would change this process
-        pytest.skip(f"needs {package}, of the extra bench")
-    (result,) = benchmark(FLOWERS, (engine,), batch=2, threads=1, rounds=1)
+PACKAGES = {
+    "torch": "torch",
+    "mindcv": "mindcv",
+    "mnn": "MNN",
+    "ncnn": "pnnx",
+    "litert": "litert_torch",
+}
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Measurement]:
+    """Those that are installed; to import them here would change this process."""
+    engines = tuple(engine for engine, package in PACKAGES.items() if find_spec(package))
+    results = benchmark(FLOWERS, engines, batch=2, threads=1, rounds=1)
+    return {result.engine: result for result in results}
+
+
+@pytest.mark.parametrize("engine", PACKAGES)
+def test_engines_of_other_packages(engine: str, measured: dict[str, Measurement]) -> None:
+    if engine not in measured:
+        pytest.skip(f"needs {PACKAGES[engine]}, of the extra bench")
+    result = measured[engine]
     assert result.error is None
     assert result.difference is None if engine == "mindcv" else result.difference < 1e-4
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import warnings
 from html.parser import HTMLParser
 from importlib import import_module
@@ -115,11 +116,11 @@ def test_the_quick_start_runs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["export.md", "kernels.md", "training_kernels.md"])
-def test_the_snippets_of_a_page_run(page: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {}
-    for snippet in blocks((REPOSITORY / "docs" / page).read_text(), "python"):
-        exec(compile(snippet, page, "exec"), namespace)
+def test_the_snippets_of_a_page_run(page: str, tmp_path: Path) -> None:
+    snippets = blocks((REPOSITORY / "docs" / page).read_text(), "python")
+    command = [sys.executable, "-c", "\n".join(snippets)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def moved_modules() -> list[tuple[str, str]]:

@@ -126,7 +126,6 @@ NETWORKS = GHOSTNETS | {"MobileNetV2": lambda: mobilenet_v2_1x(37)}
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_variant_agrees_with_the_plain_network(name: str) -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
     network = trained(NETWORKS[name]())
     fused = fuse(network)
     for shape in ((1, 96, 96), (3, 193, 227)):
@@ -141,7 +140,6 @@ def test_every_variant_agrees_with_the_plain_network(name: str) -> None:
 @pytest.mark.parametrize("family", SMALL)
 @pytest.mark.parametrize("shape", [(64, 64), (32, 32), (33, 130), (71, 45), (97, 224)])
 def test_batches_threads_and_instruction_sets_agree(shape: tuple[int, int], family: str) -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
     x = images(9, *shape)
     plain = SMALL[family]()(x)
     fused = fuse(SMALL[family]())
@@ -186,14 +184,12 @@ def test_same_top_1_as_the_plain_graph_on_every_image(shared: Path) -> None:
 
 @pytest.mark.parametrize("family", SMALL)
 def test_features_are_those_that_the_classifier_sees(family: str) -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
     network = SMALL[family]()
     x = images(3, 64, 64)
     assert agree(fuse(network, features=True)(x), network.features(x))
 
 
 def test_a_new_classifier_is_fused_too() -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
     network = trained(ghostnet_1x(10, width=0.5))
     network.reset_classifier(3)
     x = images(1, 64, 64)
@@ -259,7 +255,6 @@ def test_several_threads_at_once_get_their_own_answers(mode: int) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("activation", ["relu", "hard_swish", "relu6"])
 def test_non_finite_pixels_give_what_the_plain_network_gives(value: float, activation: str) -> None:
-    ms.set_context(mode=ms.PYNATIVE_MODE)
     blocks = (Block(3, 16, 8, 4, 1), Block(3, 24, 12, 0, 2))
     network = trained(GhostNet(GHOSTNET_1X.__class__(8, blocks, 20, 16, activation, 32), 4))
     array = RANDOM.standard_normal((2, 3, 32, 32)).astype(np.float32)

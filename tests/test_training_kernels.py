@@ -278,7 +278,8 @@ def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
 @pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_nose", "ghostnet-600"])
 def test_training_step_is_that_of_the_plain_network(name: str) -> None:
     after = {}
-    for training in (False, True):
+    for mode, training in ((mindspore.PYNATIVE_MODE, False), (mindspore.GRAPH_MODE, True)):
+        mindspore.set_context(mode=mode)
         plain = network(name)
         cell = fuse(plain, training=True) if training else plain
         step = train_step(cell, plain.trainable_params())
