@@ -80,7 +80,7 @@ def by_processor(benchmark: str) -> dict[str, str]:
     return {results(file)["machine"]["processor"]: file for file in files}
 
 
-MAIN = "cpu_inference_zen_4.json"
+MAIN = "cpu_inference_zen_5.json"
 """Results of the processor that the READMEs speak of."""
 
 
