@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -type f)
 PHOTOGRAPHS := $(addprefix assets/images/,cat.jpg german_shepherd.jpg kitten.jpg longhair_cat.jpg)
 FUZZ_SECONDS ?= 600
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10
 
 run: $(VENV)/.installed
