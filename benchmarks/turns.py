@@ -25,7 +25,7 @@ def medians(
     for _ in range(rounds):
         for key, command in commands.items():
             done = subprocess.run(
-                command, capture_output=True, text=True, check=True, env=environment
+                command, stdout=subprocess.PIPE, text=True, check=True, env=environment
             )
             samples[key].append(json.loads(done.stdout.splitlines()[-1]))
     return {
