@@ -17,6 +17,7 @@ from measured import (
     TrainingRun,
     by_processor,
     counted,
+    fastest_peer,
     inference,
     log_of,
     results,
@@ -55,7 +56,7 @@ def inference_table() -> str:
     def cell(case: Case, file: str) -> str:
         times = inference(file)[case]
         ours = times["ghostnet"]
-        engine = min(times.keys() & PEERS.keys(), key=times.__getitem__)
+        engine = fastest_peer(case, file)
         peak = results(file)["fma_peak_g_per_second_and_core"] * 1e6 * case.threads
         multiply_adds = count(case.network, PETS_CLASSES).multiply_adds * case.batch
         faster = f"{times[engine] / ours:.2f} × {PEERS[engine]}"
