@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL, Ghostnet
+from model_server import children
 
 from ghostnet import BenchmarkError, CardError, ghostnet_nose_1x, mobilenet_v2_1x
 from ghostnet.benchmark.runner import Measurement, benchmark, own_process
@@ -116,16 +117,15 @@ def test_an_interruption_is_one_line_and_ends_the_engines() -> None:
     while "T" not in stopped:  # an engine stands still while the other has its turn
         assert process.poll() is None
         time.sleep(0.1)
-        stopped = [path.read_text().rpartition(")")[2].split()[0] for path in children(process.pid)]
+        stopped = [state_of(child) for child in children(process.pid)]
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate()[1] == "ghostnet: interrupted\n"
     assert process.returncode == 130
 
 
-def children(pid: int) -> list[Path]:
-    """Where the kernel tells of the processes that a process has started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [Path(f"/proc/{child}/stat") for child in found]
+def state_of(process: int) -> str:
+    """The kernel's letter for the state of a process."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
