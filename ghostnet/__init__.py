@@ -6,11 +6,11 @@ Names are imported when they are first used, so that ``import ghostnet`` takes a
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ghostnet import aliases
 from ghostnet.errors import (
     BenchmarkError,
     CardError,
     CheckpointError,
+    ClusterError,
     DatasetError,
     DeviceError,
     ExportError,
@@ -19,8 +19,10 @@ from ghostnet.errors import (
     ImageError,
     IntegrityError,
     KernelError,
+    LabelError,
     ModelError,
     PackageError,
+    ResultsError,
     ServingError,
     TrainingError,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "BenchmarkError",
     "CardError",
     "CheckpointError",
+    "ClusterError",
     "DatasetError",
     "DeviceError",
     "ExportError",
@@ -59,8 +62,10 @@ __all__ = [
     "ImageError",
     "IntegrityError",
     "KernelError",
+    "LabelError",
     "ModelError",
     "PackageError",
+    "ResultsError",
     "ServingError",
     "SqueezeExcite",
     "TrainingError",
@@ -84,7 +89,7 @@ _MODULES = {
     "transforms": "ghostnet.data.transforms",
 }
 
-_find_name = lazy_names(
+_find_name, _names = lazy_names(
     __name__,
     {
         "ghostnet.hub": ("create_model", "load"),
@@ -115,4 +120,5 @@ def __getattr__(name: str) -> Any:
     return _find_name(name)
 
 
-aliases.register()
+def __dir__() -> list[str]:
+    return sorted({*_names(), *_MODULES, "__version__"})

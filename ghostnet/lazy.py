@@ -1,5 +1,6 @@
 """Names of a package that are imported when they are first used."""
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from ghostnet.errors import PackageError
 
 
-def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__`` (PEP 562).
+def lazy_names(
+    package: str, homes: Mapping[str, tuple[str, ...]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's ``__getattr__`` and ``__dir__`` (PEP 562).
 
     Args:
         package: Name of the package.
@@ -27,4 +30,7 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[
             raise PackageError(f"{package}.{name} needs MindSpore: pip install mindspore") from None
         return getattr(module, name)
 
-    return get
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home_of})
+
+    return get, names

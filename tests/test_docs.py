@@ -3,9 +3,7 @@
 import re
 import subprocess
 import sys
-import warnings
 from html.parser import HTMLParser
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -121,36 +119,6 @@ def test_the_snippets_of_a_page_run(page: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "\n".join(snippets)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def moved_modules() -> list[tuple[str, str]]:
-    """The module names in the migration table of version 1.0, old and new."""
-    page = (REPOSITORY / "docs/migration.md").read_text()
-    table = page.split("| 1.0 | 1.1 |")[1].split("\n\n")[0]
-    rows = [line.strip("|").split(" | ") for line in table.splitlines()[2:]]
-    return [
-        (old, new)
-        for left, right in rows
-        for old in re.findall(r"`(ghostnet[\w.]*)`", left)
-        for new in re.findall(r"`(ghostnet[\w.]*)`", right)[:1]
-    ]
-
-
-@pytest.mark.parametrize(("old", "new"), moved_modules())
-def test_a_module_of_version_1_0_is_where_the_migration_table_says(old: str, new: str) -> None:
-    def find(path: str) -> object:
-        module, _, name = path.rpartition(".")
-        try:
-            return import_module(path)
-        except ModuleNotFoundError:
-            return getattr(find(module), name)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        find(new)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        find(old)
 
 
 def test_the_documents_name_source_files_that_exist() -> None:

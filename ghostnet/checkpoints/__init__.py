@@ -48,6 +48,6 @@ __all__ = [
     "write_checkpoint",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__, {"ghostnet.checkpoints.cells": ("load_parameters", "parameters_of")}
 )

@@ -58,6 +58,8 @@ def main() -> NoReturn:
     # MindSpore handles Ctrl-C by sending this signal to its own process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_streams()
+    # Pillow warns of large images, whose size is checked, and of odd metadata, which is ignored.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.showwarning = lambda message, *_: print(f"ghostnet: {message}", file=sys.stderr)
     try:
         try:

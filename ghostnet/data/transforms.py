@@ -5,7 +5,6 @@ normalize: the evaluation protocol of the released checkpoints and of timm's Gho
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +31,6 @@ MAX_ASPECT = 50
 
 DECODED_SHARE = 2
 """Least ratio of a short side as decoded to the length it is resized to; see docs/scaling.md."""
-
-# Pillow warns of large images, which are refused here, and of odd metadata, which are ignored.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "Format", "check_target", "export", "serialized", "write"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__, {"ghostnet.export.exporter": ("check_target", "export", "serialized", "write")}
 )

@@ -22,7 +22,7 @@ __all__ = [
     "read_card",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ghostnet.hub.card": ("Asset", "ModelCard", "read_card"),

@@ -9,4 +9,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RayClassifier"]
 
-__getattr__ = lazy_names(__name__, {"ghostnet.inference.ray_classifier": ("RayClassifier",)})
+__getattr__, __dir__ = lazy_names(
+    __name__, {"ghostnet.inference.ray_classifier": ("RayClassifier",)}
+)

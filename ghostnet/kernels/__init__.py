@@ -34,6 +34,6 @@ __all__ = [
     "unavailable_reason",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__, {"ghostnet.kernels.fused_network": ("FusedGhostNet", "fuse", "fuse_if_possible")}
 )

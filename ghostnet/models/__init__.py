@@ -73,7 +73,7 @@ __all__ = [
     "scale_width",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ghostnet.models.classification": ("ClassificationNetwork",),
