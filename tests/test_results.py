@@ -181,6 +181,33 @@ def test_any_names_and_any_cut_leave_whole_rows(
     assert list(open_results(path, 1, resume=True).names()) == names
 
 
+def test_any_cut_inside_a_quoted_cell_leaves_whole_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    answers = [{"file": f'{n}, "a"\n.png', "error": f'no\r\nimage, "{n}"\n'} for n in range(3)]
+    results = open_results(path, 1)
+    assert not list(results.names())
+    for answer in answers:
+        results.write(answer)
+    results.close()
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        results = open_results(path, 1, resume=True)
+        for answer in answers[len(list(results.names())) :]:
+            results.write(answer)
+        results.close()
+        assert path.read_bytes() == content, size
+
+
+def test_a_row_of_something_else_loses_no_rows_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    content = "file,label_1,index_1,probability_1,error\r\na,b\r\nc,d,0,0.5,\r\n"
+    path.write_text(content, newline="")
+    with pytest.raises(ResultsError, match="row 2 does not have the columns for 1 predictions"):
+        list(open_results(path, 1, resume=True).names())
+    assert path.read_text() == content.replace("\r\n", "\n")
+
+
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"other": 1}\n')

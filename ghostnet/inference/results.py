@@ -133,14 +133,15 @@ class Csv(LineResults):
                 yield line.decode(errors="surrogateescape")
 
         for number, row in enumerate(csv.reader(lines())):
-            if not read[-1].endswith(b"\n") or len(row) < len(self.header):
+            record = b"".join(read)
+            if not record.endswith(b"\n") or record.count(b'"') % 2:  # torn, perhaps in a cell
                 return
-            if number == 0 and row != self.header:
+            if len(row) != len(self.header) or (number == 0 and row != self.header):
                 raise ResultsError(
-                    f"{self.path}: expected columns for {self.top_k} predictions, found "
-                    f"{', '.join(row)[:80]}; use the --top-k of the first run"
+                    f"{self.path}: row {number + 1:,} does not have the columns for {self.top_k} "
+                    f"predictions: {', '.join(row)[:80]}; use the --top-k of the first run"
                 )
-            yield (row[0] if number else None), sum(map(len, read))
+            yield (row[0] if number else None), len(record)
             read.clear()
 
     def begin(self) -> None:
