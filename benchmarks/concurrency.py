@@ -110,7 +110,7 @@ def main() -> None:
         export = [sys.executable, "-m", "ghostnet.cli", "export", str(onnx)]
         subprocess.run(export, stdout=subprocess.DEVNULL, check=True)
         commands = {
-            f"{engine}, {threads} threads a call": [
+            f"{engine}, {threads} {'thread' if threads == 1 else 'threads'}": [
                 *(sys.executable, __file__),
                 *(engine, str(threads), str(onnx)),
             ]
