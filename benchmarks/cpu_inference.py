@@ -138,7 +138,7 @@ def first_answer(engine: str) -> float:
     """Seconds from the end of the imports to the first logits of one image."""
     from ghostnet import runtime
     from ghostnet.hub import open_model
-    from ghostnet.inference.forward import open_forward
+    from ghostnet.model.forward import open_forward
 
     if engine == "mindspore":
         runtime.start_mindspore()

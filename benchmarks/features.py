@@ -13,8 +13,8 @@ import numpy as np
 
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import decode
-from ghostnet.hub.loader import open_model
-from ghostnet.inference.forward import open_forward
+from ghostnet.hub import open_model
+from ghostnet.model.forward import open_forward
 from ghostnet.models.registry import BACKBONE_MODEL
 from ghostnet.training.features import BATCH_SIZE, View, extract
 

@@ -33,9 +33,10 @@ from PIL import Image
 from ghostnet.data.image_folder import find_images
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.export import export
-from ghostnet.hub.loader import Model, open_model
-from ghostnet.inference.classifier import Classifier, ImageSource
-from ghostnet.inference.forward import open_forward
+from ghostnet.hub import open_model
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier, ImageSource
+from ghostnet.model.forward import open_forward
 from ghostnet.models.registry import DEFAULT_MODEL
 
 HERE = Path(__file__).resolve().parent

@@ -21,8 +21,8 @@ from pets_accuracy import summary
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.errors import ImageError
 from ghostnet.hub import open_model
-from ghostnet.inference.classifier import Classifier, ImageSource
-from ghostnet.inference.evaluation import tally
+from ghostnet.model.classifier import Classifier, ImageSource
+from ghostnet.model.evaluation import tally
 
 NETWORKS = ("mobilenet_v2_1x", "ghostnet_nose_1x", "ghostnet_1x", "ghostnet_600m")
 RESULTS = Path(__file__).with_name("results") / "four_accuracies.json"

@@ -14,8 +14,8 @@ from statistics import mean
 
 from ghostnet.data.oxford_pets import read_test_set
 from ghostnet.hub import open_model
-from ghostnet.inference.classifier import Classifier
-from ghostnet.inference.evaluation import Evaluation, evaluate
+from ghostnet.model.classifier import Classifier
+from ghostnet.model.evaluation import Evaluation, evaluate
 
 DOGS_IN_SHAPE = {"american_bulldog", "german_shorthaired", "havanese", "pomeranian"}
 """Breeds of dogs whose photographs were not squashed; those of cats were not, and have capitals."""

@@ -20,8 +20,8 @@ import numpy as np
 
 from ghostnet.hub import open_model
 from ghostnet.hub.registry import assets_folder
-from ghostnet.inference.classifier import Classifier, ImageSource
 from ghostnet.kernels import Session
+from ghostnet.model.classifier import Classifier, ImageSource
 
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 THREADS = 8

@@ -18,6 +18,7 @@ from ghostnet.checkpoints import Parameters, check_parameters, classifier_names
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_files import describe
 from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.labels import unknown_labels
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import (
     CardError,
@@ -28,12 +29,13 @@ from ghostnet.errors import (
 )
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.download import fetch_checkpoint, location
-from ghostnet.hub.loader import Model, released_parameters, unknown_labels
+from ghostnet.hub.loader import released_parameters
 from ghostnet.hub.registry import asset_folder, card_architecture, find_card
 from ghostnet.hub.verified_file import found_hash, matches, read_verified
-from ghostnet.inference.classifier import Classifier
-from ghostnet.inference.evaluation import Evaluation, evaluate
-from ghostnet.inference.forward import open_forward
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier
+from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.forward import open_forward
 from ghostnet.models import Architecture, Complexity, complexity, find_model, network_spec
 
 DATASET_CLASSES = {"ImageNet2012": 1000, oxford_pets.NAME: oxford_pets.CLASSES}

@@ -30,9 +30,9 @@ from ghostnet.checkpoints import (
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import CheckpointError
-from ghostnet.hub.loader import Model
-from ghostnet.inference.classifier import Classifier
-from ghostnet.inference.evaluation import evaluate
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier
+from ghostnet.model.evaluation import evaluate
 from ghostnet.models import MODELS, GhostNet, create_network, find_model
 
 SMALL = "ghostnet_050"

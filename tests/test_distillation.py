@@ -23,9 +23,9 @@ from ghostnet.errors import DatasetError, TrainingError
 from ghostnet.export import export
 from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
-from ghostnet.hub.loader import Model
-from ghostnet.inference.evaluation import tally
-from ghostnet.inference.forward import open_forward
+from ghostnet.model import Model
+from ghostnet.model.evaluation import tally
+from ghostnet.model.forward import open_forward
 from ghostnet.models import MODELS, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.answers import CENTER, Answers

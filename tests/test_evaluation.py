@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from ghostnet.inference.evaluation import Evaluation, plot_confusion
+from ghostnet.model.evaluation import Evaluation, plot_confusion
 
 
 def evaluation(classes: int) -> Evaluation:

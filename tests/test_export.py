@@ -29,9 +29,10 @@ from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.export import export
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
-from ghostnet.hub import Model, open_model
+from ghostnet.hub import open_model
 from ghostnet.hub.registry import assets_folder
 from ghostnet.kernels import fuse_if_possible
+from ghostnet.model import Model
 
 onnx = pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")

@@ -19,9 +19,10 @@ from ghostnet.data.image_folder import ImageFolder, hold_out
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError
 from ghostnet.files import sha256_of
+from ghostnet.hub import open_model
 from ghostnet.hub.card import read_card
-from ghostnet.hub.loader import Model, open_model
-from ghostnet.inference.evaluation import tally
+from ghostnet.model import Model
+from ghostnet.model.evaluation import tally
 from ghostnet.models import find_model
 from ghostnet.models.network import HeadFeatures
 from ghostnet.training.augment import Augment, random_box

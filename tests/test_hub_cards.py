@@ -27,6 +27,7 @@ from ghostnet.hub.card import parse_card, read_card
 from ghostnet.hub.download import fetch_checkpoint
 from ghostnet.hub.install import install
 from ghostnet.hub.registry import card_text, find_card, shipped_card, shipped_uids
+from ghostnet.model import Model
 from ghostnet.models import GHOSTNET_1X, GHOSTNET_INT8_1X, create_network, find_model
 from ghostnet.training.config import TrainingConfig
 from ghostnet.training.model_card import check_labels
@@ -106,7 +107,7 @@ def _after_training(parameters: Parameters) -> Parameters:
     return parameters | moments | {name: np.array([3], np.float32) for name in STATE}
 
 
-def same(network: mshub.Model, parameters: Parameters) -> bool:
+def same(network: Model, parameters: Parameters) -> bool:
     found = network.parameters
     return found.keys() == parameters.keys() and all(
         (found[key] == parameters[key]).all() for key in found

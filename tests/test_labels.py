@@ -16,8 +16,8 @@ from toy_images import draw
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.data.labels import read_labels
 from ghostnet.errors import LabelError
+from ghostnet.hub import open_model
 from ghostnet.hub.card import read_card
-from ghostnet.hub.loader import open_model
 from ghostnet.models.specs import network_spec
 
 GERMAN = ("Gänseblümchen", "Löwenzahn", "Rosen", "Sonnenblumen", "Tulpen")

@@ -20,9 +20,9 @@ from ghostnet.benchmark.preparation import prepare
 from ghostnet.checkpoints import Parameters, identify, load_parameters, write_checkpoint
 from ghostnet.errors import BenchmarkError
 from ghostnet.export import export
-from ghostnet.hub.loader import open_model
-from ghostnet.inference.forward import open_forward
+from ghostnet.hub import open_model
 from ghostnet.kernels import fuse_if_possible
+from ghostnet.model.forward import open_forward
 from ghostnet.models import (
     GHOSTNET_1X,
     GHOSTNET_INT8_1X,

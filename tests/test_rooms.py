@@ -16,6 +16,7 @@ FLOORS = (
     ("checkpoints",),
     ("data",),
     ("kernels",),
+    ("model",),
     ("hub",),
     ("inference",),
     ("export",),
@@ -61,6 +62,22 @@ def test_no_room_imports_one_above_it(path: Path) -> None:
     for module in imports(path):
         if module.startswith("ghostnet."):
             assert LEVELS[room_of(module)] <= LEVELS[room], f"{room} imports {module}"
+
+
+OPENERS = {"inference", "benchmark"}
+"""Rooms that ask the hub for a model by name, and for nothing else."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_a_model_is_used_without_the_hub(path: Path) -> None:
+    from_hub = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ghostnet.hub")
+        for alias in node.names
+    }
+    if room_with(path) in {"export", "serving"} | OPENERS:
+        assert from_hub <= ({"open_model"} if room_with(path) in OPENERS else set())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())

@@ -29,8 +29,8 @@ from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
-from ghostnet.hub.loader import Model
-from ghostnet.inference.evaluation import tally
+from ghostnet.model import Model
+from ghostnet.model.evaluation import tally
 from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet
 from ghostnet.training import loop
 from ghostnet.training.augment import Augment

@@ -17,7 +17,7 @@ from ghostnet.data import oxford_pets
 from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
 from ghostnet.hub.registry import assets_folder, find_card, shipped_card, shipped_uids
-from ghostnet.inference.evaluation import Evaluation
+from ghostnet.model.evaluation import Evaluation
 from ghostnet.models import GHOSTNET_1X
 from ghostnet.verify import Accuracy, Check, Verdict, count, rounds_to, verify
 

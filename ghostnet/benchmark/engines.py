@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ghostnet import runtime
 from ghostnet.errors import GhostNetError
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
-from ghostnet.hub.loader import Model, open_model
-from ghostnet.inference.forward import Forward
+from ghostnet.hub import open_model
+from ghostnet.model import Model
+from ghostnet.model.forward import Forward
 from ghostnet.models.registry import model_of
 from ghostnet.packages import needs
 

@@ -9,8 +9,8 @@ import numpy as np
 from ghostnet.benchmark.engines import Job, ghostnet_session, on_arrays, open_on_cpu
 from ghostnet.errors import BenchmarkError, GhostNetError, PackageError
 from ghostnet.export import Format, serialized
-from ghostnet.hub.loader import Model
-from ghostnet.inference.forward import Forward
+from ghostnet.model import Model
+from ghostnet.model.forward import Forward
 from ghostnet.packages import needs
 
 

@@ -24,7 +24,7 @@ from ghostnet.models.weights import Use
 
 if TYPE_CHECKING:
     from ghostnet.checkpoints import Conversion
-    from ghostnet.hub.loader import Model
+    from ghostnet.model import Model
 
 DYNAMIC = "dynamic"
 
@@ -183,7 +183,7 @@ def _named(source: Path, conversion: "Conversion", labels: Path) -> "Model":
     """Return the converted model with the labels of a file."""
     from ghostnet.data.labels import read_labels
     from ghostnet.data.transforms import Preprocess
-    from ghostnet.hub.loader import Model
+    from ghostnet.model import Model
 
     names = read_labels(labels, conversion.num_classes)
     preprocess = Preprocess(conversion.architecture.image_size)

@@ -8,7 +8,7 @@ from ghostnet import runtime
 from ghostnet.cli.output import watch_download
 
 if TYPE_CHECKING:
-    from ghostnet.hub.loader import Model
+    from ghostnet.model import Model
 
 
 def configure(

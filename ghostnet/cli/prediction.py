@@ -33,9 +33,9 @@ from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:
     from ghostnet.errors import ImageError
-    from ghostnet.inference.classifier import Classifier, ImageSource, Logits
-    from ghostnet.inference.evaluation import Evaluation
     from ghostnet.inference.labeling import Labeler
+    from ghostnet.model.classifier import Classifier, ImageSource, Logits
+    from ghostnet.model.evaluation import Evaluation
 
 
 OUT_BATCH = 32
@@ -108,7 +108,7 @@ def predict(
         _label(cluster, names, out, top_k, resume=resume, as_json=as_json)
         return
     from ghostnet.export.runtimes import deploy
-    from ghostnet.inference.classifier import Classifier
+    from ghostnet.model.classifier import Classifier
 
     forward = None if backend is Backend.GHOSTNET else deploy(opened, backend)
     classifier = Classifier(opened, fused=fuse, batch_size=size, forward=forward)
@@ -188,7 +188,7 @@ def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
     """List the images that paths name, and count what is left out; ``-`` is an image on stdin."""
     from ghostnet.data.image_folder import find_images
     from ghostnet.errors import ImageError
-    from ghostnet.inference.classifier import ImageSource
+    from ghostnet.model.classifier import ImageSource
 
     images = []
     left_out: dict[Path, str] = {}
@@ -239,8 +239,8 @@ def eval(
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
-    from ghostnet.inference.classifier import Classifier
-    from ghostnet.inference.evaluation import MAX_LABELED, evaluate
+    from ghostnet.model.classifier import Classifier
+    from ghostnet.model.evaluation import MAX_LABELED, evaluate
 
     images = read_folder(folder)
     left_out = count_left_out(images.left_out)
@@ -271,7 +271,7 @@ def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) 
 
     from ghostnet.errors import DatasetError, PackageError
     from ghostnet.files import raising, write_whole
-    from ghostnet.inference.evaluation import plot_confusion
+    from ghostnet.model.evaluation import plot_confusion
 
     content = json.dumps(document, indent=1, allow_nan=False).encode()
     with raising(DatasetError, f"{out}: cannot be written", "name another folder with --out"):

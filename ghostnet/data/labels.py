@@ -11,6 +11,11 @@ MAX_BYTES = 16 * 1024**2
 MAX_DIGITS = 10
 
 
+def unknown_labels(classes: int) -> tuple[str, ...]:
+    """Return what stands for the labels of a model where they are not known."""
+    return tuple(f"class {index}" for index in range(classes))
+
+
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """Read the labels of a model.
 

@@ -8,7 +8,7 @@ from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import ExportError
 from ghostnet.export.formats import Format
 from ghostnet.files import raising, write_whole
-from ghostnet.hub.loader import Model
+from ghostnet.model import Model
 from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from ghostnet.export.exporter import check_target, serialized, write
 from ghostnet.export.formats import Format, WeightBits
 from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
-from ghostnet.hub.loader import Model
-from ghostnet.inference.classifier import Classifier
-from ghostnet.inference.evaluation import Evaluation, evaluate
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier
+from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.packages import needs
 
 with needs("onnxruntime", extra="export"):

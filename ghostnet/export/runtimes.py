@@ -5,8 +5,8 @@ from typing import Any
 
 from ghostnet.export.exporter import serialized
 from ghostnet.export.formats import Backend, Format
-from ghostnet.hub.loader import Model
-from ghostnet.inference.forward import Forward
+from ghostnet.model import Model
+from ghostnet.model.forward import Forward
 from ghostnet.packages import needs
 
 

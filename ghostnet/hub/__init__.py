@@ -9,11 +9,10 @@ from ghostnet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ghostnet.hub.card import Asset, ModelCard, read_card
-    from ghostnet.hub.loader import Model, create_model, load, load_weights, open_model
+    from ghostnet.hub.loader import create_model, load, load_weights, open_model
 
 __all__ = [
     "Asset",
-    "Model",
     "ModelCard",
     "create_model",
     "load",
@@ -26,6 +25,6 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ghostnet.hub.card": ("Asset", "ModelCard", "read_card"),
-        "ghostnet.hub.loader": ("Model", "create_model", "load", "load_weights", "open_model"),
+        "ghostnet.hub.loader": ("create_model", "load", "load_weights", "open_model"),
     },
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from ghostnet.errors import CardError
 from ghostnet.files import raising, sha256_of, write_whole
 from ghostnet.hub.card import parse_card
-from ghostnet.hub.loader import Model
+from ghostnet.model import Model
 from ghostnet.models.registry import model_of
 
 FRONT_MATTER = """\

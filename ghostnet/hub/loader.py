@@ -5,15 +5,12 @@ one runs no code but its own. MindSpore is imported only where a network is aske
 """
 
 import warnings
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostnet.checkpoints import (
     SUFFIXES,
     Parameters,
-    classifier_names,
     convert,
     count_classes,
     find_network,
@@ -23,13 +20,15 @@ from ghostnet.checkpoints import (
     parse_checkpoint,
     read_foreign,
 )
+from ghostnet.data.labels import unknown_labels
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import CardError, FetchError, IntegrityError, ModelError
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.download import Watch, expected_hash, fetch_checkpoint, location, unwatched
 from ghostnet.hub.registry import asset_folder, card_architecture, find_card
 from ghostnet.hub.verified_file import read_verified
-from ghostnet.models import Architecture, find_model
+from ghostnet.model import Model
+from ghostnet.models import find_model
 from ghostnet.models.weights import Use
 from ghostnet.runtime import start_mindspore
 
@@ -38,43 +37,6 @@ if TYPE_CHECKING:
     from mindspore import nn
 
     from ghostnet.models.classification import ClassificationNetwork
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network as data, and what is needed to use it.
-
-    Attributes:
-        name: UID, path or URL that it was opened by.
-        architecture: Its table.
-        parameters: Arrays by released name, float32.
-        labels: Names of the classes; ``class 0``, ``class 1``, … where they are not known.
-        preprocess: Maps an image to the network's input.
-    """
-
-    name: str
-    architecture: Architecture
-    parameters: Parameters
-    labels: tuple[str, ...]
-    preprocess: Preprocess
-
-    @property
-    def num_classes(self) -> int:
-        """Length of the logits."""
-        _, bias = classifier_names(self.architecture)
-        return len(self.parameters[bias])
-
-    @cached_property
-    def network(self) -> "ClassificationNetwork":
-        """The MindSpore network, in inference state; built when it is first asked for."""
-        start_mindspore()
-        from ghostnet.checkpoints.cells import load_parameters
-        from ghostnet.models.network import build_network
-
-        network = build_network(self.architecture, self.num_classes)
-        load_parameters(network, self.parameters, name=self.name)
-        network.set_train(False)
-        return network
 
 
 def open_model(
@@ -331,11 +293,6 @@ def _load_pretrained(
             stacklevel=3,
         )
     return network
-
-
-def unknown_labels(classes: int) -> tuple[str, ...]:
-    """Return what stands for the labels of a model where they are not known."""
-    return tuple(f"class {index}" for index in range(classes))
 
 
 def _labels(card: ModelCard | None, classes: int) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ghostnet.errors import ResultsError
-from ghostnet.inference.classifier import ImageSource
-from ghostnet.inference.results import Answer, Results, readable
+from ghostnet.inference.results import Answer, Results
+from ghostnet.model.classifier import ImageSource, readable
 
 
 class Labeler(Protocol):

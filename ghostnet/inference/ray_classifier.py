@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from ghostnet import kernels, runtime
 from ghostnet.errors import DatasetError
-from ghostnet.hub.loader import Model, open_model
-from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.hub import open_model
 from ghostnet.inference.results import answer_table
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier, ImageSource
 
 
 class RayClassifier:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ghostnet.errors import ClusterError
-from ghostnet.hub.loader import Model
-from ghostnet.inference.classifier import ImageSource
 from ghostnet.inference.ray_classifier import RayClassifier
 from ghostnet.inference.results import Answer, answers_in
+from ghostnet.model import Model
+from ghostnet.model.classifier import ImageSource
 from ghostnet.packages import needs
 
 BLOCK_IMAGES = 256

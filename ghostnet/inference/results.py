@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -229,13 +227,6 @@ def open_results(path: Path, top_k: int, *, resume: bool = False) -> Results:
     if kind is None:
         raise ResultsError(f"{path}: expected a name that ends in {', '.join(FORMATS)}")
     return kind(path, top_k, resume=resume)
-
-
-def readable(name: str) -> str:
-    """Return a file name as results hold it: bytes that are no UTF-8 become escapes."""
-    with suppress(UnicodeError):
-        return os.fsencode(name).decode()
-    return name.encode(errors="backslashreplace").decode()
 
 
 def answer_table(answers: list[Answer]) -> Any:

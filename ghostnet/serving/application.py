@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ghostnet import kernels
-from ghostnet.hub.loader import Model
+from ghostnet.model import Model
 from ghostnet.serving import pages
 from ghostnet.serving.authorization import Authorization
 from ghostnet.serving.engine import Engine

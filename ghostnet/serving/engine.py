@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from ghostnet import kernels
 from ghostnet.errors import ImageError
-from ghostnet.hub.loader import Model
-from ghostnet.inference.classifier import Classifier, Logits
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier, Logits
 from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
 from ghostnet.serving.limits import Limits
 

@@ -13,8 +13,8 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from ghostnet.errors import ServingError
-from ghostnet.hub.loader import Model
 from ghostnet.kernels.cpu.library import default_threads
+from ghostnet.model import Model
 from ghostnet.serving.application import create_application
 from ghostnet.serving.connection import PromptConnection
 from ghostnet.serving.limits import Limits

@@ -14,10 +14,10 @@ from ghostnet.checkpoints import classifier_names
 from ghostnet.data.transforms import decode
 from ghostnet.errors import FetchError, ImageError
 from ghostnet.files import sha256_of
-from ghostnet.hub.loader import Model
 from ghostnet.hub.registry import cache_root
-from ghostnet.inference.classifier import Pipeline
-from ghostnet.inference.forward import open_forward
+from ghostnet.model import Model
+from ghostnet.model.classifier import Pipeline
+from ghostnet.model.forward import open_forward
 from ghostnet.training.augment import Augment
 from ghostnet.training.feature_cache import FeatureCache, Features
 

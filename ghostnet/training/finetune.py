@@ -11,8 +11,8 @@ from ghostnet.checkpoints import classifier_names
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, hold_out, read_folder
 from ghostnet.errors import DatasetError, listed
-from ghostnet.hub.loader import Model
-from ghostnet.inference.evaluation import Evaluation, tally
+from ghostnet.model import Model
+from ghostnet.model.evaluation import Evaluation, tally
 from ghostnet.training.config import Lesson, TrainingConfig, check
 from ghostnet.training.feature_cache import Features
 from ghostnet.training.features import View, extract

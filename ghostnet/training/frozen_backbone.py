@@ -4,9 +4,10 @@ from mindspore import Tensor, nn
 
 from ghostnet.checkpoints import Parameters
 from ghostnet.checkpoints.parameters import count_classes
+from ghostnet.data.labels import unknown_labels
 from ghostnet.data.transforms import Preprocess
-from ghostnet.hub.loader import Model, unknown_labels
-from ghostnet.inference.forward import Forward, open_forward
+from ghostnet.model import Model
+from ghostnet.model.forward import Forward, open_forward
 from ghostnet.models import Architecture
 from ghostnet.models.classification import ClassificationNetwork
 

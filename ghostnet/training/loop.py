@@ -10,10 +10,10 @@ import numpy as np
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
 from ghostnet.files import raising, write_whole
-from ghostnet.hub.loader import Model
-from ghostnet.inference.classifier import Classifier
-from ghostnet.inference.evaluation import Evaluation, evaluate
-from ghostnet.inference.forward import open_forward
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier
+from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.forward import open_forward
 from ghostnet.runtime import current_device
 from ghostnet.training import workers
 from ghostnet.training.answers import Answers

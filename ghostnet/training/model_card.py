@@ -9,8 +9,8 @@ from ghostnet.checkpoints import write_checkpoint
 from ghostnet.errors import DatasetError, TrainingError, listed
 from ghostnet.files import raising, sha256_of, write_whole
 from ghostnet.hub.card_text import front_matter, model_name
-from ghostnet.hub.loader import Model
-from ghostnet.inference.evaluation import Evaluation
+from ghostnet.model import Model
+from ghostnet.model.evaluation import Evaluation
 
 CARD = "card.md"
 CHECKPOINT = "ghostnet.ckpt"

@@ -17,7 +17,7 @@ from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
 from ghostnet.files import sha256_of
-from ghostnet.hub.loader import open_model
+from ghostnet.hub import open_model
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.network import build_network
 from ghostnet.models.registry import find_model

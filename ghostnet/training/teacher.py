@@ -15,7 +15,7 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, read_whole
-from ghostnet.inference.classifier import Pipeline
+from ghostnet.model.classifier import Pipeline
 from ghostnet.packages import needs
 from ghostnet.training.config import TrainingConfig, Triple
 

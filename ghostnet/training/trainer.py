@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
 from ghostnet.errors import TrainingError
-from ghostnet.inference.forward import Forward
 from ghostnet.kernels import fuse, unavailable_reason
+from ghostnet.model.forward import Forward
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device, keep_operators_on_one_thread
 from ghostnet.training.batches import Batch, Batches

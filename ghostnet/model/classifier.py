@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -15,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.errors import ImageError
-from ghostnet.hub.loader import Model
-from ghostnet.inference.forward import Forward, open_forward
-from ghostnet.inference.results import readable
+from ghostnet.model import Model
+from ghostnet.model.forward import Forward, open_forward
 
 Item = TypeVar("Item")
 
@@ -234,3 +234,10 @@ def finite_logits(values: NDArray[np.float32], milliseconds: float) -> Logits | 
     if np.isfinite(values).all():
         return Logits(values, milliseconds)
     return ImageError("expected finite logits for this image, found NaN or infinity")
+
+
+def readable(name: str) -> str:
+    """Return a file name as results hold it: bytes that are no UTF-8 become escapes."""
+    with suppress(UnicodeError):
+        return os.fsencode(name).decode()
+    return name.encode(errors="backslashreplace").decode()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet import kernels, runtime
-from ghostnet.hub.loader import Model
+from ghostnet.model import Model
 
 if TYPE_CHECKING:
     from mindspore import nn

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.labels import unknown_labels
 from ghostnet.errors import DatasetError, ImageError, listed
-from ghostnet.hub.loader import Model, unknown_labels
-from ghostnet.inference.classifier import Classifier, ImageSource
+from ghostnet.model import Model
+from ghostnet.model.classifier import Classifier, ImageSource
 from ghostnet.packages import needs
 
 
