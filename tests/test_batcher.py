@@ -9,33 +9,48 @@ import numpy as np
 import pytest
 
 from ghostnet.errors import ImageError
-from ghostnet.serving.batcher import Batcher, Source
+from ghostnet.serving.batcher import AHEAD, Batcher, Source
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.refusal import Refusal
 
 Array = np.ndarray[Any, Any]
+WAIT_SECONDS = 30
 
 
 class Network:
-    """A network whose logit is the image itself; ``gate`` holds it up."""
+    """A network whose logit is the image itself; ``gate`` holds it up.
+
+    Attributes:
+        taken: Released for each batch that the network takes.
+        decoded: Released for each image that is decoded.
+    """
 
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.taken = threading.Semaphore(0)
+        self.decoded = threading.Semaphore(0)
 
     def __call__(self, images: Array) -> Array:
-        self.gate.wait(30)
+        self.taken.release()
+        assert self.gate.wait(WAIT_SECONDS)
         self.batches.append(len(images))
         if (images == 666).any():
             raise RuntimeError("the network failed")
         return images.copy()
 
+    def put(self, source: Source, place: Array) -> None:
+        if isinstance(source, bytes):
+            raise ImageError("broken")
+        place[:] = source
+        self.decoded.release()
 
-def put(source: Source, place: Array) -> None:
-    if isinstance(source, bytes):
-        raise ImageError("broken")
-    place[:] = source
+
+async def happens(what: threading.Semaphore, times: int = 1) -> None:
+    """Wait until something has happened so often."""
+    for _ in range(times):
+        assert await asyncio.to_thread(what.acquire, timeout=WAIT_SECONDS)
 
 
 def image(value: float) -> Array:
@@ -49,13 +64,13 @@ def run(use: Callable[[Batcher, Network], Awaitable[None]], **limits: Any) -> Ne
     async def main() -> None:
         batcher = Batcher(
             network,
-            put,
+            network.put,
             lambda count: np.zeros((count, 1), np.float32),
             Limits(**limits),
             lambda images, seconds: None,
         )
         try:
-            await asyncio.wait_for(use(batcher, network), 30)
+            await asyncio.wait_for(use(batcher, network), WAIT_SECONDS)
         finally:
             network.gate.set()
             batcher.close()
@@ -79,13 +94,13 @@ def test_images_that_wait_while_the_network_runs_go_together() -> None:
     async def use(batcher: Batcher, network: Network) -> None:
         network.gate.clear()
         first = batcher.submit([image(0)])
-        await asyncio.sleep(0.2)  # the network holds it
+        await happens(network.taken)
         others = [answer for n in range(8) for answer in batcher.submit([image(n)])]
-        await asyncio.sleep(0.2)  # they are decoded
+        await happens(network.decoded, 1 + len(others))
         network.gate.set()
         await asyncio.gather(*first, *others)
 
-    assert run(use, batch=8).batches == [1, 8]
+    assert run(use, batch=8, delay=WAIT_SECONDS).batches == [1, 8]
 
 
 def test_an_image_alone_does_not_wait_for_others() -> None:
@@ -147,20 +162,22 @@ def test_more_images_than_the_queue_holds_are_refused_for_good() -> None:
 
 
 def test_images_that_nobody_waits_for_do_not_run() -> None:
+    batch = 4
+
     async def use(batcher: Batcher, network: Network) -> None:
         network.gate.clear()
         first = batcher.submit([image(0)])
-        await asyncio.sleep(0.2)
+        await happens(network.taken)
         left = batcher.submit([image(n) for n in range(50)])
-        await asyncio.sleep(0.1)
+        await happens(network.decoded, 1 + AHEAD * batch)
         for answer in left:
             answer.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*left, return_exceptions=True)
         assert batcher.unanswered == 1
         network.gate.set()
         await asyncio.gather(*first, *batcher.submit([image(7)]))
 
-    assert sum(run(use, batch=4).batches) <= 3
+    assert sum(run(use, batch=batch).batches) <= 3
 
 
 def test_closing_finishes_what_was_accepted() -> None:
@@ -172,7 +189,9 @@ def test_closing_finishes_what_was_accepted() -> None:
     async def main() -> None:
         network = Network()
         blank = lambda count: np.zeros((count, 1), np.float32)  # noqa: E731
-        batcher = Batcher(network, put, blank, Limits(batch=4), lambda images, seconds: None)
+        batcher = Batcher(
+            network, network.put, blank, Limits(batch=4), lambda images, seconds: None
+        )
         await use(batcher, network)
 
     asyncio.run(main())
