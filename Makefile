@@ -1,6 +1,6 @@
 # make run:  name the breeds of three cats and a dog in assets/images.
-# make test: lint, types and the tests, but for those that build environments and sanitized programs.
-# make test-all: lint, types and every test.
+# make test: lint, types and the tests that need no more than requirements/test.txt.
+# make test-all: lint, types and every test; installs requirements/dev.txt.
 # make fuzz: ten minutes of damaged input for each kind that the package reads.
 # make lock: renew the pinned packages in requirements/; needs uv.
 # make docs: these pages as a site, in build/site; needs npm.
@@ -13,6 +13,9 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find ghostnet/kernels/csrc -typ
 PHOTOGRAPHS := $(addprefix assets/images/,cat.jpg german_shepherd.jpg kitten.jpg longhair_cat.jpg)
 FUZZ_SECONDS ?= 600
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+INSTALL := $(BIN)/pip install --quiet
+# 1.8 GB of MindSpore's 2.5, which it loads on GPUs and Ascend only.
+ACCELERATORS := $(addprefix $(VENV)/lib/python3*/site-packages/mindspore/lib/plugin/,*gpu* *ascend*)
 LOCK := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10
 
 run: $(VENV)/.installed
@@ -21,7 +24,7 @@ run: $(VENV)/.installed
 test: lint
 	$(PYTEST) -m 'not nightly'
 
-test-all: lint
+test-all: $(VENV)/.installed-dev lint
 	$(PYTEST)
 
 lint: $(VENV)/.installed-test
@@ -30,33 +33,39 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 fuzz: $(VENV)/.installed-test
-	-$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	-$(INSTALL) --require-hashes --requirement requirements/fuzz.txt
 	for name in card uid checkpoint safetensors image; do \
 		$(BIN)/python tests/fuzz $$name --seconds $(FUZZ_SECONDS) || exit 1; \
 	done
 
 lock:
-	$(LOCK) pyproject.toml --extra test --group build --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra dev --group build --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra test --group build --constraint requirements/dev.txt \
+		--output-file requirements/test.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
 
 docs: $(VENV)/.installed-docs website/node_modules
 	$(BIN)/mkdocs build --strict
 
-notebooks: $(VENV)/.installed-test
+notebooks: $(VENV)/.installed-dev
 	$(BIN)/python website/execute_notebooks.py
 
 # An editable installation: it compiles the kernels into ghostnet/kernels.
 $(VENV)/.installed: $(SOURCES) | $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	@echo "Installing MindSpore and compiling the kernels in $(VENV): 2.8 GB, a few minutes."
+	$(INSTALL) --editable .
 	touch $@
 
-$(VENV)/.installed-test: requirements/dev.txt $(SOURCES) | $(VENV)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
-	touch $(VENV)/.installed $@
+# The packages of test.txt are among those of dev.txt, in the same versions.
+$(VENV)/.installed-test $(VENV)/.installed-dev: $(VENV)/.installed-%: requirements/%.txt $(SOURCES) | $(VENV)
+	@echo "Installing $< and compiling the kernels in $(VENV): a few minutes."
+	$(INSTALL) --require-hashes --requirement $<
+	command -v nvidia-smi npu-smi >/dev/null || rm -rf $(ACCELERATORS)
+	$(INSTALL) --no-build-isolation --no-deps --editable .
+	touch $(VENV)/.installed $(VENV)/.installed-test $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 website/node_modules: website/package-lock.json
@@ -70,4 +79,5 @@ $(VENV):
 clean:
 	rm -rf $(VENV) build dist website/node_modules ghostnet/kernels/*.so
 
+.NOTPARALLEL:
 .PHONY: run test test-all lint fuzz lock docs notebooks clean

@@ -1,6 +1,7 @@
 """What every test shares: the data beside the repository, and a quiet MindSpore."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ os.environ.setdefault("GLOG_v", "4")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+WITHOUT_DATA = f"needs the data folder {SHARED}, which is not part of the repository"
+LEFT_OUT = "left out"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,11 +28,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long)
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Count the tests that need the data folder apart from those that need a package."""
+    if report.skipped and WITHOUT_DATA in report.longreprtext:
+        return LEFT_OUT, "-", LEFT_OUT.upper()
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what would run the tests that did not run."""
+    reasons = [report.longreprtext for report in terminalreporter.stats.get("skipped", [])]
+    needs = [found[1] for reason in reasons if (found := re.search(r"the extra (\w+)", reason))]
+    if needs:
+        extras = ",".join(sorted(set(needs)))
+        terminalreporter.write_line(
+            f"{len(needs)} of {len(reasons)} skips are for packages: pip install -e '.[{extras}]'"
+        )
+    if left_out := terminalreporter.stats.get(LEFT_OUT):
+        terminalreporter.write_line(f"{len(left_out)} tests were left out: each {WITHOUT_DATA}")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real cards, photographs and weights that stands beside the checkout."""
     if not SHARED.is_dir():
-        pytest.skip(f"needs the data folder {SHARED}, which is not part of the repository")
+        pytest.skip(WITHOUT_DATA)
     return SHARED
 
 
@@ -67,6 +90,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the documentation, built strictly."""
+    pytest.importorskip("mkdocs", reason="needs the extra docs")
     if shutil.which("npm") is None:
         pytest.skip("needs npm, which fetches the runtime of the try-it page")
     website = REPOSITORY / "website"

@@ -2,10 +2,16 @@
 
 import io
 import socket
+from functools import cache
 
+import numpy as np
 import pytest
+from bundled_models import BREEDS
 from PIL import Image
 
+from ghostnet import kernels
+from ghostnet.data.transforms import decode
+from ghostnet.hub import open_model
 from ghostnet.hub.registry import assets_folder
 
 IMAGES = sorted((assets_folder() / "images").glob("*.jpg"))
@@ -26,6 +32,14 @@ def plain_image(width: int, height: int, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.new("P", (width, height), 7).save(file, kind)
     return file.getvalue()
+
+
+@cache
+def images_and_logits() -> tuple[np.ndarray, np.ndarray]:
+    """The images of the assets, preprocessed, and what the fused network answers."""
+    model = open_model(BREEDS)
+    images = np.stack([model.preprocess(decode(path)) for path in IMAGES])
+    return images, kernels.Session(model.architecture, model.parameters)(images)
 
 
 SLOW = plain_image(6000, 6000)

@@ -319,7 +319,7 @@ def test_conversion_refuses_what_it_cannot_place(network: GhostNet) -> None:
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="reading .pth needs PyTorch, the extra 'torch'")
+    pytest.importorskip("torch", reason="needs the extra torch")
     import pickle
 
     class Harm:

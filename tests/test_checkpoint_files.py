@@ -313,7 +313,7 @@ def test_a_file_is_replaced_only_with_force(ghostnet: Ghostnet, tmp_path: Path) 
 
 @pytest.fixture
 def torch() -> Any:
-    return pytest.importorskip("torch", reason="PyTorch's files need PyTorch, the extra 'torch'")
+    return pytest.importorskip("torch", reason="needs the extra torch")
 
 
 def state_dict(torch: Any, prefix: str = "", parameters: Parameters = PARAMETERS) -> dict:
@@ -499,7 +499,7 @@ def test_files_that_are_no_networks(torch: Any, tmp_path: Path) -> None:
 @given(data=st.data())
 @settings(max_examples=50, deadline=None)
 def test_damaged_files_are_refused_or_read(data: st.DataObject, tmp_path_factory: Any) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch's files need PyTorch, the extra 'torch'")
+    torch = pytest.importorskip("torch", reason="needs the extra torch")
     path = tmp_path_factory.getbasetemp() / "damaged.pth"
     state = {name: torch.ones(2) for name in ("conv_stem.weight", "bn1.weight", "epoch")}
     legacy = data.draw(st.booleans())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch")
+torch = pytest.importorskip("torch", reason="needs the extra torch")
 
 from host_kernels import host_library  # noqa: E402
 from random_parameters import random_parameters  # noqa: E402

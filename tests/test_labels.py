@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from unicodedata import normalize
 
-import onnx
 import pytest
 from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
@@ -112,7 +111,7 @@ def test_any_file_has_labels_or_our_error(
 # Verbs --------------------------------------------------------------------------------------
 
 
-def test_predict_and_export_take_labels(
+def test_predict_takes_labels(
     ghostnet: Ghostnet, bare: Path, flowers: Path, tmp_path: Path
 ) -> None:
     words = ("--labels", labels_file(tmp_path), "--model", bare)
@@ -120,6 +119,11 @@ def test_predict_and_export_take_labels(
     assert {p["label"]: p["index"] for p in answer["predictions"]} == {
         label: index for index, label in enumerate(GERMAN)
     }
+
+
+def test_export_takes_labels(ghostnet: Ghostnet, bare: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra export")
+    words = ("--labels", labels_file(tmp_path), "--model", bare)
     ghostnet("export", tmp_path / "x.onnx", *words)
     properties = {p.key: p.value for p in onnx.load(tmp_path / "x.onnx").metadata_props}
     assert json.loads(properties["labels"]) == [*GERMAN]

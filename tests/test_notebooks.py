@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
-from execute_notebooks import FOLDER, execute
-from nbformat import NotebookNode
 
 from ghostnet.hub.registry import shipped_card
 from ghostnet.models.registry import DEFAULT_MODEL
+
+nbformat = pytest.importorskip("nbformat", reason="needs the extra dev")
+pytest.importorskip("nbclient", reason="needs the extra dev")
+
+from execute_notebooks import FOLDER, execute  # noqa: E402
+from nbformat import NotebookNode  # noqa: E402
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 1_500_000

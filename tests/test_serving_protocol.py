@@ -1,137 +1,97 @@
-"""``ghostnet serve``: the Open Inference Protocol, with Triton's client."""
+"""``ghostnet serve``: the Open Inference Protocol."""
 
 import base64
 import json
-import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
-from bundled_models import BREEDS
+import requests
 from model_server import ModelServer
-from serving_requests import CAT, IMAGES, INFER, MODEL
-from tritonclient.utils import InferenceServerException
+from serving_requests import CAT, IMAGES, INFER, MODEL, images_and_logits
 
 from ghostnet import kernels
-from ghostnet.data.transforms import decode
-from ghostnet.hub import open_model
 
 pytestmark = pytest.mark.skipif(
     not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
 )
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+BATCH, LOGITS = images_and_logits()
+FLOATS = {"name": "images", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0.0]}
+BYTES = {"name": "encoded_images", "datatype": "BYTES", "shape": [1], "data": [""]}
 
 
-@pytest.fixture
-def client(server: ModelServer) -> Iterator[triton.InferenceServerClient]:
-    opened = triton.InferenceServerClient(f"127.0.0.1:{server.port}", network_timeout=60)
-    yield opened
-    opened.close()
+def infer(server: ModelServer, document: dict, binary: bytes = b"") -> requests.Response:
+    """Send a document and the binary data that follows it."""
+    head = json.dumps(document).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    return server.post(INFER, head + binary, headers=headers)
 
 
-@pytest.fixture(scope="module")
-def batch() -> np.ndarray:
-    """The images of the assets, preprocessed."""
-    preprocess = open_model(BREEDS).preprocess
-    return np.stack([preprocess(decode(path)) for path in IMAGES])
+def outputs(response: requests.Response) -> dict[str, np.ndarray]:
+    """The tensors of an answer in JSON."""
+    assert response.status_code == 200, response.text
+    return {
+        output["name"]: np.reshape(output["data"], output["shape"])
+        for output in response.json()["outputs"]
+    }
 
 
-@pytest.fixture(scope="module")
-def logits(batch: np.ndarray) -> np.ndarray:
-    model = open_model(BREEDS)
-    return kernels.Session(model.architecture, model.parameters)(batch)
-
-
-def test_triton_client_reads_health_and_metadata(client: triton.InferenceServerClient) -> None:
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready(MODEL)
-    assert client.is_model_ready(MODEL, "1")
-    assert not client.is_model_ready("another")
-    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    metadata = client.get_model_metadata(MODEL, "1")
+def test_health_and_metadata(server: ModelServer) -> None:
+    model = f"v2/models/{MODEL}"
+    for path in (
+        "v2/health/live",
+        "v2/health/ready",
+        f"{model}/ready",
+        f"{model}/versions/1/ready",
+    ):
+        assert server.get(path).status_code == 200, path
+    assert "binary_tensor_data" in server.get("v2").json()["extensions"]
+    metadata = server.get(model).json()
     assert metadata["name"] == MODEL
-    assert metadata["inputs"] == [
-        {"name": "images", "datatype": "FP32", "shape": [-1, 3, 224, 224]},
-        {"name": "encoded_images", "datatype": "BYTES", "shape": [-1]},
-    ]
+    assert [tensor["name"] for tensor in metadata["inputs"]] == ["images", "encoded_images"]
     assert metadata["outputs"][0] == {"name": "logits", "datatype": "FP32", "shape": [-1, 37]}
 
 
-def tensor(values: np.ndarray, *, is_binary: bool) -> triton.InferInput:
-    kind = ("images", "FP32") if values.dtype == np.float32 else ("encoded_images", "BYTES")
-    made = triton.InferInput(kind[0], values.shape, kind[1])
-    made.set_data_from_numpy(values, binary_data=is_binary)
-    return made
+def test_floats_in_json(server: ModelServer) -> None:
+    sent = {**FLOATS, "data": BATCH[0].ravel().tolist()}
+    response = infer(server, {"id": "seven", "inputs": [sent], "outputs": [{"name": "logits"}]})
+    (answer,) = outputs(response).items()
+    assert response.json()["id"] == "seven"
+    np.testing.assert_allclose(answer[1], LOGITS[:1], atol=1e-4)
 
 
-@pytest.mark.parametrize(("count", "is_binary"), [(4, True), (1, True), (1, False)])
-def test_triton_client_infers_from_floats(
-    client: triton.InferenceServerClient,
-    batch: np.ndarray,
-    logits: np.ndarray,
-    count: int,
-    is_binary: bool,
-) -> None:
-    outputs = [triton.InferRequestedOutput("logits", binary_data=is_binary)]
-    sent = [tensor(batch[:count], is_binary=is_binary)]
-    result = client.infer(MODEL, sent, outputs=outputs, request_id="seven")
-    np.testing.assert_allclose(result.as_numpy("logits"), logits[:count], atol=1e-4)
-    assert result.get_response()["id"] == "seven"
-    assert result.as_numpy("probabilities") is None
+def test_floats_as_binary_data_both_ways(server: ModelServer) -> None:
+    images = BATCH[:4]
+    sent = {key: FLOATS[key] for key in ("name", "datatype")}
+    sent |= {"shape": images.shape, "parameters": {"binary_data_size": images.nbytes}}
+    wanted = {"name": "logits", "parameters": {"binary_data": True}}
+    response = infer(server, {"inputs": [sent], "outputs": [wanted]}, images.tobytes())
+    length = int(response.headers["Inference-Header-Content-Length"])
+    (described,) = json.loads(response.content[:length])["outputs"]
+    assert described["parameters"] == {"binary_data_size": LOGITS[:4].nbytes}
+    found = np.frombuffer(response.content[length:], np.float32).reshape(described["shape"])
+    np.testing.assert_allclose(found, LOGITS[:4], atol=1e-4)
 
 
-@pytest.mark.parametrize("is_binary", [True, False])
-@pytest.mark.parametrize("columns", [(), (1,)])
-def test_triton_client_infers_from_encoded_images(
-    client: triton.InferenceServerClient,
-    logits: np.ndarray,
-    is_binary: bool,
-    columns: tuple[int, ...],
-) -> None:
-    contents = [path.read_bytes() for path in IMAGES]
-    elements = contents if is_binary else [base64.b64encode(content) for content in contents]
-    values = np.array(elements, object).reshape(len(IMAGES), *columns)
-    result = client.infer(MODEL, [tensor(values, is_binary=is_binary)])
-    np.testing.assert_allclose(result.as_numpy("logits"), logits, atol=1e-4)
-    np.testing.assert_allclose(result.as_numpy("probabilities").sum(axis=1), 1, atol=1e-5)
+def test_images_in_base64(server: ModelServer) -> None:
+    data = [base64.b64encode(path.read_bytes()).decode() for path in IMAGES]
+    answers = outputs(infer(server, {"inputs": [{**BYTES, "shape": [len(data)], "data": data}]}))
+    np.testing.assert_allclose(answers["logits"], LOGITS, atol=1e-4)
+    np.testing.assert_allclose(answers["probabilities"].sum(axis=1), 1, atol=1e-5)
 
 
-def test_triton_client_classifies(
-    client: triton.InferenceServerClient, batch: np.ndarray, server: ModelServer
-) -> None:
-    output = triton.InferRequestedOutput("probabilities", class_count=2)
-    result = client.infer(MODEL, [tensor(batch[:1], is_binary=True)], outputs=[output])
-    ((first, second),) = result.as_numpy("probabilities")
-    best, other, _ = server.post("predict", CAT).json()[0]["predictions"]
-    for text, prediction in ((first, best), (second, other)):
-        value, index, label = text.decode().split(":")
+def test_classes_are_named(server: ModelServer) -> None:
+    sent = {**BYTES, "data": [base64.b64encode(CAT).decode()]}
+    wanted = {"name": "probabilities", "parameters": {"classification": 2}}
+    response = infer(server, {"inputs": [sent], "outputs": [wanted]})
+    predictions = server.post("predict", CAT).json()[0]["predictions"]
+    for text, prediction in zip(
+        outputs(response)["probabilities"].ravel(), predictions[:2], strict=True
+    ):
+        value, index, label = text.split(":")
         assert (int(index), label) == (prediction["index"], prediction["label"])
         assert float(value) == pytest.approx(prediction["probability"], abs=1e-5)
 
-
-def test_triton_client_meets_a_broken_image(client: triton.InferenceServerClient) -> None:
-    sent = [tensor(np.array([CAT, b"no image"], object), is_binary=True)]
-    with pytest.raises(InferenceServerException, match="image 1: these bytes: expected an image"):
-        client.infer(MODEL, sent)
-
-
-def test_the_snippet_of_the_page_runs(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    page = (REPOSITORY / "docs/serving.md").read_text()
-    (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    exec(compile(snippet.replace(":8080", f":{server.port}"), "serving.md", "exec"), {})
-    (cat,) = server.post("predict?top_k=1", CAT).json()[0]["predictions"]
-    assert capsys.readouterr().out.endswith(f":{cat['index']}:{cat['label']}']]\n")
-
-
-FLOATS = {"name": "images", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0.0]}
-BYTES = {"name": "encoded_images", "datatype": "BYTES", "shape": [1], "data": [""]}
 
 WRONG = {
     "no JSON": (b"{", 400),
@@ -169,8 +129,8 @@ def test_a_wrong_length_of_the_json_is_400(server: ModelServer, length: str) -> 
     assert server.post(INFER, b"{}", headers=headers).status_code in (400, 431)
 
 
-def test_floats_that_are_not_finite_are_refused(server: ModelServer, batch: np.ndarray) -> None:
-    bad = np.full_like(batch[:1], np.nan)
+def test_floats_that_are_not_finite_are_refused(server: ModelServer) -> None:
+    bad = np.full_like(BATCH[:1], np.nan)
     sent = {**FLOATS, "data": None, "parameters": {"binary_data_size": bad.nbytes}}
     head = json.dumps({"inputs": [sent]}).encode()
     headers = {"Inference-Header-Content-Length": str(len(head))}

@@ -14,9 +14,12 @@ import pytest
 from bundled_models import BREEDS
 from command_line import Ghostnet
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ghostnet.data.transforms import Preprocess
+
+pytest.importorskip("playwright", reason="needs the extra dev")
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 pytestmark = pytest.mark.slow
 
