@@ -17,8 +17,8 @@ from ghostnet.benchmark.engines import Job
 from ghostnet.benchmark.preparation import prepare
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.hub import read_card
+from ghostnet.hub.catalog import shipped_card
 from ghostnet.hub.claims import ClaimTable
-from ghostnet.hub.registry import shipped_card
 from ghostnet.models import find_model
 
 UID = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"

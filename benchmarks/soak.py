@@ -19,7 +19,7 @@ os.environ.setdefault("GLOG_v", "4")
 import numpy as np
 
 from ghostnet.hub import open_model
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.kernels import Session
 from ghostnet.model.classifier import Classifier, ImageSource
 

@@ -28,10 +28,9 @@ from ghostnet.errors import (
     ModelError,
 )
 from ghostnet.hub.card import ModelCard
-from ghostnet.hub.download import fetch_checkpoint, location
-from ghostnet.hub.loader import released_parameters
-from ghostnet.hub.registry import asset_folder, card_architecture, find_card
-from ghostnet.hub.verified_file import found_hash, matches, read_verified
+from ghostnet.hub.catalog import find_card
+from ghostnet.hub.checkpoint_file import locate, released_parameters
+from ghostnet.hub.verified_file import found_hash, matches
 from ghostnet.model import Model
 from ghostnet.model.classifier import Classifier
 from ghostnet.model.evaluation import Evaluation, evaluate
@@ -96,8 +95,8 @@ def verify(
         DatasetError: ``data`` does not have the classes of the card.
     """
     card = find_card(name, allow_short_hash=allow_short_hash)
-    architecture = card_architecture(card)
-    checks, found = _check_asset(name, card, cache_dir)
+    architecture = card.architecture
+    checks, found = _check_asset(card, cache_dir)
     classes = _num_classes(card, architecture, found)
     shapes = network_spec(architecture, classes).parameter_shapes()
     fit = _check_parameters(shapes, classes, found)
@@ -139,21 +138,18 @@ def _num_classes(card: ModelCard, architecture: Architecture, parameters: Parame
 # The file ------------------------------------------------------------------------------------
 
 
-def _check_asset(
-    name: str | Path, card: ModelCard, cache_dir: Path | None
-) -> tuple[list[Check], Parameters | None]:
+def _check_asset(card: ModelCard, cache_dir: Path | None) -> tuple[list[Check], Parameters | None]:
     """Check the checkpoint file; returns its parameters where it is the promised one."""
     subject = "SHA-256 of the checkpoint"
     try:
         asset = card.checkpoint
         claim = asset.sha256 or ""
-        path = location(asset, asset_folder(name, asset, cache_dir))
-        found = found_hash(path)
-        if found and asset.verifiable and not matches(found, claim):
-            reason = f"{path} is another file"
+        checkpoint = locate(card, cache_dir)
+        found = found_hash(checkpoint.path)
+        if found and not matches(found, claim):
+            reason = f"{checkpoint.path} is another file"
             return [Check(subject, claim, found, Verdict.FAILED, reason)], None
-        path = fetch_checkpoint(name, card, cache_dir=cache_dir)
-        content = read_verified(path, claim)
+        content = checkpoint.read()
     except IntegrityError as error:
         verdict = Verdict.FAILED if asset.verifiable else Verdict.NOT_CHECKED
         return [Check(subject, claim, "", verdict, str(error))], None
@@ -164,7 +160,7 @@ def _check_asset(
         Check("size of the checkpoint", "", f"{len(content):,} bytes", Verdict.REPORTED),
     ]
     try:
-        return checks, released_parameters(content, str(path))
+        return checks, released_parameters(content, str(checkpoint.path))
     except CheckpointError as error:
         readable = Check("checkpoint", "MindSpore's format", "", Verdict.FAILED, str(error))
         return [*checks, readable], None

@@ -12,7 +12,7 @@ from PIL import Image
 from ghostnet import kernels
 from ghostnet.data.transforms import decode
 from ghostnet.hub import open_model
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 
 IMAGES = sorted((assets_folder() / "images").glob("*.jpg"))
 CAT = IMAGES[0].read_bytes()

@@ -8,7 +8,7 @@ from bundled_models import FLOWERS
 
 import ghostnet
 from ghostnet import ModelError, errors
-from ghostnet.hub.registry import shipped_uids
+from ghostnet.hub.catalog import shipped_uids
 from ghostnet.models import MODELS, find_model
 from ghostnet.models.registry import canonical
 

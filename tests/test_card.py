@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ghostnet.errors import CardError
-from ghostnet.hub import registry as cache
+from ghostnet.hub import cache, catalog
 from ghostnet.hub.card import Asset, ModelCard, parse_card, read_card
 
 ONE_X = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
@@ -323,7 +323,7 @@ def test_no_bytes_raise_anything_else(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_our_cards(uid: str, name: str, size: int, accuracy: float, sha256: str) -> None:
-    card = read_card(cache.shipped_card(uid))
+    card = read_card(catalog.shipped_card(uid))
     assert card.name == name
     assert card.input_shape == (size, size, 3)
     assert card.accuracy == accuracy
@@ -335,7 +335,7 @@ def test_our_cards(uid: str, name: str, size: int, accuracy: float, sha256: str)
 
 @pytest.mark.parametrize("uid", [ONE_X, SIX_HUNDRED])
 def test_our_cards_agree_with_the_hubs(shared: Path, uid: str) -> None:
-    ours = read_card(cache.shipped_card(uid))
+    ours = read_card(catalog.shipped_card(uid))
     theirs = read_card(shared / "data/hub-cards" / f"{uid}.md")
     same = {
         "name",
@@ -354,9 +354,9 @@ def test_our_cards_agree_with_the_hubs(shared: Path, uid: str) -> None:
 
 
 def test_cards_that_ship_are_listed_and_found() -> None:
-    assert {ONE_X, SIX_HUNDRED} <= set(cache.shipped_uids())
+    assert {ONE_X, SIX_HUNDRED} <= set(catalog.shipped_uids())
     with pytest.raises(CardError, match=ONE_X):
-        cache.shipped_card("noah-cvlab/gpu/1.0/no_such_model")
+        catalog.shipped_card("noah-cvlab/gpu/1.0/no_such_model")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from toy_images import draw
 
 from ghostnet.files import sha256_of
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.models.registry import DEFAULT_MODEL
 
 MODEL = ("--model", FLOWERS)

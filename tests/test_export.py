@@ -30,7 +30,7 @@ from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.export import export
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub import open_model
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.kernels import fuse_if_possible
 from ghostnet.model import Model
 

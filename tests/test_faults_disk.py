@@ -25,7 +25,7 @@ from ghostnet.errors import (
 from ghostnet.export import write
 from ghostnet.files import write_whole
 from ghostnet.hub.card import Asset
-from ghostnet.hub.download import fetch
+from ghostnet.hub.checkpoint_file import promised
 from ghostnet.training.feature_cache import FeatureCache
 
 BODY = bytes(range(256)) * 1024
@@ -107,10 +107,10 @@ def test_a_full_disk_keeps_the_old_file(fill: Fill, writer: str, tmp_path: Path)
 
 def test_a_full_disk_while_fetching(fill: Fill, server: MisbehavingServer, tmp_path: Path) -> None:
     wanted = asset(server)
-    fetch(wanted, tmp_path)
+    promised(wanted, tmp_path).fetch()
     fill()
     with pytest.raises(FetchError, match=r"(No space left|File too large).*GHOSTNET_CACHE"):
-        fetch(wanted, tmp_path, force=True)
+        promised(wanted, tmp_path).fetch(force=True)
     assert (tmp_path / "result").read_bytes() == BODY
     assert {path.name for path in tmp_path.iterdir()} <= {"result", "filler", ".lock"}
 
@@ -156,14 +156,14 @@ def test_a_read_only_cache_serves_what_it_has(
     read_only: Callable[[], None], server: MisbehavingServer, tmp_path: Path
 ) -> None:
     wanted = asset(server)
-    fetch(wanted, tmp_path / "warm")
+    promised(wanted, tmp_path / "warm").fetch()
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong/result").write_bytes(b"wrong")
     read_only()
-    assert fetch(wanted, tmp_path / "warm").read_bytes() == BODY
+    assert promised(wanted, tmp_path / "warm").fetch().read_bytes() == BODY
     for folder in ("cold", "wrong"):
         with pytest.raises(FetchError, match=r"Read-only file system.*GHOSTNET_CACHE"):
-            fetch(wanted, tmp_path / folder)
+            promised(wanted, tmp_path / folder).fetch()
     assert (tmp_path / "wrong/result").read_bytes() == b"wrong"
 
 

@@ -31,10 +31,9 @@ from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
 from ghostnet.hub.card import Asset
-from ghostnet.hub.download import fetch
+from ghostnet.hub.catalog import assets_folder
+from ghostnet.hub.checkpoint_file import locate, promised
 from ghostnet.hub.http import Limits
-from ghostnet.hub.loader import card_parameters
-from ghostnet.hub.registry import assets_folder
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -42,15 +41,13 @@ FLOWERS_CARD = assets_folder() / f"{FLOWERS}.md"
 
 TWENTY_AT_ONCE = """
 import os, sys
-from ghostnet.hub.download import fetch_checkpoint
-from ghostnet.hub.registry import find_card
-from ghostnet.hub.verified_file import read_verified
+from ghostnet.hub.catalog import find_card
+from ghostnet.hub.checkpoint_file import locate
 
 card, cache = sys.argv[1:]
 for _ in range(20):
     if not os.fork():
-        path = fetch_checkpoint(card, find_card(card), cache_dir=cache)
-        content = read_verified(path, find_card(card).checkpoint.sha256)
+        content = locate(find_card(card), cache).read()
         os._exit(len(content) != int(os.environ["LENGTH"]))
 print([os.waitpid(-1, 0)[1] for _ in range(20)])
 """
@@ -160,12 +157,12 @@ def test_a_checkpoint_replaced_while_it_is_read(swap: Swap, tmp_path: Path) -> N
     swap.path = path
     write_checkpoint({"w": np.ones(3, np.float32)}, path.with_suffix(".other"))
     swap.remaining = 2  # the bytes that were hashed are those that are loaded: it is opened once
-    assert not card_parameters(card, read_card(card))["w"].any()
+    assert not locate(read_card(card)).parameters()["w"].any()
     swap.remaining = 1
     with pytest.raises(IntegrityError, match=re.escape(str(path))):
-        card_parameters(card, read_card(card))
+        locate(read_card(card)).parameters()
     path.write_bytes(original)
-    assert not card_parameters(card, read_card(card))["w"].any()
+    assert not locate(read_card(card)).parameters()["w"].any()
 
 
 def test_a_card_that_links_to_a_file(ghostnet: Ghostnet, tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_a_card_that_links_to_ten_gigabytes(
 def test_a_body_that_never_ends(server: MisbehavingServer, tmp_path: Path, body: object) -> None:
     wanted = Asset(format="ckpt", link=server.url("/a.ckpt", body), sha256=SHA256)
     with pytest.raises(FetchError, match="expected at most 1048576 bytes"):
-        fetch(wanted, tmp_path, limits=Limits(max_bytes=2**20))
+        promised(wanted, tmp_path).fetch(limits=Limits(max_bytes=2**20))
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 

@@ -27,7 +27,7 @@ from http_server import (
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.card import Asset
-from ghostnet.hub.download import fetch, place
+from ghostnet.hub.checkpoint_file import promised
 from ghostnet.hub.http import Limits, check_link, fetch_text
 from ghostnet.hub.verified_file import read_verified
 
@@ -42,10 +42,10 @@ import sys
 from pathlib import Path
 from ghostnet.cli.output import watch_download
 from ghostnet.hub.card import Asset
-from ghostnet.hub.download import fetch
+from ghostnet.hub.checkpoint_file import promised
 
 asset = Asset(format="ckpt", link=sys.argv[1], sha256=sys.argv[2])
-print(fetch(asset, Path(sys.argv[3]), watch=watch_download))
+print(promised(asset, Path(sys.argv[3])).fetch(watch=watch_download))
 """
 
 
@@ -71,22 +71,25 @@ def fetch_in_process(url: str, folder: Path) -> "subprocess.Popen[str]":
 
 
 def test_whole_file_arrives(server: MisbehavingServer, tmp_path: Path) -> None:
-    path = fetch(asset(server.url("/a.ckpt", whole(BODY))), tmp_path / "x/y", limits=QUICK)
+    path = promised(asset(server.url("/a.ckpt", whole(BODY))), tmp_path / "x/y").fetch(limits=QUICK)
     assert path == tmp_path / "x/y/a.ckpt"
     assert path.read_bytes() == BODY
     assert files(path.parent) == {"a.ckpt"}
 
 
 def test_length_need_not_be_told(server: MisbehavingServer, tmp_path: Path) -> None:
-    assert fetch(asset(server.url("/a.ckpt", without_length(BODY))), tmp_path).read_bytes() == BODY
+    assert (
+        promised(asset(server.url("/a.ckpt", without_length(BODY))), tmp_path).fetch().read_bytes()
+        == BODY
+    )
 
 
 def test_right_file_is_not_fetched_again(server: MisbehavingServer, tmp_path: Path) -> None:
     wanted = asset(server.url("/a.ckpt", whole(BODY)))
-    fetch(wanted, tmp_path)
-    fetch(wanted, tmp_path)
+    promised(wanted, tmp_path).fetch()
+    promised(wanted, tmp_path).fetch()
     assert len(server.requests) == 1
-    fetch(wanted, tmp_path, force=True)
+    promised(wanted, tmp_path).fetch(force=True)
     assert len(server.requests) == 2
 
 
@@ -95,7 +98,7 @@ def test_wrong_file_is_set_aside_and_fetched_anew(
 ) -> None:
     flipped = bytes([BODY[0] ^ 1]) + BODY[1:]
     (tmp_path / "a.ckpt").write_bytes(flipped)
-    path = fetch(asset(server.url("/a.ckpt", whole(BODY))), tmp_path)
+    path = promised(asset(server.url("/a.ckpt", whole(BODY))), tmp_path).fetch()
     assert path.read_bytes() == BODY
     aside = tmp_path / f"a.ckpt.wrong-{hashlib.sha256(flipped).hexdigest()[:12]}"
     assert aside.read_bytes() == flipped
@@ -109,7 +112,7 @@ def test_offline_says_what_is_wrong_and_what_to_do(
     wanted = asset(server.url("/a.ckpt", status(404)))
     (tmp_path / "a.ckpt").write_bytes(b"wrong")
     with pytest.raises(FetchError) as caught:
-        fetch(wanted, tmp_path, uid="u/1/m", limits=QUICK)
+        promised(wanted, tmp_path, "u/1/m").fetch(limits=QUICK)
     message = str(caught.value)
     assert SHA256 in message
     assert hashlib.sha256(b"wrong").hexdigest() in message
@@ -121,7 +124,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     with serving() as gone:
         url = gone.url("/a.ckpt", whole(BODY))
     with pytest.raises(FetchError, match="refused"):
-        fetch(asset(url), tmp_path, limits=QUICK)
+        promised(asset(url), tmp_path).fetch(limits=QUICK)
     assert files(tmp_path) == set()
 
 
@@ -141,7 +144,7 @@ def test_passing_trouble_is_tried_again(
     server: MisbehavingServer, tmp_path: Path, passing: object
 ) -> None:
     url = server.url("/a.ckpt", in_turn(passing, passing, whole(BODY)))
-    assert fetch(asset(url), tmp_path, limits=QUICK).read_bytes() == BODY
+    assert promised(asset(url), tmp_path).fetch(limits=QUICK).read_bytes() == BODY
     assert len(server.requests) == 3
 
 
@@ -177,13 +180,13 @@ def test_trouble_ends_in_an_error_and_an_empty_cache(
     reason: str,
 ) -> None:
     with pytest.raises(error, match=reason):
-        fetch(asset(server.url("/a.ckpt", trouble)), tmp_path, limits=QUICK)
+        promised(asset(server.url("/a.ckpt", trouble)), tmp_path).fetch(limits=QUICK)
     assert files(tmp_path) == set()
 
 
 def test_redirect_on_this_machine_is_followed(server: MisbehavingServer, tmp_path: Path) -> None:
     target = server.url("/b.ckpt", whole(BODY))
-    path = fetch(asset(server.url("/a.ckpt", redirect(target))), tmp_path)
+    path = promised(asset(server.url("/a.ckpt", redirect(target))), tmp_path).fetch()
     assert path.name == "a.ckpt"
     assert path.read_bytes() == BODY
 
@@ -193,7 +196,7 @@ def test_redirect_is_followed_before_its_endless_body(
 ) -> None:
     target = server.url("/b.ckpt", whole(BODY))
     url = server.url("/a.ckpt", endless(302, Location=target))
-    assert fetch(asset(url), tmp_path).read_bytes() == BODY
+    assert promised(asset(url), tmp_path).fetch().read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
@@ -241,27 +244,27 @@ def test_asset_without_a_whole_hash_is_refused(
     server: MisbehavingServer, tmp_path: Path, sha256: str | None
 ) -> None:
     with pytest.raises(IntegrityError, match="cannot be verified"):
-        fetch(asset(server.url("/a.ckpt", whole(BODY)), sha256), tmp_path)
+        promised(asset(server.url("/a.ckpt", whole(BODY)), sha256), tmp_path).fetch()
     assert server.requests == []
 
 
 @pytest.mark.parametrize("ending", ["", "..", ".hidden", "a%2fb", "a b", "a\\b"])
 def test_link_without_a_plain_file_name_is_refused(tmp_path: Path, ending: str) -> None:
     with pytest.raises(FetchError, match="file name"):
-        fetch(asset(f"https://example.com/{ending}"), tmp_path)
+        promised(asset(f"https://example.com/{ending}"), tmp_path).fetch()
 
 
 def test_relative_link_is_verified_beside_the_card(tmp_path: Path) -> None:
     local = asset("a.ckpt").model_copy(update={"folder": tmp_path})
     with pytest.raises(FetchError, match=r"a\.ckpt"):
-        fetch(local, tmp_path / "cache")
+        promised(local, tmp_path / "cache").fetch()
     (tmp_path / "a.ckpt").write_bytes(b"wrong")
     with pytest.raises(IntegrityError, match=SHA256):
-        fetch(local, tmp_path / "cache")
+        promised(local, tmp_path / "cache").fetch()
     (tmp_path / "a.ckpt").write_bytes(BODY)
-    assert fetch(local, tmp_path / "cache") == tmp_path / "a.ckpt"
+    assert promised(local, tmp_path / "cache").fetch() == tmp_path / "a.ckpt"
     with pytest.raises(CardError, match="not a local file"):
-        fetch(asset("a.ckpt"), tmp_path)
+        promised(asset("a.ckpt"), tmp_path).fetch()
 
 
 def test_planted_symlink_is_not_written_through(server: MisbehavingServer, tmp_path: Path) -> None:
@@ -270,7 +273,7 @@ def test_planted_symlink_is_not_written_through(server: MisbehavingServer, tmp_p
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "a.ckpt").symlink_to(victim)
-    path = fetch(asset(server.url("/a.ckpt", whole(BODY))), cache)
+    path = promised(asset(server.url("/a.ckpt", whole(BODY))), cache).fetch()
     assert victim.read_bytes() == b"precious"
     assert not path.is_symlink()
     assert path.read_bytes() == BODY
@@ -283,18 +286,18 @@ def test_planted_lock_symlink_and_pipe_and_folder(
     for name, plant in {"pipe": os.mkfifo, "folder": os.mkdir}.items():
         (tmp_path / name).mkdir()
         plant(tmp_path / name / "a.ckpt")
-        assert fetch(wanted, tmp_path / name).read_bytes() == BODY
+        assert promised(wanted, tmp_path / name).fetch().read_bytes() == BODY
     (tmp_path / "lock").mkdir()
     (tmp_path / "lock/.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FetchError, match="cannot be written"):
-        fetch(wanted, tmp_path / "lock")
+        promised(wanted, tmp_path / "lock").fetch()
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_cache_that_cannot_be_written(server: MisbehavingServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FetchError, match="GHOSTNET_CACHE"):
-        fetch(asset(server.url("/a.ckpt", whole(BODY))), tmp_path / "file/cache")
+        promised(asset(server.url("/a.ckpt", whole(BODY))), tmp_path / "file/cache").fetch()
 
 
 def test_killed_fetch_leaves_nothing_wrong(server: MisbehavingServer, tmp_path: Path) -> None:
@@ -307,7 +310,7 @@ def test_killed_fetch_leaves_nothing_wrong(server: MisbehavingServer, tmp_path: 
     process.communicate()
     assert not (tmp_path / "a.ckpt").exists()
     server.answers["/a.ckpt"] = whole(BODY)
-    assert fetch(asset(url), tmp_path).read_bytes() == BODY
+    assert promised(asset(url), tmp_path).fetch().read_bytes() == BODY
     assert files(tmp_path) == {"a.ckpt"}
 
 
@@ -326,12 +329,12 @@ def test_place_takes_the_right_file_only(tmp_path: Path) -> None:
     source = tmp_path / "download (1).ckpt"
     source.write_bytes(BODY[:-1])
     with pytest.raises(IntegrityError, match=SHA256):
-        place(wanted, source, tmp_path / "cache")
+        promised(wanted, tmp_path / "cache").place(source)
     with pytest.raises(FetchError, match="cannot be read"):
-        place(wanted, tmp_path, tmp_path / "cache")
+        promised(wanted, tmp_path / "cache").place(tmp_path)
     source.write_bytes(BODY)
-    path = place(wanted, source, tmp_path / "cache")
-    assert fetch(wanted, tmp_path / "cache") == path == tmp_path / "cache/a.ckpt"
+    path = promised(wanted, tmp_path / "cache").place(source)
+    assert promised(wanted, tmp_path / "cache").fetch() == path == tmp_path / "cache/a.ckpt"
 
 
 def test_read_verified_gives_the_bytes_that_it_hashed(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ import ghostnet.hub as mshub
 from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
 from ghostnet.errors import CardError, IntegrityError
 from ghostnet.files import sha256_of
-from ghostnet.hub import registry
+from ghostnet.hub import catalog
 from ghostnet.hub.card import parse_card, read_card
-from ghostnet.hub.download import fetch_checkpoint
+from ghostnet.hub.catalog import find_card, shipped_card, shipped_text, shipped_uids
+from ghostnet.hub.checkpoint_file import locate
 from ghostnet.hub.install import install
-from ghostnet.hub.registry import card_text, find_card, shipped_card, shipped_uids
 from ghostnet.model import Model
 from ghostnet.models import GHOSTNET_1X, GHOSTNET_INT8_1X, create_network, find_model
 from ghostnet.training.config import TrainingConfig
@@ -81,9 +81,9 @@ def serve(server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Makes the card of a UID name a checkpoint with these parameters, which the server has."""
     assets = tmp_path / "assets"
     shutil.copytree(
-        registry.assets_folder(), assets, ignore=shutil.ignore_patterns("*.jpg", "*.ckpt")
+        catalog.assets_folder(), assets, ignore=shutil.ignore_patterns("*.jpg", "*.ckpt")
     )
-    monkeypatch.setattr(registry, "assets_folder", lambda: assets)
+    monkeypatch.setattr(catalog, "assets_folder", lambda: assets)
     monkeypatch.setenv("GHOSTNET_CACHE", str(tmp_path / "cache"))
 
     def offer(uid: str, parameters: Parameters) -> Path:
@@ -147,8 +147,10 @@ def _published(uid: str, evaluation: str) -> float:
 
 def test_cards_that_a_template_makes_have_no_placeholder_left() -> None:
     for uid in shipped_uids():
-        assert "$" not in card_text(uid)
-    assert "mindspore/1.6/ghostnet_imagenet2012" in card_text("mindspore/1.6/ghostnet_imagenet2012")
+        assert "$" not in shipped_text(uid)
+    assert "mindspore/1.6/ghostnet_imagenet2012" in shipped_text(
+        "mindspore/1.6/ghostnet_imagenet2012"
+    )
 
 
 def test_the_quantized_cards_say_what_their_data_set_is() -> None:
@@ -170,7 +172,7 @@ def test_labels_of_imagenet_and_of_the_pets() -> None:
 
 
 def test_a_data_set_without_known_labels_is_refused() -> None:
-    text = card_text(INT8).replace("labels: Oxford-IIIT Pet", "labels: CIFAR")
+    text = shipped_text(INT8).replace("labels: Oxford-IIIT Pet", "labels: CIFAR")
     with pytest.raises(
         CardError, match=r"card\.md, line 47: labels: .*ImageNet2012.*found 'CIFAR'"
     ):
@@ -285,7 +287,7 @@ def test_a_file_with_other_first_digits_is_refused(
 
 
 def test_an_allowed_short_hash_does_not_excuse_a_missing_one(tmp_path: Path) -> None:
-    text = re.sub(r"  asset-sha256: .*\n", "", card_text(INT8))
+    text = re.sub(r"  asset-sha256: .*\n", "", shipped_text(INT8))
     (tmp_path / "card.md").write_text(text)
     with pytest.raises(IntegrityError, match="found none: a file that cannot be verified"):
         mshub.open_model(tmp_path / "card.md", allow_short_hash=True)
@@ -353,7 +355,7 @@ def _labeled(folder: Path) -> Path:
 
 
 def _fetch(name: str | Path) -> Path:
-    return fetch_checkpoint(name, find_card(name))
+    return locate(find_card(name)).fetch()
 
 
 @pytest.mark.parametrize("uid", DETECTORS)

@@ -15,9 +15,10 @@ import yaml
 from bundled_models import FLOWERS
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
+from ghostnet.hub.cache import model_folder
+from ghostnet.hub.catalog import assets_folder, find_card, shipped_text, shipped_uids
 from ghostnet.hub.http import Limits
 from ghostnet.hub.install import install
-from ghostnet.hub.registry import assets_folder, card_text, find_card, model_folder, shipped_uids
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 ONCE = Limits(connect_time=1, attempts=1)
@@ -88,7 +89,7 @@ def entry_of(folder: Path) -> ModuleType:
 
 @pytest.mark.parametrize("uid", shipped_uids())
 def test_every_card_keeps_the_clients_rules(uid: str, tmp_path: Path) -> None:
-    (tmp_path / "card.md").write_text(card_text(uid))
+    (tmp_path / "card.md").write_text(shipped_text(uid))
     header_by_the_clients_rules(tmp_path / "card.md")
 
 
@@ -171,7 +172,7 @@ def test_genuine_validator_passes_every_card(
 
     monkeypatch.setattr(check.ValidMarkdown, "_validate_repo_link", lambda self, link: None)
     for uid in shipped_uids():
-        (tmp_path / "card.md").write_text(card_text(uid))
+        (tmp_path / "card.md").write_text(shipped_text(uid))
         header = check.ValidMarkdown(str(tmp_path / "card.md")).check_markdown_file()
         assert header["model-name"] == find_card(uid).name
 

@@ -14,7 +14,7 @@ import ghostnet.hub as mshub
 from ghostnet.checkpoints import parameters_of, write_checkpoint
 from ghostnet.errors import CardError, CheckpointError, FetchError, IntegrityError
 from ghostnet.files import sha256_of
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.models import GhostNet, create_network
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"

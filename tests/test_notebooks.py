@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ghostnet.hub.registry import shipped_card
+from ghostnet.hub.catalog import shipped_card
 from ghostnet.models.registry import DEFAULT_MODEL
 
 nbformat = pytest.importorskip("nbformat", reason="needs the extra dev")

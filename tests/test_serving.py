@@ -17,7 +17,7 @@ from model_server import ModelServer, children, serving, wait_for
 from serving_requests import CAT, HALVES, IMAGES, INFER, MODEL, SLOW, ends, form
 
 from ghostnet import kernels
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 
 pytestmark = pytest.mark.skipif(
     not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"

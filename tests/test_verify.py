@@ -16,7 +16,7 @@ from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
 from ghostnet.data import oxford_pets
 from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
-from ghostnet.hub.registry import assets_folder, find_card, shipped_card, shipped_uids
+from ghostnet.hub.catalog import assets_folder, find_card, shipped_card, shipped_uids
 from ghostnet.model.evaluation import Evaluation
 from ghostnet.models import GHOSTNET_1X
 from ghostnet.verify import Accuracy, Check, Verdict, count, rounds_to, verify

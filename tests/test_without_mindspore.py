@@ -10,7 +10,7 @@ from toy_images import draw
 
 from ghostnet import kernels
 from ghostnet.hub import open_model
-from ghostnet.hub.registry import assets_folder
+from ghostnet.hub.catalog import assets_folder
 
 IMAGE = assets_folder() / "images" / "sunflower.jpg"
 

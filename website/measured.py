@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ghostnet.hub.registry import find_card
+from ghostnet.hub.catalog import find_card
 from ghostnet.models.registry import MODELS
 from ghostnet.verify import count
 

@@ -154,7 +154,7 @@ def convert(
     from ghostnet import checkpoints
     from ghostnet.export import check_target
     from ghostnet.files import sha256_of
-    from ghostnet.hub.card_text import write_converted_card
+    from ghostnet.hub.card_writer import write_converted_card
 
     check_target(target, force)
     conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source), use)

@@ -20,10 +20,10 @@ app = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
 @app.command("list")
 def list_cards(as_json: JsonOption = False) -> None:
     """List the cards that come with the package, and what the model of each needs."""
-    from ghostnet.hub.registry import find_card, needs, shipped_uids
+    from ghostnet.hub.catalog import find_card, prerequisites, shipped_uids
 
     cards = {uid: find_card(uid) for uid in shipped_uids()}
-    wanted = {uid: needs(card) for uid, card in cards.items()}
+    wanted = {uid: prerequisites(card) for uid, card in cards.items()}
     if as_json:
         fields = {uid: card.model_dump(mode="json") for uid, card in cards.items()}
         print_json([{"uid": uid, "needs": wanted[uid], **fields[uid]} for uid in cards])
@@ -41,7 +41,7 @@ def list_cards(as_json: JsonOption = False) -> None:
 @app.command()
 def show(uid: UidArgument, as_json: JsonOption = False) -> None:
     """Show a card."""
-    from ghostnet.hub.registry import find_card
+    from ghostnet.hub.catalog import find_card
 
     card = find_card(uid)
     if as_json:
@@ -68,13 +68,14 @@ def fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the checkpoint of a card into the cache, verified."""
-    from ghostnet.hub.download import fetch_checkpoint
-    from ghostnet.hub.registry import find_card
+    from ghostnet.hub.catalog import find_card
+    from ghostnet.hub.checkpoint_file import locate
 
-    card = find_card(uid, allow_short_hash=short_hash)
-    path = fetch_checkpoint(
-        uid, card, source=source, force=force, cache_dir=cache_dir, watch=watch_download
-    )
+    checkpoint = locate(find_card(uid, allow_short_hash=short_hash), cache_dir)
+    if source:
+        path = checkpoint.place(source)
+    else:
+        path = checkpoint.fetch(force=force, watch=watch_download)
     if as_json:
         print_json({"uid": uid, "file": str(path)})
     else:

@@ -41,10 +41,10 @@ def open_model(
     Raises:
         LabelError: The file of labels does not fit.
     """
+    from ghostnet import hub
     from ghostnet.data.labels import read_labels
-    from ghostnet.hub import loader
 
-    model = loader.open_model(
+    model = hub.open_model(
         name, cache_dir=cache_dir, watch=watch_download, allow_short_hash=allow_short_hash
     )
     return replace(model, labels=read_labels(labels, model.num_classes)) if labels else model

@@ -9,7 +9,8 @@ from ghostnet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ghostnet.hub.card import Asset, ModelCard, read_card
-    from ghostnet.hub.loader import create_model, load, load_weights, open_model
+    from ghostnet.hub.loader import create_model, load, load_weights
+    from ghostnet.hub.opener import open_model
 
 __all__ = [
     "Asset",
@@ -25,6 +26,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ghostnet.hub.card": ("Asset", "ModelCard", "read_card"),
-        "ghostnet.hub.loader": ("create_model", "load", "load_weights", "open_model"),
+        "ghostnet.hub.loader": ("create_model", "load", "load_weights"),
+        "ghostnet.hub.opener": ("open_model",),
     },
 )

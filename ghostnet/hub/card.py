@@ -19,12 +19,17 @@ from pydantic import (
 )
 
 from ghostnet.data.label_lists import label_list
-from ghostnet.errors import CardError
+from ghostnet.errors import CardError, IntegrityError
 from ghostnet.hub.claims import ClaimTable, read_claims
 from ghostnet.hub.front_matter import FrontMatter, Place, Value, read_front_matter
+from ghostnet.models import Architecture, find_model
+from ghostnet.models.registry import canonical, is_model
 
 MAX_BYTES = 1024 * 1024
 SHA256_DIGITS = 64
+
+DETECTORS = frozenset({"ghostnet_ssd", "ssd_ghostnet"})
+"""Names of the hub's object detectors with a GhostNet backbone, as `canonical` spells them."""
 
 # Attribute → field of a card. Other fields are ignored.
 CARD_FIELDS = {
@@ -117,6 +122,22 @@ class Asset(BaseModel):
         return self.sha256 is not None and (self.allow_short_hash or not self.has_short_hash)
 
     @property
+    def expected_hash(self) -> str:
+        """The SHA-256 that the file must have, or its first digits if they are allowed.
+
+        Raises:
+            IntegrityError: The card does not give it.
+        """
+        if self.sha256 is None or not self.verifiable:
+            digits = len(self.sha256 or "")
+            allow = "; --short-hash (allow_short_hash=True) accepts these digits" if digits else ""
+            raise IntegrityError(
+                f"{self.link}: expected a SHA-256 of {SHA256_DIGITS} digits on the card, found "
+                f"{digits or 'none'}: a file that cannot be verified is not loaded{allow}"
+            )
+        return self.sha256
+
+    @property
     def local_file(self) -> Path | None:
         """The file that a relative link points to; None for a URL.
 
@@ -181,6 +202,31 @@ class ModelCard(BaseModel):
             formats = ", ".join(asset.format for asset in self.assets) or "no assets"
             raise CardError(f"{self.source}: asset: expected one of format ckpt, found {formats}")
         return checkpoints[-1]
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether the model is the hub's object detector with a GhostNet backbone."""
+        return canonical(self.name) in DETECTORS
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture of the model.
+
+        Raises:
+            CardError: The model is an object detector, or not registered.
+        """
+        if self.is_detector:
+            raise CardError(
+                f"{self.source}: expected an image classifier, found {self.name}, an object "
+                "detector with a GhostNet backbone; this package classifies images and detects no "
+                "objects"
+            )
+        if not is_model(self.name):
+            raise CardError(
+                f"{self.source}: model-name: expected a model that this package builds, found "
+                f"{self.name!r}; see ghostnet.list_models()"
+            )
+        return find_model(self.name).architecture
 
     def with_short_hashes(self) -> "ModelCard":
         """Return the card with short hashes allowed; a warning says what each of them proves."""

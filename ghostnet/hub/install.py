@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING
 from ghostnet.checkpoints import convert, is_foreign, parse_checkpoint, write_checkpoint
 from ghostnet.errors import CardError
 from ghostnet.files import sha256_of, write_whole
-from ghostnet.hub.card import Asset, ModelCard
-from ghostnet.hub.download import Watch, expected_hash, fetch, place, unwatched
-from ghostnet.hub.registry import (
-    card_architecture,
-    card_text,
-    find_card,
-    inside,
-    model_folder,
-)
-from ghostnet.hub.verified_file import read_verified, writing
+from ghostnet.hub.cache import inside, model_folder
+from ghostnet.hub.card import ModelCard
+from ghostnet.hub.catalog import find_card, shipped_text
+from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
+from ghostnet.hub.verified_file import copy_verified, read_verified, writing
 
 if TYPE_CHECKING:
     from ghostnet.hub.http import Limits
@@ -66,22 +61,23 @@ def install(
         FetchError: The checkpoint cannot be downloaded, or the cache cannot be written.
         IntegrityError: The checkpoint does not have the card's SHA-256.
     """
-    text, card = card_text(uid), find_card(uid, allow_short_hash=allow_short_hash)
-    card_architecture(card)
+    text, card = shipped_text(uid), find_card(uid, allow_short_hash=allow_short_hash)
+    _ = card.architecture  # a model that no network can be is not installed
     folder = model_folder(uid, cache_dir)
     entry = inside(folder, folder / _entry_folder(card)) / ENTRY_FILE
     installed = folder / f"{Path(uid).name}.md"
     with writing(folder):
         write_whole(installed, _with_assets(text, "").encode())
         write_whole(entry, ENTRY.encode())
-    asset = card.checkpoint
-    if asset.local_file:
-        checkpoint = place(asset, asset.local_file, folder)
+    promised = locate(card, cache_dir)
+    checkpoint = folder / promised.path.name
+    if promised.link is None:
+        copy_verified(promised.path, checkpoint, promised.sha256)
     else:
-        checkpoint = fetch(asset, folder, uid=uid, limits=limits, watch=watch)
-    checkpoint = _with_released_names(checkpoint, expected_hash(asset), installed)
+        promised.fetch(limits=limits, watch=watch)
+    checkpoint = _with_released_names(checkpoint, promised.sha256, installed)
     with writing(folder):
-        write_whole(installed, _with_assets(text, _local_asset(asset, checkpoint)).encode())
+        write_whole(installed, _with_assets(text, _local_asset(checkpoint)).encode())
     return checkpoint
 
 
@@ -109,10 +105,10 @@ def _with_assets(text: str, assets: str) -> str:
     return ASSETS.sub(lambda _: assets, text, count=1)
 
 
-def _local_asset(asset: Asset, path: Path) -> str:
+def _local_asset(path: Path) -> str:
     return (
         "asset:\n\n"
-        f"- file-format: {asset.format}\n"
+        "- file-format: ckpt\n"
         f"  asset-link: <{path.resolve().as_uri()}>\n"
         f"  asset-sha256: {sha256_of(path)}\n\n"
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, replacing, write_whole
-from ghostnet.hub.registry import cache_root
+from ghostnet.hub.cache import cache_root
 from ghostnet.model.classifier import Pipeline
 from ghostnet.training.augment import Augment
 from ghostnet.training.source import Order, Source, describe_broken

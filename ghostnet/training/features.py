@@ -14,7 +14,7 @@ from ghostnet.checkpoints import classifier_names
 from ghostnet.data.transforms import decode
 from ghostnet.errors import FetchError, ImageError
 from ghostnet.files import sha256_of
-from ghostnet.hub.registry import cache_root
+from ghostnet.hub.cache import cache_root
 from ghostnet.model import Model
 from ghostnet.model.classifier import Pipeline
 from ghostnet.model.forward import open_forward

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from ghostnet.checkpoints import write_checkpoint
 from ghostnet.errors import DatasetError, TrainingError, listed
 from ghostnet.files import raising, sha256_of, write_whole
-from ghostnet.hub.card_text import front_matter, model_name
+from ghostnet.hub.card_writer import front_matter, model_name
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation
 

@@ -21,7 +21,8 @@ from ghostnet.checkpoints import convert, count_classes, identify, parse_checkpo
 from ghostnet.cli import main as cli
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import CheckpointError, ImageError
-from ghostnet.hub.registry import assets_folder, card_text, is_uid, model_folder, shipped_uids
+from ghostnet.hub.cache import model_folder
+from ghostnet.hub.catalog import assets_folder, is_uid, shipped_text, shipped_uids
 from ghostnet.models import find_model
 
 TEMPORARY = tempfile.TemporaryDirectory(prefix="ghostnet-fuzz-")
@@ -140,7 +141,7 @@ def images() -> tuple[bytes, ...]:
 
 
 TARGETS = {
-    "card": Target(tuple(card_text(uid).encode() for uid in shipped_uids()), check_card),
+    "card": Target(tuple(shipped_text(uid).encode() for uid in shipped_uids()), check_card),
     "uid": Target(tuple(uid.encode() for uid in shipped_uids()), check_uid),
     "checkpoint": Target((checkpoint(),), check_checkpoint),
     "safetensors": Target((safetensors(),), check_safetensors),

@@ -1,28 +1,17 @@
-"""Names of hub models, the cards that ship with this package, and the cache of their files.
-
-The cache has the layout of the hub client, so that a file fetched by either serves both.
-"""
+"""The catalog of hub models: their names, and the cards that ship with this package."""
 
 import csv
-import os
 import re
 from functools import cache
 from pathlib import Path
 from string import Template
 
 import ghostnet
-from ghostnet.errors import CardError, FetchError
-from ghostnet.hub.card import Asset, ModelCard, parse_card, read_card
-from ghostnet.models import Architecture, find_model
-from ghostnet.models.registry import canonical, is_model
-
-DEFAULT_ROOT = "~/.mscache"
+from ghostnet.errors import CardError
+from ghostnet.hub.card import ModelCard, parse_card, read_card
 
 RELEASES = Path("mindspore/releases.csv")
 """Table of the cards that templates beside it make, in the folder of the shipped cards."""
-
-DETECTORS = frozenset({"ghostnet_ssd", "ssd_ghostnet"})
-"""Names of the hub's object detectors with a GhostNet backbone, as `canonical` spells them."""
 
 # <user>[/<backend>]/<version>/<name>
 UID = re.compile(r"([A-Za-z0-9][\w.+-]{0,127}/){2,3}[A-Za-z0-9][\w.+-]{0,127}", re.ASCII)
@@ -70,7 +59,7 @@ def _read_card(name: str) -> ModelCard:
         return parse_card(fetch_text(name), name)
     if name.endswith(".md"):
         return read_card(name)
-    return parse_card(card_text(name), name, shipped_card(name).parent)
+    return parse_card(shipped_text(name), name, shipped_card(name).parent)
 
 
 def shipped_card(uid: str) -> Path:
@@ -86,7 +75,7 @@ def shipped_card(uid: str) -> Path:
     return assets_folder() / (f"{RELEASES.parent}/{row['name']}.md" if row else f"{uid}.md")
 
 
-def card_text(uid: str) -> str:
+def shipped_text(uid: str) -> str:
     """Return the text of a card that ships with this package.
 
     Raises:
@@ -123,37 +112,13 @@ def _natural(uid: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def card_architecture(card: ModelCard) -> Architecture:
-    """Return the architecture of a card's model.
-
-    Raises:
-        CardError: The card's model is an object detector, or not registered.
-    """
-    if is_detector(card):
-        raise CardError(
-            f"{card.source}: expected an image classifier, found {card.name}, an object detector "
-            "with a GhostNet backbone; this package classifies images and detects no objects"
-        )
-    if not is_model(card.name):
-        raise CardError(
-            f"{card.source}: model-name: expected a model that this package builds, found "
-            f"{card.name!r}; see ghostnet.list_models()"
-        )
-    return find_model(card.name).architecture
-
-
-def is_detector(card: ModelCard) -> bool:
-    """Whether the model of a card is the hub's object detector with a GhostNet backbone."""
-    return canonical(card.name) in DETECTORS
-
-
-def needs(card: ModelCard) -> str:
+def prerequisites(card: ModelCard) -> str:
     """Say in a few words what the model of a card needs before it can be loaded.
 
     Args:
         card: A card that ships with this package.
     """
-    if is_detector(card):
+    if card.is_detector:
         return "an object detector: not supported"
     asset = card.checkpoint
     if asset.local_file:
@@ -161,7 +126,7 @@ def needs(card: ModelCard) -> str:
     wanted = ["download"]
     if asset.has_short_hash:
         wanted.append("--short-hash")
-    if card_architecture(card).quantized:
+    if card.architecture.quantized:
         wanted.append("MindSpore")
     return ", ".join(wanted)
 
@@ -171,76 +136,3 @@ def assets_folder() -> Path:
     package = Path(ghostnet.__file__).parent
     inside = package / "assets"
     return inside if inside.is_dir() else package.parent / "assets"
-
-
-def cache_root(cache_dir: str | Path | None = None) -> Path:
-    """Return ``cache_dir``, else the environment's ``GHOSTNET_CACHE``, else ``~/.mscache``.
-
-    Raises:
-        FetchError: The path begins with ``~`` and the user has no home.
-    """
-    root = Path(cache_dir or os.environ.get("GHOSTNET_CACHE") or DEFAULT_ROOT)
-    try:
-        return root.expanduser()
-    except RuntimeError:
-        raise FetchError(
-            f"{root}: expected a user with a home, found none; name a folder for the cache with "
-            "--cache-dir or GHOSTNET_CACHE"
-        ) from None
-
-
-def model_folder(uid: str, cache_dir: str | Path | None = None) -> Path:
-    """Return the folder in the cache for a model's card and files.
-
-    Args:
-        uid: UID of the model.
-        cache_dir: As in `cache_root`.
-
-    Raises:
-        CardError: The UID is malformed.
-        FetchError: As `inside`.
-    """
-    root = cache_root(cache_dir)
-    return inside(root, root / Path(check_uid(uid)).parent)
-
-
-def asset_folder(name: str | Path, asset: Asset, cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of an asset: that of the card for a relative link, or one in the cache.
-
-    In the cache it is the model's or, for a card that came from a path or a URL, one named after
-    the hash.
-
-    Args:
-        name: UID, path or URL of the card.
-        asset: Asset of that card.
-        cache_dir: As in `cache_root`.
-
-    Raises:
-        CardError: The link is relative, but the card was not read from a file.
-        FetchError: As `inside`.
-    """
-    if asset.local_file:
-        return asset.local_file.parent
-    if is_uid(str(name)):
-        return model_folder(str(name), cache_dir)
-    root = cache_root(cache_dir)
-    return inside(root, root / "by-sha256" / str(asset.sha256))
-
-
-def inside(root: Path, folder: Path) -> Path:
-    """Return ``folder``, if no symbolic link leads it out of ``root``.
-
-    Args:
-        root: Upper folder, which may be a link itself.
-        folder: Folder below it, which need not exist.
-
-    Raises:
-        FetchError: A symbolic link leads out of ``root``.
-    """
-    place = Path(os.path.realpath(folder))
-    if not place.is_relative_to(os.path.realpath(root)):
-        raise FetchError(
-            f"{folder}: expected a folder in the cache, found a symbolic link to {place}; remove "
-            "the link, or name that cache itself with --cache-dir or GHOSTNET_CACHE"
-        )
-    return folder

@@ -1,0 +1,105 @@
+"""From a name to an opened model: a card's, or the one in a checkpoint file."""
+
+import warnings
+from pathlib import Path
+
+from ghostnet.checkpoints import (
+    SUFFIXES,
+    convert,
+    count_classes,
+    fit_parameters,
+    read_foreign,
+)
+from ghostnet.data.labels import unknown_labels
+from ghostnet.data.transforms import Preprocess
+from ghostnet.errors import CardError
+from ghostnet.hub.card import ModelCard
+from ghostnet.hub.catalog import find_card
+from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
+from ghostnet.model import Model
+from ghostnet.models.weights import Use
+
+
+def open_model(
+    name: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    watch: Watch = unwatched,
+    allow_short_hash: bool = False,
+) -> Model:
+    """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
+
+    Args:
+        name: UID, card, or checkpoint file of MindSpore, PyTorch or safetensors, in which the
+            network is found as in `ghostnet.checkpoints.convert`.
+        cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
+        watch: Shows the progress of a download.
+        allow_short_hash: As in `load`.
+
+    Raises:
+        CardError, FetchError, IntegrityError, CheckpointError: As `load`.
+
+    Examples:
+        >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
+        >>> model.labels[:3]
+        ('Abyssinian', 'american_bulldog', 'american_pit_bull_terrier')
+    """
+    name = str(name)
+    if _is_checkpoint(name):
+        return _open_bare(name)
+    card = find_card(name, allow_short_hash=allow_short_hash)
+    architecture = card.architecture
+    parameters = locate(card, cache_dir).parameters(watch=watch)
+    classes = count_classes(parameters, architecture, name)
+    return Model(
+        name,
+        architecture,
+        fit_parameters(parameters, architecture, classes, name),
+        _labels(card, classes),
+        Preprocess(_image_size(card) or architecture.image_size),
+    )
+
+
+def _is_checkpoint(name: str) -> bool:
+    """Whether a name is that of a bare checkpoint file."""
+    if name.startswith(("https://", "http://")) or name.endswith(".md"):
+        return False
+    return name.endswith(SUFFIXES) or Path(name).is_file()
+
+
+def _open_bare(name: str) -> Model:
+    """Open the network in a checkpoint file."""
+    conversion = convert(read_foreign(Path(name)), name)
+    if conversion.found.use is Use.EMA and conversion.found.alternative:
+        warnings.warn(
+            f"{name}: took the average of the weights, {conversion.found.prefix}; `ghostnet "
+            "convert --use raw` takes the weights themselves",
+            stacklevel=3,
+        )
+    return Model(
+        name,
+        conversion.architecture,
+        conversion.parameters,
+        unknown_labels(conversion.num_classes),
+        Preprocess(conversion.architecture.image_size),
+    )
+
+
+def _labels(card: ModelCard, classes: int) -> tuple[str, ...]:
+    """Return the labels on a card, or placeholders where there are none."""
+    if card.labels is None:
+        return unknown_labels(classes)
+    if len(card.labels) != classes:
+        raise CardError(
+            f"{card.source}: labels: expected one for each of the checkpoint's {classes} classes, "
+            f"found {len(card.labels)}"
+        )
+    return card.labels
+
+
+def _image_size(card: ModelCard) -> int | None:
+    """Return the side of the square image in a card's input-shape, (side, side, 3)."""
+    match card.input_shape:
+        case (int(height), int(width), 3) if height == width:
+            return height
+    return None
