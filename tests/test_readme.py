@@ -65,9 +65,15 @@ def test_commands(command: str) -> None:
 def test_the_first_screen_shows_what_the_command_prints(text: str) -> None:
     (shown,) = blocks("text", text)
     assert len(labels(shown)) == 12
-    photographs = ("cat.jpg", "german_shepherd.jpg", "kitten.jpg", "longhair_cat.jpg")
+    photographs = ("cat.jpg", "kitten.jpg", "longhair_cat.jpg", "pug.jpg")
     files = " ".join(f"assets/images/{name}" for name in photographs)
     assert labels(shown) == labels(run(f"ghostnet predict {files}"))
+
+
+def test_a_german_shepherd_is_called_what_the_first_screen_says() -> None:
+    table = run("ghostnet predict --top-k 1 assets/images/german_shepherd.jpg")
+    ((_, label),) = labels(table)
+    assert label.split()[-1] == "Abyssinian"
 
 
 def test_the_chinese_readme_shows_the_same_code() -> None:
