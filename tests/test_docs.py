@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -119,6 +120,27 @@ def test_the_snippets_of_a_page_run(page: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "\n".join(snippets)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_stages_of_the_architecture_page_are_those_of_an_image() -> None:
+    model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
+    photo = np.asarray(ghostnet.transforms.decode(REPOSITORY / "assets/images/cat.jpg"))
+    image = model.preprocess(photo)[None]
+    logits = ghostnet.kernels.Session(model.architecture, model.parameters)(image)
+    page = (REPOSITORY / "docs/architecture.md").read_text()
+    for stage, array in {"preprocessed": image, "logits": logits}.items():
+        assert f"| {stage} | {array.shape} {array.dtype} |" in page
+
+
+def test_the_architecture_page_and_its_drawing_show_every_room() -> None:
+    page, drawing = (
+        (REPOSITORY / "docs" / name).read_text()
+        for name in ("architecture.md", "images/architecture.svg")
+    )
+    package = REPOSITORY / "ghostnet"
+    rooms = [path.parent.name for path in package.glob("*/__init__.py")]
+    assert [room for room in rooms if f"| `{room}` |" not in page] == []
+    assert [room for room in rooms if f">{room}</text>" not in drawing] == []
 
 
 def test_the_documents_name_source_files_that_exist() -> None:
