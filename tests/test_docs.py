@@ -6,7 +6,6 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
 
@@ -124,7 +123,7 @@ def test_the_snippets_of_a_page_run(page: str, tmp_path: Path) -> None:
 
 def test_the_stages_of_the_architecture_page_are_those_of_an_image() -> None:
     model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
-    photo = np.asarray(ghostnet.transforms.decode(REPOSITORY / "assets/images/cat.jpg"))
+    photo = ghostnet.transforms.decode(REPOSITORY / "assets/images/cat.jpg")
     image = model.preprocess(photo)[None]
     logits = ghostnet.kernels.Session(model.architecture, model.parameters)(image)
     page = (REPOSITORY / "docs/architecture.md").read_text()
