@@ -4,7 +4,7 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -214,6 +214,45 @@ def test_later_changes_of_the_network_do_not_reach_the_fused_cell() -> None:
     assert (fused(x).asnumpy() == before).all()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: ghostnet_1x(3, width=0.5),
+        lambda: ghostnet_1x(50, width=0.5),
+        lambda: ghostnet_1x(4),
+        lambda: ghostnet_nose_1x(4),
+        lambda: mobilenet_v2_1x(4),
+    ],
+    ids=["fewer classes", "more classes", "wider", "other blocks", "other family"],
+)
+def test_a_refresh_with_another_network_changes_nothing(other: Callable[[], nn.Cell]) -> None:
+    fused = fuse(trained(ghostnet_1x(4, width=0.5)))
+    x = images(1, 64, 64)
+    before = fused(x).asnumpy()
+    with pytest.raises(KernelError, match=r"has other layers .* fuse it instead"):
+        fused.refresh(other().set_train(False))
+    for call in (fused, fused.construct):
+        assert (call(x).asnumpy() == before).all()
+
+
+def test_features_are_refreshed_from_a_network_with_other_classes() -> None:
+    fused = fuse(trained(ghostnet_1x(4, width=0.5)), features=True)
+    other = trained(ghostnet_1x(50, width=0.5))
+    x = images(1, 64, 64)
+    fused.refresh(other)
+    for call in (fused, fused.construct):
+        assert agree(call(x), other.features(x))
+
+
+def test_the_operator_refuses_an_output_of_another_length() -> None:
+    from ghostnet.kernels.cpu.forward import ForwardOperator
+
+    fused = fuse(small())
+    for outputs in (1, 10, 12, 400):
+        with pytest.raises(RuntimeError, match="GhostNetForward"):
+            ForwardOperator(outputs)(images(1, 64, 64), *fused.weights).asnumpy()
+
+
 def test_inside_another_cell() -> None:
     class Doubled(nn.Cell):
         def __init__(self, network: nn.Cell) -> None:
@@ -333,10 +372,9 @@ def test_what_the_kernels_do_not_know_is_named(architecture: Architecture, reaso
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(KernelError, match="threads: expected at least 1"):
-        kernels.set_threads(0)
-    with pytest.raises(KernelError, match="abacus"):
-        kernels.set_instruction_set("abacus")
+    for name in ("abacus", "portable\0", ""):
+        with pytest.raises(KernelError, match="instruction set: expected one of"):
+            kernels.set_instruction_set(name)
     kernels.set_threads(3)
     assert kernels.threads() == 3
     assert kernels.instruction_sets()[-1] == "portable"

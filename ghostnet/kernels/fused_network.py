@@ -17,8 +17,9 @@ from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
 from ghostnet.kernels.cpu.packing import Dtype
 from ghostnet.kernels.cpu.training import TRAINABLE
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
-from ghostnet.models import Architecture
+from ghostnet.models import Architecture, network_spec
 from ghostnet.models.classification import ClassificationNetwork
+from ghostnet.models.specs import NetworkSpec
 from ghostnet.models.turns import MINDSPORE
 
 
@@ -61,6 +62,7 @@ class FusedGhostNet(nn.Cell):
         architecture, parameters = network.architecture, parameters_of(network)
         self.outputs = network.num_features if features else network.num_classes
         self.features = features
+        self.layers = self._layers(network)
         self.device = device
         self.session = (
             device.session(architecture, parameters, features=features, dtype=dtype)
@@ -95,7 +97,16 @@ class FusedGhostNet(nn.Cell):
         return self.forward(images, *self.weights)
 
     def refresh(self, network: ClassificationNetwork) -> None:
-        """Copy the weights of a network with the same layers; compiled graphs stay valid."""
+        """Copy the weights of a network with the same layers; compiled graphs stay valid.
+
+        Raises:
+            KernelError: The network has other layers; this one is unchanged.
+        """
+        if self._layers(network) != self.layers:
+            raise KernelError(
+                "The network has other layers or another number of classes than the one that was "
+                "fused; fuse it instead: fuse(network)."
+            )
         parameters = parameters_of(network)
         if self.session:
             self.session.refresh(parameters)
@@ -104,6 +115,11 @@ class FusedGhostNet(nn.Cell):
             # `set_data` would not reach a graph that is compiled already.
             ops.assign(parameter, Tensor(values))
         mindspore.runtime.synchronize()  # a call reads the weights where they lie
+
+    def _layers(self, network: ClassificationNetwork) -> NetworkSpec:
+        """Return the layers that the kernels run of a network; with features, any classifier."""
+        outputs = network.num_features if self.features else network.num_classes
+        return network_spec(network.architecture, outputs)
 
     def _packed(self, architecture: Architecture, parameters: Parameters) -> Sequence[Any]:
         """Return the packed arrays: the session's own, or packed for the device."""

@@ -35,6 +35,7 @@ class Session:
     Raises:
         KernelError: The kernels are not available, or do not know a layer of the network, or the
             processor does not have the dtype.
+        CheckpointError: Parameters of the network are missing or have other shapes.
 
     Examples:
         >>> model = ghostnet.hub.open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")
@@ -60,13 +61,30 @@ class Session:
         self.packed = pack(architecture, parameters, features=features, dtype=dtype)
 
     def __call__(self, images: Array) -> Array:
-        """Run a batch."""
+        """Run a batch.
+
+        Raises:
+            KernelError: The images have another type, dtype or shape.
+            MemoryError: The call needs more memory than there is.
+        """
         check_images(images)
-        return library.forward(np.ascontiguousarray(images), *self.packed, self.outputs)
+        return library.forward(library.aligned(images), *self.packed, self.outputs)
 
     def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:
-        """Replace the weights by those of a network with the same layers, from the next call on."""
-        self.packed = pack(self.architecture, parameters, features=self.features, dtype=self.dtype)
+        """Replace the weights by those of a network with the same layers, from the next call on.
+
+        Raises:
+            KernelError: The session has another number of classes; it is unchanged.
+            CheckpointError: Parameters are missing or have other shapes; the session is unchanged.
+        """
+        packed = pack(self.architecture, parameters, features=self.features, dtype=self.dtype)
+        if not np.array_equal(packed.plan, self.packed.plan):
+            classes = count_classes(parameters, self.architecture)
+            raise KernelError(
+                f"The session has {self.outputs} classes and the parameters have {classes}; make "
+                "another session for them."
+            )
+        self.packed = packed
 
 
 def check_images(images: Any) -> None:

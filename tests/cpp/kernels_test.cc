@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "network/engine.h"
+#include "network/inference.h"
 #include "packing.h"
 #include "reference.h"
 #include "runtime/settings.h"

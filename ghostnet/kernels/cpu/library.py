@@ -1,7 +1,9 @@
 """The compiled CPU kernels: loading them, calling them, and their settings."""
 
 import ctypes
+import enum
 import functools
+import operator
 import os
 from pathlib import Path
 from typing import Any
@@ -55,13 +57,24 @@ KINDS = ("pointwise", "dense", "short_dense")
 INSTRUCTION_SET = "GHOSTNET_INSTRUCTION_SET"
 """Environment variable that names the instruction set to use, for tests and measurements."""
 
-MISSING_KERNELS = 2
-"""What ``ghostnet_forward`` returns where the instruction set does not have the precision."""
+MAX_THREADS = 65_536
+"""Most threads that can be set."""
 
-_FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
+
+class Status(enum.IntEnum):
+    """What ``ghostnet_forward`` returns; see csrc/cpu/c_api.cc."""
+
+    DONE = 0
+    WRONG_MODEL = 1
+    WRONG_SHAPES = 2
+    MISSING_KERNELS = 3
+    NO_MEMORY = 4
+
+
+_FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags=("C_CONTIGUOUS", "ALIGNED"))
 _ADDRESS: Any = ctypes.c_void_p
-_SIZES: list[Any] = [ctypes.c_int] * 3
-_VECTORS: list[Any] = [_ADDRESS, ctypes.c_int64] * 2
+_SIZES: list[Any] = [ctypes.c_int64] * 3
+_VECTORS: list[Any] = [_ADDRESS, ctypes.c_int64] * 3
 
 
 @functools.cache
@@ -95,7 +108,7 @@ def load() -> ctypes.CDLL:
     library.ghostnet_int8_size.restype = ctypes.c_int64
     library.ghostnet_pack_int8.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, *[_FLOATS] * 4]
     library.ghostnet_pack_int8.restype = None
-    library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS, _ADDRESS]
+    library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS]
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
     library.ghostnet_set_threads(default_threads())
@@ -114,15 +127,24 @@ def default_threads() -> int:
 def set_threads(count: int) -> None:
     """Set the threads that work on one call.
 
+    A call runs on fewer where the system does not start as many, and on at most 16 if the machine
+    has no more processors; its answer is the same.
+
     Args:
-        count: At least 1. By default, the processors of this process or ``OMP_NUM_THREADS``.
+        count: From 1 to 65,536. By default, the processors of this process or ``OMP_NUM_THREADS``.
 
     Raises:
-        KernelError: ``count`` is below 1.
+        KernelError: ``count`` is not a whole number of that range.
     """
-    if count < 1:
-        raise KernelError(f"threads: expected at least 1, found {count}")
-    load().ghostnet_set_threads(count)
+    try:
+        number = 0 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MAX_THREADS:
+        raise KernelError(
+            f"The number of threads is {count!r}; set a whole number from 1 to {MAX_THREADS:,}."
+        )
+    load().ghostnet_set_threads(number)
 
 
 def threads() -> int:
@@ -156,16 +178,17 @@ def set_instruction_set(name: str) -> None:
 
 
 def _choose(library: ctypes.CDLL, name: str, source: str) -> None:
-    if library.ghostnet_set_instruction_set(name.encode()):
-        known = ", ".join(_instruction_sets(library))
-        raise KernelError(f"{source}: expected one of {known}, found {name!r}")
+    known = _instruction_sets(library)
+    if name not in known:
+        raise KernelError(f"{source}: expected one of {', '.join(known)}, found {name!r}")
+    library.ghostnet_set_instruction_set(name.encode())
 
 
 def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int) -> Array:
     """Run a packed network.
 
     Args:
-        images: (batch, 3, height, width) float32, contiguous.
+        images: (batch, 3, height, width) float32, contiguous and aligned.
         plan: Plan of a `ghostnet.kernels.cpu.packing.PackedNetwork`.
         weights: Weights of the same.
         outputs: Length of the logits or features.
@@ -174,20 +197,37 @@ def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int
         (batch, outputs) float32.
 
     Raises:
-        KernelError: Plan and weights are not those of one network, or their precision is int8,
-            which the instruction set does not have.
+        KernelError: Plan and weights are not those of one network, the network has another number
+            of outputs, the images are too large, or the plan's precision is int8, which the
+            instruction set does not have.
+        MemoryError: The call needs more memory than there is.
     """
     batch, _, height, width = images.shape
     logits = np.empty((batch, outputs), np.float32)
-    vectors = _address(plan), plan.size, _address(weights), weights.size
-    code = load().ghostnet_forward(
-        _address(images), batch, height, width, *vectors, _address(logits)
-    )
-    if code == MISSING_KERNELS:
-        raise KernelError(no_int8_reason())
-    if code:
-        raise KernelError("expected the plan and the weights of one network, found others")
+    vectors = _address(plan), plan.size, _address(weights), weights.size, _address(logits), outputs
+    status = load().ghostnet_forward(_address(images), batch, height, width, *vectors)
+    if status:
+        raise _error(Status(status), images.shape, outputs)
     return logits
+
+
+def _error(status: Status, images: tuple[int, ...], outputs: int) -> Exception:
+    """Say why a call failed."""
+    if status == Status.NO_MEMORY:
+        return MemoryError(
+            f"There is not enough memory to run the kernels on images of shape {images}; pass "
+            "fewer or smaller images at a time, or set fewer threads."
+        )
+    if status == Status.MISSING_KERNELS:
+        return KernelError(no_int8_reason())
+    if status == Status.WRONG_SHAPES:
+        return KernelError(
+            f"The kernels do not map images of shape {images} to {outputs} outputs with this "
+            "network: images have at most 2²⁸ pixels each, and the outputs are the network's."
+        )
+    return KernelError(
+        "The plan and the weights are not of one network; pack both from the same parameters."
+    )
 
 
 def no_int8_reason() -> str:
@@ -214,10 +254,17 @@ def packed_int8(weights: Array, bias: Array, low: Array, high: Array) -> tuple[A
     library = load()
     vector = np.empty(library.ghostnet_int8_size(*weights.shape), np.float32)
     moved = bias.copy()
-    library.ghostnet_pack_int8(
-        np.ascontiguousarray(weights), *weights.shape, low, high, vector, moved
-    )
+    library.ghostnet_pack_int8(aligned(weights), *weights.shape, low, high, vector, moved)
     return vector, moved
+
+
+def aligned(array: Array) -> Array:
+    """Return float32 values as the kernels read them: contiguous, and at a multiple of 4 bytes.
+
+    A view of a checkpoint's bytes can begin anywhere, and NumPy counts it as contiguous.
+    """
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy(order="C")
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -229,5 +276,5 @@ def packed(kind: str, weights: Array) -> Array:
     """Pack (out, in) weights as the kernels read them, in one of `KINDS`."""
     library = load()
     vector = np.empty(getattr(library, f"ghostnet_{kind}_size")(*weights.shape), np.float32)
-    getattr(library, f"ghostnet_pack_{kind}")(np.ascontiguousarray(weights), *weights.shape, vector)
+    getattr(library, f"ghostnet_pack_{kind}")(aligned(weights), *weights.shape, vector)
     return vector

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.parameters import count_classes
+from ghostnet.checkpoints.parameters import check_parameters, count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
@@ -97,11 +97,15 @@ def pack(
     Raises:
         KernelError: The network has a layer that the kernels do not know, or the processor does not
             have the type.
+        CheckpointError: Parameters of the network are missing or have other shapes.
     """
     check_architecture(architecture)
     check_dtype(dtype)
     classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
+    expected = spec.parameter_shapes()
+    parameters = {name: parameters[name] for name in expected if name in parameters}
+    check_parameters(parameters, expected, "the parameters")
     header = PlanHeader(
         precision=PRECISIONS[dtype],
         block_kind=BLOCK_KINDS[architecture.family],

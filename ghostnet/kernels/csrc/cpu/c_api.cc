@@ -1,49 +1,83 @@
 // The C API of inference: the operator of ops.Custom and, through ctypes, packing and settings.
+#include <algorithm>
+#include <cstdint>
 #include <exception>
+#include <optional>
+#include <stdexcept>
 #include <string>
 
-#include "network/engine.h"
+#include "network/inference.h"
+#include "ops/int8_packing.h"
 #include "runtime/settings.h"
 
 using namespace ghostnet::cpu;
 
 namespace {
 
+// What a call returns. ghostnet/kernels/cpu/library.py says what each means.
+enum Status { kDone, kWrongModel, kWrongShapes, kMissingKernels, kNoMemory };
+
 // The arguments of the operator GhostNetForward: three inputs and the output.
 enum ForwardArgument { kImages, kPlan, kWeights, kOut, kForwardArguments };
 
-constexpr int kImagesRank = 4;
+constexpr int kRanks[kForwardArguments] = {4, 1, 1, 2};
+constexpr std::int64_t kColors = 3;
+
+// Images (images, 3, height, width) and out (images, outputs).
+struct Shapes {
+  std::int64_t images;
+  std::int64_t height;
+  std::int64_t width;
+  std::int64_t outputs;
+
+  bool fit(const Model& model) const {
+    return images > 0 && height > 0 && width > 0 && height <= kMaxPixels / width &&
+           outputs == model.head.outputs();
+  }
+};
+
+Status forward(const float* pixels, const Shapes& shapes, const PackedModel& packed, float* out) {
+  try {
+    const Model model = read_model(packed);
+    if (!shapes.fit(model)) return kWrongShapes;
+    run(model, {pixels, static_cast<int>(shapes.height), static_cast<int>(shapes.width), out},
+        shapes.images);
+  } catch (const MissingKernels&) {
+    return kMissingKernels;
+  } catch (const std::invalid_argument&) {
+    return kWrongModel;
+  } catch (const std::exception&) {  // bad_alloc, or the length_error of a vector
+    return kNoMemory;
+  }
+  return kDone;
+}
 
 }  // namespace
 
 #pragma GCC visibility push(default)
 extern "C" {
 
-// Images (images, 3, height, width) to (images, outputs). Returns 0, 1 where plan and weights do not
-// fit together, or 2 where the instruction set has no kernels of the model's precision.
-int ghostnet_forward(const float* pixels, int images, int height, int width,
-                     const std::int32_t* plan, std::int64_t plan_size, const float* weights,
-                     std::int64_t weights_size, float* out) {
-  try {
-    run(read_model({plan, plan_size, weights, weights_size}), {pixels, height, width, out}, images);
-  } catch (const MissingKernels&) {
-    return 2;
-  } catch (const std::exception&) {
-    return 1;
-  }
-  return 0;
+// Images (images, 3, height, width) to (images, outputs). Returns a Status; where that is not
+// kDone, `out` has any values.
+int ghostnet_forward(const float* pixels, std::int64_t images, std::int64_t height,
+                     std::int64_t width, const std::int32_t* plan, std::int64_t plan_size,
+                     const float* weights, std::int64_t weights_size, float* out,
+                     std::int64_t outputs) {
+  return forward(pixels, {images, height, width, outputs}, {plan, plan_size, weights, weights_size},
+                 out);
 }
 
 // ghostnet_forward() as an operator of ops.Custom.
 int GhostNetForward(int count, void** data, int* ranks, int64_t** shapes, const char**, void*,
                     void*) {
-  if (count != kForwardArguments || ranks[kImages] != kImagesRank) return 1;
+  if (count != kForwardArguments || !std::equal(kRanks, kRanks + count, ranks)) return kWrongShapes;
   const int64_t* const images = shapes[kImages];
-  return ghostnet_forward(static_cast<const float*>(data[kImages]), static_cast<int>(images[0]),
-                          static_cast<int>(images[2]), static_cast<int>(images[3]),
-                          static_cast<const std::int32_t*>(data[kPlan]), shapes[kPlan][0],
-                          static_cast<const float*>(data[kWeights]), shapes[kWeights][0],
-                          static_cast<float*>(data[kOut]));
+  if (images[1] != kColors || shapes[kOut][0] != images[0]) return kWrongShapes;
+  return forward(static_cast<const float*>(data[kImages]),
+                 {images[0], images[2], images[3], shapes[kOut][1]},
+                 {static_cast<const std::int32_t*>(data[kPlan]), shapes[kPlan][0],
+                  static_cast<const float*>(data[kWeights]), shapes[kWeights][0]},
+                 static_cast<float*>(data[kOut]));
 }
 
 // Packed weights of a layer, in floats.

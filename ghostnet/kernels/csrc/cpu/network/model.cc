@@ -50,11 +50,11 @@ class WeightReader {
     Bottleneck block{};
     block.kind = kind;
     block.in = in;
-    block.expanded = plan.expanded_channels;
+    block.expanded = plan.expansion_channels;
     block.out = plan.out_channels;
-    block.kernel = plan.kernel;
+    block.kernel = plan.kernel_size;
     block.stride = plan.stride;
-    kind == BlockKind::kGhostBottleneck ? read_ghost_bottleneck(plan.squeezed_channels, block)
+    kind == BlockKind::kGhostBottleneck ? read_ghost_bottleneck(plan.se_channels, block)
                                         : read_inverted_residual(block);
     return block;
   }
@@ -110,23 +110,44 @@ class WeightReader {
   const Precision precision_;
 };
 
+// More channels than these have no use; the sizes of such layers fit an int64.
+constexpr std::int32_t kMaxChannels = 1 << 24;
+
+bool is_channels(std::int32_t count) { return count > 0 && count <= kMaxChannels; }
+bool is_none_or_channels(std::int32_t count) { return count == 0 || is_channels(count); }
+
+bool is_known(const PlanHeader& header) {
+  const auto last_activation = static_cast<std::int32_t>(Activation::kRelu6);
+  return (header.precision == static_cast<std::int32_t>(Precision::kFloat32) ||
+          header.precision == static_cast<std::int32_t>(Precision::kInt8)) &&
+         (header.block_kind == static_cast<std::int32_t>(BlockKind::kGhostBottleneck) ||
+          header.block_kind == static_cast<std::int32_t>(BlockKind::kInvertedResidual)) &&
+         header.activation >= 0 && header.activation <= last_activation &&
+         is_channels(header.stem_channels) && is_channels(header.last_channels) &&
+         is_none_or_channels(header.head_channels) && is_none_or_channels(header.classes);
+}
+
 PlanHeader read_header(const PackedModel& packed) {
   PlanHeader header{};
   if (packed.plan_size >= kPlanHeaderSize) std::memcpy(&header, packed.plan, sizeof header);
-  if (packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
+  if (header.blocks < 0 ||
+      packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
     throw std::invalid_argument("a plan of the wrong length");
   }
+  if (!is_known(header)) throw std::invalid_argument("a plan of an unknown network");
   return header;
 }
 
 // Whether a block has the channels and the kernel that blocks of its kind have.
 bool fits(BlockKind kind, const PlanBlock& block) {
   if (block.stride != 1 && block.stride != 2) return false;
+  if (!is_channels(block.expansion_channels) || !is_channels(block.out_channels)) return false;
   if (kind == BlockKind::kInvertedResidual) {
-    return block.kernel == 3 && block.squeezed_channels == 0;
+    return block.kernel_size == 3 && block.se_channels == 0;
   }
-  return block.expanded_channels % 2 == 0 && block.out_channels % 2 == 0 &&
-         (block.kernel == 3 || block.kernel == 5);
+  return block.expansion_channels % 2 == 0 && block.out_channels % 2 == 0 &&
+         is_none_or_channels(block.se_channels) &&
+         (block.kernel_size == 3 || block.kernel_size == 5);
 }
 
 PlanBlock read_block(const PackedModel& packed, BlockKind kind, std::int64_t index) {

@@ -14,15 +14,15 @@ struct PlanHeader {
   std::int32_t blocks;
   std::int32_t last_channels;  // of the last ConvUnit
   std::int32_t head_channels;  // 0: the classifier reads the means of the last ConvUnit
-  std::int32_t classes;  // 0: the output is what it would read
+  std::int32_t classes;        // 0: the output is what it would read
 };
 
 struct PlanBlock {
-  std::int32_t expanded_channels;
+  std::int32_t expansion_channels;
   std::int32_t out_channels;
-  std::int32_t kernel;
+  std::int32_t kernel_size;
   std::int32_t stride;
-  std::int32_t squeezed_channels;  // 0: no squeeze-excite
+  std::int32_t se_channels;  // 0: no squeeze-excite
 };
 
 constexpr std::int64_t kPlanHeaderSize = sizeof(PlanHeader) / sizeof(std::int32_t);

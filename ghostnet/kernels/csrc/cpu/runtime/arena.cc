@@ -5,7 +5,6 @@
 #include <mutex>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "ops/planes.h"
 #include "runtime/per_process.h"
@@ -14,27 +13,29 @@ namespace ghostnet::cpu {
 namespace {
 
 // The size of a huge page. With small pages, address translation costs measurable time.
-constexpr std::size_t kAlignment = 2 * 1024 * 1024;
+constexpr std::align_val_t kAlignment{2 * 1024 * 1024};
 
 // Buffers begin at multiples of so many floats.
 constexpr std::ptrdiff_t kBufferAlignment = 64;
 
 struct IdleArenas {
   std::mutex mutex;
-  std::vector<std::unique_ptr<Arena>> list;
+  std::unique_ptr<Arena> first;
 };
 
 const PerProcess<IdleArenas> idle;
 
 }  // namespace
 
+void Arena::Free::operator()(float* memory) const { ::operator delete(memory, kAlignment); }
+
 float* Arena::reserve(std::ptrdiff_t floats) {
   if (floats <= capacity_) return memory_.get();
   memory_.reset();
   capacity_ = 0;
-  const std::size_t bytes = (floats * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
-  memory_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, bytes)));
-  if (!memory_) throw std::bad_alloc();
+  constexpr auto kPage = static_cast<std::size_t>(kAlignment);
+  const std::size_t bytes = (floats * sizeof(float) + kPage - 1) / kPage * kPage;
+  memory_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
 #if defined(MADV_HUGEPAGE)
   madvise(memory_.get(), bytes, MADV_HUGEPAGE);
 #endif
@@ -44,17 +45,15 @@ float* Arena::reserve(std::ptrdiff_t floats) {
 
 ArenaLease::ArenaLease() {
   const std::lock_guard<std::mutex> lock(idle->mutex);
-  if (idle->list.empty()) {
-    arena_ = std::make_unique<Arena>();
-  } else {
-    arena_ = std::move(idle->list.back());
-    idle->list.pop_back();
-  }
+  arena_ = idle->first ? std::move(idle->first) : std::make_unique<Arena>();
+  idle->first = std::move(arena_->next);
 }
 
+// Allocates nothing: a list that had to grow could throw.
 ArenaLease::~ArenaLease() {
   const std::lock_guard<std::mutex> lock(idle->mutex);
-  idle->list.push_back(std::move(arena_));
+  arena_->next = std::move(idle->first);
+  idle->first = std::move(arena_);
 }
 
 float* BufferPlacer::place(std::ptrdiff_t floats) {

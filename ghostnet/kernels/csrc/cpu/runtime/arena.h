@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 
 namespace ghostnet::cpu {
@@ -13,9 +12,11 @@ class Arena {
   // Memory for `floats` floats. What an earlier call returned is no longer valid.
   float* reserve(std::ptrdiff_t floats);
 
+  std::unique_ptr<Arena> next;  // in the list of idle arenas
+
  private:
   struct Free {
-    void operator()(float* memory) const { std::free(memory); }
+    void operator()(float* memory) const;
   };
   std::unique_ptr<float, Free> memory_;
   std::ptrdiff_t capacity_ = 0;

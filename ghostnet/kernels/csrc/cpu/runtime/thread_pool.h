@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 
 #include "runtime/event_count.h"
@@ -12,26 +13,47 @@ namespace ghostnet::cpu {
 
 class ThreadPool {
  public:
-  // The pool of this process; a forked child gets its own.
-  static ThreadPool& instance();
+  // A caller's hold on the pool of this process; a forked child gets its own.
+  class Lease {
+   public:
+    // Asks for `threads` threads, the caller's among them.
+    explicit Lease(int threads);
 
-  // Runs job(rank) for the ranks below `threads`, rank 0 on the calling thread. Returns when rank 0
-  // is done and so are all others that had begun by then: a thread that gets no processor in time
-  // is not waited for, unless the job itself waits for it at a barrier. Returns false, and runs
-  // nothing, if another caller has leased the pool. Idle threads then check for the next call so
-  // many times before they sleep.
-  template <class Job>
-  bool try_run(int threads, int idle_spins, const Job& job) {
-    const auto call = [](const void* context, int rank) {
-      (*static_cast<const Job*>(context))(rank);
-    };
-    return try_run(threads, idle_spins, call, &job);
-  }
+    // How many there are: fewer where the system starts no more or too many would share a
+    // processor, and only the caller's where another caller has leased the pool.
+    int threads() const { return threads_; }
+
+    // Runs job(rank) for the ranks below threads(), rank 0 on the calling thread. Returns when
+    // rank 0 is done and so are all others that had begun by then: a thread that gets no processor
+    // in time is not waited for, unless the job itself waits for it at a barrier. If jobs throw,
+    // throws what one of them threw. Idle threads then check for the next call so many times
+    // before they sleep.
+    template <class Job>
+    void run(int idle_spins, const Job& job) const {
+      if (threads_ == 1) return job(0);
+      const auto call = [](const void* context, int rank) {
+        (*static_cast<const Job*>(context))(rank);
+      };
+      pool_.run({call, &job, threads_}, idle_spins);
+    }
+
+   private:
+    ThreadPool& pool_;
+    std::unique_lock<std::mutex> lock_;
+    int threads_ = 1;
+  };
 
  private:
-  using Call = void (*)(const void* context, int rank);
+  struct Call {
+    void (*job)(const void* context, int rank);
+    const void* context;
+    int threads;
+  };
 
-  bool try_run(int threads, int idle_spins, Call call, const void* context);
+  // Returns how many of `threads` threads there are, after starting those that are missing.
+  int start(int threads);
+  void run(const Call& call, int idle_spins);
+  void run_rank(int rank) noexcept;
   void open_call();
   void close_call();
   void run_thread(int rank, std::uint64_t seen);
@@ -40,9 +62,9 @@ class ThreadPool {
 
   std::mutex lease_;
   int started_ = 0;  // threads besides the callers
-  Call call_ = nullptr;
-  const void* context_ = nullptr;
-  int active_ = 0;
+  Call call_{};
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;  // the first of the call
   // The number of the call, whether threads may join it, and how many are in it; see the .cc file.
   std::atomic<std::uint64_t> state_{0};
   std::atomic<int> idle_spins_{0};

@@ -30,12 +30,12 @@ class IndexQueue {
 };
 
 // Calls work(indices) on every thread that comes in time; `work` can allocate what its thread needs
-// before it takes indices. Runs on the calling thread alone if another call has leased the thread pool.
+// before it takes indices. Runs on the calling thread alone if another call has leased the thread
+// pool. Throws what a thread threw, after the others have finished; then some indices may be missing.
 template <class Work>
 void parallel_for(int threads, std::ptrdiff_t count, Work work) {
   IndexQueue indices(count);
-  const auto job = [&](int) { work(indices); };
-  if (threads == 1 || !ThreadPool::instance().try_run(threads, kIdleSpins, job)) job(0);
+  ThreadPool::Lease(threads).run(kIdleSpins, [&](int) { work(indices); });
 }
 
 }  // namespace ghostnet::cpu::training

@@ -1,6 +1,7 @@
-#include "network/engine.h"
+#include "network/inference.h"
 
 #include <atomic>
+#include <exception>
 
 #include "runtime/settings.h"
 #include "runtime/team_size.h"
@@ -39,6 +40,17 @@ class Pieces {
   const std::ptrdiff_t count_;
 };
 
+// What `body` throws, or null.
+template <class Body>
+std::exception_ptr exception_of(Body body) {
+  try {
+    body();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
 class BatchRunner {
  public:
   BatchRunner(const Model& model, const ImageBatch& batch, Forward forward)
@@ -50,36 +62,42 @@ class BatchRunner {
   void run(std::ptrdiff_t images, int threads) const {
     if (threads == 1) return run_alone({0, images});
     if (images == 1) return run_one(threads);
-    if (!run_in_team(images, threads)) run_alone({0, images});
+    const ThreadPool::Lease lease(threads);
+    lease.threads() == 1 ? run_alone({0, images}) : run_in_team(images, lease);
   }
 
  private:
   void run_one(int threads) const {
     TeamSize& team = TeamSize::instance();
-    const int size = team.for_call(threads);
     const CallTimer timer;
-    if (size == 1 || !run_in_team(1, size)) return run_alone({0, 1});
-    team.report(threads, size, timer.read());
+    const ThreadPool::Lease lease(team.for_call(threads));
+    if (lease.threads() == 1) return run_alone({0, 1});
+    run_in_team(1, lease);
+    team.report(threads, lease.threads(), timer.read());
   }
 
   // Each thread takes one piece after the other, so that a thread whose processor is busy elsewhere
-  // takes fewer. The team then computes the remaining images one by one. Returns false, with
-  // nothing computed, if another call has leased the thread pool.
-  bool run_in_team(std::ptrdiff_t images, int threads) const {
+  // takes fewer. The team then computes the remaining images one by one.
+  void run_in_team(std::ptrdiff_t images, const ThreadPool::Lease& lease) const {
+    const int threads = lease.threads();
     const Pieces pieces(images, threads);
     std::atomic<std::ptrdiff_t> next{0};
     const ArenaLease arena;
     Workspace space = make_workspace(model_, schedule_, threads, *arena);
     Barrier barrier(threads);
-    return ThreadPool::instance().try_run(threads, kIdleSpins, [&](int rank) {
-      for (std::ptrdiff_t i = next++; i < pieces.count(); i = next++) {
-        run_alone(pieces.images_of(i));
-      }
+    lease.run(kIdleSpins, [&](int rank) {
+      const std::exception_ptr failure = exception_of([&] {
+        for (std::ptrdiff_t i = next++; i < pieces.count(); i = next++) {
+          run_alone(pieces.images_of(i));
+        }
+      });
+      // A thread that failed takes part too, since the others wait for it at the barrier.
       const ForwardContext context{model_, schedule_, space, {rank, threads, &barrier}};
       for (std::ptrdiff_t i = pieces.first_left(); i < images; ++i) {
         context.member.sync();
         forward_(context, from_image(i));
       }
+      if (failure) std::rethrow_exception(failure);
     });
   }
 
@@ -117,7 +135,7 @@ class BatchRunner {
 
 }  // namespace
 
-void run(const Model& model, const ImageBatch& batch, int images) {
+void run(const Model& model, const ImageBatch& batch, std::int64_t images) {
   const Settings now = settings();
   const Forward forward = forward_for(now.instruction_set, model.precision);
   if (forward == nullptr) throw MissingKernels();

@@ -1,6 +1,7 @@
 // Runs a model on a batch of images, with the threads and the instruction set of the settings.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 
 #include "network/dispatch.h"
@@ -10,7 +11,10 @@ namespace ghostnet::cpu {
 // The instruction set has no kernels of the model's precision.
 struct MissingKernels : std::exception {};
 
-// Computes batch.out for `images` images.
-void run(const Model& model, const ImageBatch& batch, int images);
+// The most pixels of an image, so that the rows and pixels of a group fit an int.
+constexpr std::int64_t kMaxPixels = std::int64_t{1} << 28;
+
+// Computes batch.out for `images` images of at most kMaxPixels.
+void run(const Model& model, const ImageBatch& batch, std::int64_t images);
 
 }  // namespace ghostnet::cpu
