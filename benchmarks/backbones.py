@@ -15,7 +15,7 @@ from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.hub import open_model
 from ghostnet.models.registry import BACKBONE_MODEL
-from ghostnet.training.finetune import finetune_head
+from ghostnet.training.head.finetune import finetune_head
 
 RESULTS = Path(__file__).with_name("results") / "backbones.json"
 

@@ -16,7 +16,7 @@ from ghostnet.data.transforms import decode
 from ghostnet.hub import open_model
 from ghostnet.model.forward import open_forward
 from ghostnet.models.registry import BACKBONE_MODEL
-from ghostnet.training.features import BATCH_SIZE, View, extract
+from ghostnet.training.head.features import BATCH_SIZE, View, extract
 
 RUNS = 25
 DECODED = 500

@@ -12,10 +12,9 @@ from pathlib import Path
 from links import lay_out
 
 from ghostnet.data.image_folder import ImageFolder, find_images
-from ghostnet.data.labels import read_labels
 from ghostnet.training.config import read_config
-from ghostnet.training.task import open_task
-from ghostnet.training.teacher import Teacher
+from ghostnet.training.run.task import open_task
+from ghostnet.training.teacher.network import Teacher
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -24,11 +23,10 @@ if __name__ == "__main__":
     parser.add_argument("folders", nargs="*", type=Path)
     arguments = parser.parse_args()
     config = read_config(arguments.config, {})
-    teacher = Teacher(config.teacher, config) if config.teacher else None
-    if teacher and config.teacher_labels and arguments.folders:
-        classes = read_labels(config.teacher_labels, teacher.length)
+    teacher = Teacher(config.teacher.path, config.teacher) if config.teacher.path else None
+    if teacher and teacher.classes and arguments.folders:
         files = tuple((file, 0) for file in find_images(arguments.folders))
-        held_out = teacher.label(ImageFolder(classes, files))
+        held_out = teacher.label(ImageFolder(teacher.classes, files))
     else:
-        held_out = open_task(config, teacher).held_out
+        held_out = open_task(config.data, teacher).held_out
     lay_out(held_out, arguments.out)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ghostnet.training.loop import Progress
+from ghostnet.training.run.loop import Progress
 
 
 def interrupt_at(step: int) -> Callable[[Progress], None]:

@@ -10,10 +10,10 @@ from toy_images import draw
 from ghostnet.data.image_folder import read_folder
 from ghostnet.errors import DatasetError
 from ghostnet.training.augment import Augment
-from ghostnet.training.batches import Batches, Worker
-from ghostnet.training.config import Layout, TrainingConfig
+from ghostnet.training.config import DataSettings, Layout
+from ghostnet.training.run.batches import Batches, Worker
+from ghostnet.training.run.task import open_task
 from ghostnet.training.source import FolderSource, MindRecordSource
-from ghostnet.training.task import open_task
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +122,11 @@ def write_mindrecord(path: Path, images: Path) -> Path:
 
 def test_held_out_images_are_no_rows_of_the_mindrecord(images: Path, tmp_path: Path) -> None:
     path = write_mindrecord(tmp_path / "train.mindrecord", images)
-    settings = {"data": path, "layout": Layout.MINDRECORD}
+    settings = {"path": path, "layout": Layout.MINDRECORD}
     with pytest.raises(DatasetError, match=r"found 18 of 18 among .*png = .*, row \d+, "):
-        open_task(TrainingConfig(val=str(images), **settings))
+        open_task(DataSettings(val=str(images), **settings))
     others = draw(tmp_path / "others", 5)
-    assert len(open_task(TrainingConfig(val=str(others), **settings)).held_out.files) == 15
+    assert len(open_task(DataSettings(val=str(others), **settings)).held_out.files) == 15
 
 
 def test_a_broken_row_is_named(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ghostnet.data.image_folder import hold_out
 from ghostnet.data.oxford_pets import LabelOrder, OxfordIIITPet
+from ghostnet.data.split import hold_out
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError
 

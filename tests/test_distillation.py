@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -27,15 +26,15 @@ from ghostnet.model import Model
 from ghostnet.model.evaluation import tally
 from ghostnet.model.forward import open_forward
 from ghostnet.models import MODELS, GhostNet
-from ghostnet.training import loop
-from ghostnet.training.answers import CENTER, Answers
 from ghostnet.training.augment import Augment
 from ghostnet.training.config import Lesson, TrainingConfig, check, read_config
-from ghostnet.training.log import read_log
 from ghostnet.training.model_card import Origin, write_model
+from ghostnet.training.run import loop
+from ghostnet.training.run.log import read_log
+from ghostnet.training.run.step import DistillationLoss, label_shares
 from ghostnet.training.source import UNLABELED, FolderSource
-from ghostnet.training.step import DistillationLoss, label_shares
-from ghostnet.training.teacher import Teacher
+from ghostnet.training.teacher.answers import CENTER, Answers
+from ghostnet.training.teacher.network import Teacher
 
 CLASSES = ("blue one", "Green", "rot")
 
@@ -75,14 +74,18 @@ def config(images: Path, onnx_file: Path, tmp_path: Path) -> TrainingConfig:
     return check(settings, "test")
 
 
+def changed(config: TrainingConfig, **settings: object) -> TrainingConfig:
+    return check(config.settings | settings, "test")
+
+
 def make_answers(config: TrainingConfig, images: Path) -> Answers:
     source = FolderSource(tuple((file, UNLABELED) for file in find_images([images])))
-    return Answers(make_teacher(config), source, Augment(32), config.seed)
+    return Answers(make_teacher(config), source, Augment(32), config.recipe.seed)
 
 
 def make_teacher(config: TrainingConfig) -> Teacher:
-    assert config.teacher is not None
-    return Teacher(config.teacher, config)
+    assert config.teacher.path is not None
+    return Teacher(config.teacher.path, config.teacher)
 
 
 # The teacher ----------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ def test_layout_and_type_of_the_input_are_read_from_the_file(
     config: TrainingConfig, model: Model, images: Path, tmp_path: Path, with_preprocessing: bool
 ) -> None:
     file = export(model, tmp_path / "t.onnx", with_preprocessing=with_preprocessing)
-    answers = make_answers(replace(config, teacher=file), images)
+    answers = make_answers(changed(config, teacher=file), images)
     order = np.arange(4)
     answers.fill(CENTER, order)
     expected = open_forward(model)(
@@ -114,13 +117,13 @@ def test_layout_and_type_of_the_input_are_read_from_the_file(
 
 
 def test_settings_override_what_the_file_states(config: TrainingConfig) -> None:
-    chosen = replace(config, teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0, 5.0, 6.0))
+    chosen = changed(config, teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0, 5.0, 6.0))
     taken = make_teacher(chosen).input
     batch = taken.blank(1)
     taken.put(Image.new("RGB", (48, 48), (9, 12, 15)), batch[0])
     np.testing.assert_allclose(batch[0, :, 0, 0], [2, 2, 2])
     with pytest.raises(TrainingError, match=r"cannot run on images of shape \(1, 3, 64, 64\)"):
-        make_teacher(replace(config, teacher_size=64))
+        make_teacher(changed(config, teacher_size=64))
 
 
 @pytest.mark.parametrize(
@@ -137,12 +140,12 @@ def test_a_file_that_is_no_teacher_is_refused(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(TrainingError, match=message):
-        make_teacher(replace(config, teacher=file, **settings))
+        make_teacher(changed(config, teacher=file, **settings))
 
 
 def test_an_unknown_output_is_refused_with_the_known_ones(config: TrainingConfig) -> None:
     with pytest.raises(TrainingError, match="teacher_output: expected one of logits, found 'x'"):
-        make_teacher(replace(config, teacher_output="x"))
+        make_teacher(changed(config, teacher_output="x"))
 
 
 def test_settings_that_lack_a_teacher_are_refused() -> None:
@@ -167,7 +170,7 @@ def test_answers_are_computed_once_and_say_what_they_were_made_from(
     assert met == [(done, 10) for done in range(4, 11)]
     np.testing.assert_array_equal(first.of(1, order), second.of(1, order))
     origin = json.loads((first.folder / "made_from.json").read_text())
-    assert origin["teacher"] == sha256_of(config.teacher)
+    assert origin["teacher"] == sha256_of(config.teacher.path)
     assert origin["images"] == 18
 
 
@@ -297,7 +300,7 @@ def test_finetune_learns_from_a_teacher_with_all_weights_only(
     assert "--mode full" in ghostnet.err
     answer = ghostnet.json(*words, "--mode", "full")
     settings = read_config(tmp_path / "x" / "config.yaml", {})
-    assert settings.teacher == onnx_file
-    assert settings.teacher_lesson is Lesson.HEAD
+    assert settings.teacher.path == onnx_file
+    assert settings.teacher.lesson is Lesson.HEAD
     assert read_log(tmp_path / "x", 10)[-1].epoch == 10
     assert read_card(Path(answer["card"])).labels == CLASSES

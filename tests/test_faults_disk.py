@@ -26,7 +26,7 @@ from ghostnet.export import write
 from ghostnet.files import write_whole
 from ghostnet.hub.card import Asset
 from ghostnet.hub.checkpoint_file import promised
-from ghostnet.training.feature_cache import FeatureCache
+from ghostnet.training.head.feature_cache import FeatureCache
 
 BODY = bytes(range(256)) * 1024
 ROOM = 64 * 1024

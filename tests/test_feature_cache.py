@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ghostnet.training.feature_cache import FeatureCache
+from ghostnet.training.head.feature_cache import FeatureCache
 
 
 def five_entries(folder: Path, network: str = "one", max_bytes: int = 1 << 20) -> FeatureCache:

@@ -15,7 +15,9 @@ from random_parameters import random_parameters
 from toy_images import draw
 
 import ghostnet.hub as mshub
-from ghostnet.data.image_folder import ImageFolder, hold_out
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.labels import check_labels
+from ghostnet.data.split import hold_out, read_split
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError
 from ghostnet.files import sha256_of
@@ -26,11 +28,11 @@ from ghostnet.model.evaluation import tally
 from ghostnet.models import find_model
 from ghostnet.models.network import HeadFeatures
 from ghostnet.training.augment import Augment, random_box
-from ghostnet.training.feature_cache import FeatureCache
-from ghostnet.training.features import View, extract
-from ghostnet.training.finetune import finetune_head, read_task
-from ghostnet.training.logistic_regression import Samples, choose_penalty, fit
-from ghostnet.training.model_card import Origin, check_labels, write_model
+from ghostnet.training.head.feature_cache import FeatureCache
+from ghostnet.training.head.features import View, extract
+from ghostnet.training.head.finetune import finetune_head
+from ghostnet.training.head.logistic_regression import Samples, choose_penalty, fit
+from ghostnet.training.model_card import Origin, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +113,7 @@ def test_the_card_tells_what_the_hub_client_asks_for(
 def test_the_same_images_give_the_same_checkpoint(
     small_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, held_out = read_task(draw(tmp_path / "images"), 0.3)
+    train, held_out = read_split(draw(tmp_path / "images"), 0.3)
     weights = []
     for cache_dir in (tmp_path / "a", tmp_path / "b", tmp_path / "b"):
         model = open_model(small_card)
@@ -152,7 +154,7 @@ def test_a_class_to_measure_that_was_not_learnt_is_an_error(tmp_path: Path) -> N
     train = draw(tmp_path / "train", 2, ("rot", "Green"))
     val = draw(tmp_path / "val", 2)
     with pytest.raises(DatasetError, match=r"\(Green, rot\), found blue one"):
-        read_task(train, val)
+        read_split(train, val)
 
 
 def test_a_fraction_is_between_0_and_1(ghostnet: Ghostnet, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_too_many_broken_images_stop_the_work(small: Model, tmp_path: Path) -> N
     for index in range(3):
         (images / "rot" / f"{index}.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"found 3 of 18(.|\n)*0\.png"):
-        finetune_head(small, *read_task(images, 0.2))
+        finetune_head(small, *read_split(images, 0.2))
 
 
 def test_a_class_with_nothing_but_broken_images_is_an_error(small: Model, tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_class_with_nothing_but_broken_images_is_an_error(small: Model, tmp_pa
     (images / "broken").mkdir()
     (images / "broken" / "0.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="images that can be read in broken, found none"):
-        finetune_head(small, *read_task(images, 0.2))
+        finetune_head(small, *read_split(images, 0.2))
 
 
 def test_real_flowers_from_the_bundled_model(shared: Path, tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_real_flowers_from_the_bundled_model(shared: Path, tmp_path: Path) -> No
         (tmp_path / "images" / folder.name).mkdir(parents=True)
         for file in sorted(folder.glob("*.jpg"))[:12]:
             (tmp_path / "images" / folder.name / file.name).symlink_to(file)
-    tuned = finetune_head(open_model(FLOWERS), *read_task(tmp_path / "images", 0.25))
+    tuned = finetune_head(open_model(FLOWERS), *read_split(tmp_path / "images", 0.25))
     assert tuned.evaluation.images == 15
     assert tuned.evaluation.correct >= 12
 
@@ -205,7 +207,7 @@ def test_nothing_but_broken_images_to_measure_with_is_an_error(
     (tmp_path / "val" / "rot").mkdir(parents=True)
     (tmp_path / "val" / "rot" / "0.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="held-out images that can be read"):
-        finetune_head(small, *read_task(images, tmp_path / "val"))
+        finetune_head(small, *read_split(images, tmp_path / "val"))
 
 
 # Features -----------------------------------------------------------------------------------

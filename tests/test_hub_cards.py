@@ -20,6 +20,7 @@ from random_parameters import random_parameters
 
 import ghostnet.hub as mshub
 from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
+from ghostnet.data.labels import check_labels
 from ghostnet.errors import CardError, IntegrityError
 from ghostnet.files import sha256_of
 from ghostnet.hub import catalog
@@ -29,9 +30,8 @@ from ghostnet.hub.checkpoint_file import locate
 from ghostnet.hub.install import install
 from ghostnet.model import Model
 from ghostnet.models import GHOSTNET_1X, GHOSTNET_INT8_1X, create_network, find_model
-from ghostnet.training.config import TrainingConfig
-from ghostnet.training.model_card import check_labels
-from ghostnet.training.task import start
+from ghostnet.training.config import Recipe
+from ghostnet.training.run.task import start
 from ghostnet.verify import Verdict, verify
 
 RELEASES = ("1.3", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10")
@@ -336,11 +336,11 @@ def test_training_starts_from_a_short_hash_where_it_is_allowed(
     serve: Serve, mindcv: Parameters, tmp_path: Path
 ) -> None:
     serve(SHORT[0], mindcv)
-    config = TrainingConfig(tmp_path, model=SHORT[0])
+    recipe = Recipe(model=SHORT[0])
     with pytest.raises(IntegrityError):
-        start(config, 3)
+        start(recipe, 3)
     with pytest.warns(UserWarning, match="32 bits"):
-        assert start(config, 3, allow_short_hash=True).num_classes == 3
+        assert start(recipe, 3, allow_short_hash=True).num_classes == 3
 
 
 def _labeled(folder: Path) -> Path:

@@ -20,14 +20,14 @@ from toy_images import draw
 from ghostnet.data import image_formats
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_files import count_reasons
-from ghostnet.data.image_folder import ImageFolder, find_images, hold_out, read_folder
+from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.image_formats import FORMATS, identify
+from ghostnet.data.split import hold_out, read_split
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.models import MODELS
-from ghostnet.training.config import TrainingConfig
-from ghostnet.training.finetune import read_task
-from ghostnet.training.task import open_task
+from ghostnet.training.config import DataSettings
+from ghostnet.training.run.task import open_task
 
 
 def encoded(format: str = "PNG", color: int = 0) -> bytes:
@@ -427,13 +427,13 @@ def test_held_out_images_are_not_trained_on(layout: str, tmp_path: Path) -> None
             name = f"new {file.name}" if layout == "renamed" else file.name
             put(val / file.parent.name / name, file.read_bytes())
     with pytest.raises(DatasetError, match=rf"found {count} among the training images \(.* = "):
-        read_task(root, val)
+        read_split(root, val)
     with pytest.raises(DatasetError, match=f"found {count} among the training images"):
-        open_task(TrainingConfig(data=root, val=str(val)))
+        open_task(DataSettings(root, val=str(val)))
 
 
 def test_different_images_may_be_held_out(tmp_path: Path) -> None:
-    train, held_out = read_task(draw(tmp_path / "images", 4), draw(tmp_path / "val", 3))
+    train, held_out = read_split(draw(tmp_path / "images", 4), draw(tmp_path / "val", 3))
     assert (len(train.files), len(held_out.files)) == (12, 9)
 
 

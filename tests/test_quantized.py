@@ -33,8 +33,8 @@ from ghostnet.models import (
 )
 from ghostnet.models.layers import convolution
 from ghostnet.models.quantization import QuantizedConvolution
-from ghostnet.training.config import TrainingConfig
-from ghostnet.training.task import start
+from ghostnet.training.config import Recipe
+from ghostnet.training.run.task import start
 
 LOGITS = """
 import sys
@@ -192,8 +192,8 @@ def test_what_cannot_run_it_says_so(checkpoint: Path, tmp_path: Path) -> None:
     for suffix in ("onnx", "mindir"):
         with pytest.raises(ExportError, match="convolutions on 8 bits, which are not exported"):
             export(model, tmp_path / f"model.{suffix}")
-    config = TrainingConfig(tmp_path, architecture="ghostnet_int8_1x")
+    recipe = Recipe(architecture="ghostnet_int8_1x")
     with pytest.raises(TrainingError, match="rounding has no gradient"):
-        start(config, 2)
+        start(recipe, 2)
     with pytest.raises(BenchmarkError, match="convolutions on 8 bits"):
         prepare(Job(str(checkpoint), None, tmp_path, 1, 1), ("ghostnet", "torch"))

@@ -80,6 +80,19 @@ def test_a_model_is_used_without_the_hub(path: Path) -> None:
         assert from_hub <= ({"open_model"} if room_with(path) in OPENERS else set())
 
 
+TRAINING = ("head", "teacher", "run")
+"""The rooms in ``training``, in their order; what they share lies beside them."""
+
+
+def test_no_room_of_training_imports_one_above_it() -> None:
+    rooms = {path.parent.name for path in (PACKAGE / "training").glob("*/__init__.py")}
+    assert rooms == set(TRAINING)
+    for level, room in enumerate((".", *TRAINING)):
+        above = tuple(f"ghostnet.training.{other}" for other in TRAINING[level:])
+        for path in (PACKAGE / "training" / room).glob("*.py"):
+            assert not [module for module in imports(path) if module.startswith(above)], path
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_only_the_command_knows_the_terminal(path: Path) -> None:
     if room_with(path) != "cli":

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -32,15 +31,14 @@ from ghostnet.hub.card import read_card
 from ghostnet.model import Model
 from ghostnet.model.evaluation import tally
 from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet
-from ghostnet.training import loop
 from ghostnet.training.augment import Augment
-from ghostnet.training.batches import Batches, Worker
-from ghostnet.training.config import TrainingConfig, as_yaml, check, read_config
-from ghostnet.training.log import read_log
-from ghostnet.training.loop import Examiner
+from ghostnet.training.config import Recipe, TrainingConfig, as_yaml, check, read_config
 from ghostnet.training.model_card import Origin, write_model
-from ghostnet.training.source import FolderSource
-from ghostnet.training.step import (
+from ghostnet.training.run import loop
+from ghostnet.training.run.batches import Batches, Worker
+from ghostnet.training.run.log import read_log
+from ghostnet.training.run.loop import Examiner
+from ghostnet.training.run.step import (
     LossCell,
     MaskDropout,
     MovingAverage,
@@ -48,8 +46,9 @@ from ghostnet.training.step import (
     learning_rates,
     make_optimizer,
 )
-from ghostnet.training.task import open_task
-from ghostnet.training.trainer import Trainer
+from ghostnet.training.run.task import open_task
+from ghostnet.training.run.trainer import Trainer
+from ghostnet.training.source import FolderSource
 
 TESTS = Path(__file__).parent
 SMALL = {"architecture": "tiny", "image_size": 32, "batch_size": 4, "epochs": 3, "save_steps": 1}
@@ -71,11 +70,15 @@ def config(images: Path) -> TrainingConfig:
     return check({"data": images, **SMALL}, "test")
 
 
+def changed(config: TrainingConfig, **settings: object) -> TrainingConfig:
+    return check(config.settings | settings, "test")
+
+
 def words(config: TrainingConfig) -> list[object]:
     options = {name: value for name, value in SMALL.items() if name != "architecture"}
     listed = [("--" + name.replace("_", "-"), value) for name, value in options.items()]
     return [word for pair in listed for word in pair] + [
-        "--architecture", "tiny", "--data", config.data
+        "--architecture", "tiny", "--data", config.data.path.path
     ]  # fmt: skip
 
 
@@ -90,7 +93,7 @@ def test_train_leaves_a_model_with_card_log_and_curve(
     assert rows[-1].loss < rows[0].loss
     assert Image.open(out / "curve.png").size == (960, 540)
     assert read_config(out / "config.yaml", {}) == config
-    evaluation = ghostnet.json("eval", config.data, "--model", out / "card.md")
+    evaluation = ghostnet.json("eval", config.data.path, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
     assert (tmp_path / "run" / "card.md").read_text().count("ghostnet train") == 1
 
@@ -112,7 +115,7 @@ def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
 
 def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
     trainer = make_trainer(config)
-    examiner = Examiner(trainer, open_task(config))
+    examiner = Examiner(trainer, open_task(config.data))
     noise = np.random.default_rng(0).normal(size=(32, 3, 32, 32)).astype(np.float32)
     batches = trainer.batches.epoch(0)
     for _ in range(3):
@@ -126,8 +129,8 @@ def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) ->
 
 def test_memory_does_not_grow_with_the_epochs(config: TrainingConfig) -> None:
     batches = make_trainer(config).batches
-    trainer = Trainer(GhostNet(GHOSTNET_1X, 3), config, batches)
-    examiner = Examiner(trainer, open_task(config))
+    trainer = Trainer(GhostNet(GHOSTNET_1X, 3), config.recipe, batches)
+    examiner = Examiner(trainer, open_task(config.data))
     for _ in range(5):
         examiner.evaluate()
     before = resident_mebibytes()
@@ -143,7 +146,7 @@ def resident_mebibytes() -> float:
 
 
 def test_images_can_be_measured_in_another_size(config: TrainingConfig, tmp_path: Path) -> None:
-    larger = replace(config, val_size=48, epochs=1)
+    larger = changed(config, val_size=48, epochs=1)
     card = loop.train(larger, tmp_path / "run", command="")
     assert card is not None
     assert read_card(card).input_shape == (48, 48, 3)
@@ -167,7 +170,7 @@ def test_finetune_can_tune_all_weights(
     assert not np.array_equal(before["conv_stem.weight"], after["conv_stem.weight"])
     evaluation = ghostnet.json("eval", images, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
-    assert read_config(out / "config.yaml", {}).backbone_rate < 1
+    assert read_config(out / "config.yaml", {}).recipe.backbone_rate < 1
     assert read_log(out, 10)[-1].epoch == 10
     assert answer["card"] == str(out / "card.md")
     assert "expected no run, found one" in ghostnet.json(*words, status=1)["error"]
@@ -299,7 +302,7 @@ def test_a_run_does_not_go_on_with_other_images(
 def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path: Path) -> None:
     trainer = make_trainer(config)
     trainer.save(tmp_path / "state.ckpt")
-    other = Trainer(GhostNet(TINY, 5), config, trainer.batches)
+    other = Trainer(GhostNet(TINY, 5), config.recipe, trainer.batches)
     with pytest.raises(TrainingError, match=r"no classifier\.weight of its shape"):
         other.restore(tmp_path / "state.ckpt")
 
@@ -308,11 +311,12 @@ def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path:
 
 
 def make_trainer(config: TrainingConfig, worker: Worker = Worker()) -> Trainer:  # noqa: B008
-    source = FolderSource(read_folder(config.data).files)
-    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
-    batches = Batches(source, augment, config.batch_size, config.seed, 1, worker)
-    ms.set_seed(config.seed)
-    return Trainer(GhostNet(TINY, 3), config, batches)
+    recipe = config.recipe
+    source = FolderSource(read_folder(config.data.path).files)
+    augment = Augment(recipe.image_size, recipe.smallest_crop, recipe.flip, recipe.color_jitter)
+    batches = Batches(source, augment, recipe.batch_size, recipe.seed, 1, worker)
+    ms.set_seed(recipe.seed)
+    return Trainer(GhostNet(TINY, 3), recipe, batches)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_files(images: Path, tmp_path: Path) -> None:
@@ -327,11 +331,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_files(images: Path, tmp_p
 
 
 def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> None:
-    settings = check({"data": ".", "weight_decay": 0.1, "warmup_epochs": 0}, "test")
+    recipe = Recipe(weight_decay=0.1, warmup_epochs=0)
     network = GhostNet(TINY, 3)
     for parameter in network.trainable_params():
         parameter.set_data(ms.ops.ones_like(parameter))
-    optimizer = make_optimizer(network.trainable_params(), settings, 10, 1.0)
+    optimizer = make_optimizer(network.trainable_params(), recipe, 10, 1.0)
     optimizer(tuple(ms.ops.zeros_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
         is_kept = parameter.name.endswith((".gamma", ".beta", ".bias"))
@@ -339,15 +343,13 @@ def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> No
 
 
 def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
-    settings = check(
-        {"data": ".", "weight_decay": 0, "warmup_epochs": 0, "backbone_rate": 0.25}, "test"
-    )
+    recipe = Recipe(weight_decay=0, warmup_epochs=0, backbone_rate=0.25)
     network = GhostNet(TINY, 3)
     before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
-    optimizer = make_optimizer(network.trainable_params(), settings, 10, 1.0)
+    optimizer = make_optimizer(network.trainable_params(), recipe, 10, 1.0)
     optimizer(tuple(ms.ops.ones_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
-        rate = settings.learning_rate * (1 if "classifier" in parameter.name else 0.25)
+        rate = recipe.learning_rate * (1 if "classifier" in parameter.name else 0.25)
         moved = before[parameter.name] - parameter.asnumpy()
         np.testing.assert_allclose(moved, rate, rtol=1e-3, err_msg=parameter.name)
 
@@ -376,11 +378,11 @@ def test_a_backbone_of_rate_0_stays_as_it_is(
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 50), st.floats(0, 30))
 def test_the_rate_rises_then_falls(epochs: int, steps: int, warmup: float) -> None:
-    settings = check({"data": ".", "epochs": epochs, "warmup_epochs": warmup}, "test")
-    rates = learning_rates(settings, steps)
+    recipe = Recipe(epochs=epochs, warmup_epochs=warmup)
+    rates = learning_rates(recipe, steps)
     assert len(rates) == epochs * steps
     top = int(rates.argmax())
-    assert rates[top] == pytest.approx(settings.learning_rate, rel=1e-6)
+    assert rates[top] == pytest.approx(recipe.learning_rate, rel=1e-6)
     assert (np.diff(rates[: top + 1]) > 0).all()
     assert (np.diff(rates[top:]) < 0).all()
     assert (rates > 0).all()
@@ -467,7 +469,7 @@ def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_pat
 def test_a_run_that_diverges_stops_and_keeps_its_last_finite_state(
     config: TrainingConfig, tmp_path: Path
 ) -> None:
-    wild = replace(config, learning_rate=1e6, warmup_epochs=0.0, epochs=8)
+    wild = changed(config, learning_rate=1e6, warmup_epochs=0.0, epochs=8)
     with pytest.raises(TrainingError, match=r"expected (a finite loss|finite values)"):
         loop.train(wild, tmp_path, command="")
     for checkpoint in tmp_path.glob("*.ckpt"):

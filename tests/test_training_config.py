@@ -7,8 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ghostnet.errors import TrainingError
-from ghostnet.training.config import Layout, TrainingConfig, as_yaml, check, located, read_config
-from ghostnet.training.log import Row, read_log, write_log
+from ghostnet.training.config import (
+    DataSettings,
+    Layout,
+    Lesson,
+    Recipe,
+    TeacherSettings,
+    TrainingConfig,
+    as_yaml,
+    check,
+    located,
+    read_config,
+)
+from ghostnet.training.run.log import Row, read_log, write_log
 
 
 @pytest.mark.parametrize(
@@ -30,11 +41,18 @@ def test_bad_settings_are_refused(given_settings: dict, message: str) -> None:
 @given(
     st.builds(
         TrainingConfig,
-        data=st.sampled_from([Path("a b"), Path("/x/ü")]),
-        layout=st.sampled_from(Layout),
-        model=st.none() | st.text("abc/: #'", min_size=1),
-        learning_rate=st.floats(1e-6, 10),
-        nesterov=st.booleans(),
+        data=st.builds(
+            DataSettings,
+            path=st.sampled_from([Path("a b"), Path("/x/ü")]),
+            layout=st.sampled_from(Layout),
+        ),
+        recipe=st.builds(
+            Recipe,
+            model=st.none() | st.text("abc/: #'", min_size=1),
+            learning_rate=st.floats(1e-6, 10),
+            nesterov=st.booleans(),
+        ),
+        teacher=st.builds(TeacherSettings, lesson=st.sampled_from(Lesson)),
     )
 )
 def test_a_config_comes_back_from_its_file_with_absolute_paths(
@@ -43,21 +61,21 @@ def test_a_config_comes_back_from_its_file_with_absolute_paths(
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(as_yaml(config))
     assert read_config(path, {}) == located(config)
-    assert read_config(path, {}).data.is_absolute()
-    assert read_config(path, {"epochs": 7}).epochs == 7
+    assert read_config(path, {}).data.path.is_absolute()
+    assert read_config(path, {"epochs": 7}).recipe.epochs == 7
 
 
 def test_numbers_are_taken_for_text_and_tildes_for_the_home(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("data: ~/pets\nval: 0.25\nmodel: 7\n")
     config = read_config(path, {})
-    assert config.data == Path.home() / "pets"
-    assert config.held_out == 0.25
-    assert config.model == "7"
+    assert config.data.path == Path.home() / "pets"
+    assert config.data.held_out == 0.25
+    assert config.recipe.model == "7"
     path.write_text("data: pets\nval: ~/held out\nunlabelled: [~/more]\nteacher: ~/t.onnx\n")
     config = read_config(path, {})
-    assert config.held_out == Path.home() / "held out"
-    assert config.unlabeled == (Path.home() / "more",)
+    assert config.data.held_out == Path.home() / "held out"
+    assert config.data.unlabeled == (Path.home() / "more",)
 
 
 @pytest.mark.parametrize("text", ["", "- a", "{", "a: !!python/name:os.system"])

@@ -32,17 +32,20 @@ from ghostnet.models.registry import BACKBONE_MODEL
 from ghostnet.training.config import (
     CONFIG,
     MOVABLE,
+    PARTS,
     RENAMED,
+    SETTINGS,
     TrainingConfig,
     check,
+    full_config,
     held_out,
     read_config,
 )
-from ghostnet.training.run_folder import check_folder
+from ghostnet.training.run.folder import check_folder
 
 if TYPE_CHECKING:
-    from ghostnet.training.finetune import Tuned
-    from ghostnet.training.loop import Progress
+    from ghostnet.training.head.finetune import Tuned
+    from ghostnet.training.run.loop import Progress
 
 
 class Mode(str, Enum):
@@ -54,8 +57,7 @@ class Mode(str, Enum):
 
 def _with_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace ``**settings`` of a verb by an option for each of some settings of a training run."""
-    hints = get_type_hints(TrainingConfig, include_extras=True)
-    options = [_option(name, hints[name]) for name in names]
+    options = [_option(name) for name in names]
 
     def replaced(verb: Callable[..., None]) -> Callable[..., None]:
         own = signature(verb).parameters.values()
@@ -67,14 +69,15 @@ def _with_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Call
     return replaced
 
 
-def _option(name: str, hint: Any) -> Parameter:
+def _option(name: str) -> Parameter:
     """Return the option of a setting; without it on the command line, its value is None."""
-    kind, *_, text = get_args(hint)
+    part, field = SETTINGS[name]
+    kind, *_, text = get_args(get_type_hints(PARTS[part], include_extras=True)[field])
     if get_args(kind)[1:] == (Ellipsis,):  # Typer's type for an option that is repeated
         kind = list[get_args(kind)[0]]  # type: ignore[misc]
     others = [old for old, new in RENAMED.items() if new == name]
     words = [f"--{word.replace('_', '-')}" for word in (name, *others)] if others else []
-    choice = typer.Option(*words, help=text, rich_help_panel="Settings")
+    choice = typer.Option(*words, help=text, rich_help_panel=part.capitalize())
     option = Annotated[kind | None, choice]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
 
@@ -84,7 +87,7 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value not in (None, [])}
 
 
-LESSONS = [name for name in TrainingConfig.__annotations__ if name.startswith(("teacher", "unlab"))]
+LESSONS = [name for name in SETTINGS if name.startswith(("teacher", "unlabeled"))]
 """Settings of a teacher."""
 
 
@@ -121,10 +124,11 @@ def finetune(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--val") from None
     configure(device, verbose=verbose)
-    from ghostnet.training.finetune import finetune_head, full_config, read_task
+    from ghostnet.data.split import read_split
+    from ghostnet.training.head.finetune import finetune_head
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
-    train, measured = read_task(folder, measured_with)
+    train, measured = read_split(folder, measured_with)
     opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
@@ -145,7 +149,7 @@ def finetune(
         _print_tuned(tuned, card)
 
 
-@_with_settings(TrainingConfig.__annotations__)
+@_with_settings(SETTINGS)
 def train(
     out: Annotated[
         Path, typer.Option(help="Folder for model, card, log, curve, config and state.")
@@ -191,7 +195,7 @@ def _train(
     """Train, and print the result."""
     runtime.start_mindspore()
     from ghostnet.hub.card import read_card
-    from ghostnet.training import loop
+    from ghostnet.training.run import loop
 
     left_out: dict[str, int] = {}
     with _training_bar() as (show, show_teacher):

@@ -1,14 +1,11 @@
 """Images sorted into folders, one folder a class."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-import numpy as np
-
-from ghostnet.data.copies import find_copies
 from ghostnet.data.image_files import LeftOut, Walk, describe
 from ghostnet.errors import DatasetError, listed
 
@@ -95,35 +92,3 @@ def _check(folder: ImageFolder, root: Path) -> None:
             f"{root}: expected images in every class, found none in {listed(empty)}; add some or "
             f"remove the folders{left_out}"
         )
-
-
-def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFolder]:
-    """Split a folder into a training part and a held-out part, always in the same way.
-
-    Each class keeps at least one image for training, and gives at least one where it has two. All
-    copies of an image go to the same part, and to the training part if they have several classes.
-
-    Args:
-        folder: What to split.
-        fraction: Share of each class to hold out, in (0, 1).
-    """
-    first = find_copies([file for file, _ in folder.files])
-    classes_of: dict[Path, set[int]] = {}
-    for file, index in folder.files:
-        classes_of.setdefault(first[file], set()).add(index)
-    held: set[Path] = set()
-    for index in range(len(folder.classes)):
-        images = [file for file, classes in classes_of.items() if classes == {index}]
-        held |= _choose(images, fraction, index)
-    kept, chosen = (
-        tuple((file, index) for file, index in folder.files if (first[file] in held) is side)
-        for side in (False, True)
-    )
-    return folder.with_files(kept), folder.with_files(chosen)
-
-
-def _choose(images: Sequence[Path], fraction: float, seed: int) -> set[Path]:
-    """Choose a share of different images to hold out, but never all of them."""
-    count = min(len(images) - 1, max(1, round(fraction * len(images))))
-    order = np.random.default_rng(seed).permutation(len(images))
-    return {images[place] for place in order[: max(0, count)]}

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ghostnet.errors import LabelError
+from ghostnet.errors import DatasetError, LabelError, listed
 from ghostnet.files import raising, read_whole
 
 MAX_BYTES = 16 * 1024**2
 MAX_DIGITS = 10
+MAX_CHARACTERS = 32 * 1024
+"""Labels on a hub card, as JSON."""
 
 
 def unknown_labels(classes: int) -> tuple[str, ...]:
@@ -48,6 +50,26 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             f"{bad[0]}, found {found!a}"
         )
     return tuple(labels)
+
+
+def check_labels(labels: tuple[str, ...]) -> None:
+    """Check that a hub card can hold the labels, as the hub's own client reads it.
+
+    Raises:
+        DatasetError: A label has a ``:``, unprintable characters or spaces at its ends, or there
+            are too many labels.
+    """
+    bad = [x for x in labels if ":" in x or not x.isprintable() or x != x.strip()]
+    if bad:
+        raise DatasetError(
+            "expected class names without ':', control characters and spaces at the ends, which a "
+            f"hub card cannot hold; found {listed([*map(ascii, bad)])}; rename the folders"
+        )
+    if len(json.dumps(labels)) > MAX_CHARACTERS:
+        raise DatasetError(
+            f"expected class names of at most {MAX_CHARACTERS} characters in all, found more in "
+            f"{len(labels)} names; shorten the names of the folders"
+        )
 
 
 def _is_label(label: object) -> bool:

@@ -1,10 +1,11 @@
-"""The settings of a training run: one typed record, read from and written to YAML.
+"""The settings of a training run: data, recipe and teacher, read from and written to YAML.
 
-The settings are a plain dataclass, so that the command can list them without importing Pydantic,
+The settings are plain dataclasses, so that the command can list them without importing Pydantic,
 which validates them. Each field's annotation ends in its description.
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,12 @@ MOVABLE = (
 
 CONFIG = "config.yaml"
 """File of the settings in the folder of a run."""
+
+FULL_BATCH = 32
+"""Images in a step when all weights are fine-tuned."""
+
+TRAINED_SHARE = 6 / 7
+"""Side of the training images over the side in use, when all weights are fine-tuned."""
 
 RENAMED = {
     "colour_jitter": "color_jitter",
@@ -78,15 +85,33 @@ def held_out(text: str) -> Path | float:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """The settings of a run; defaults follow the published recipe where it states a value."""
+class DataSettings:
+    """The images of a run."""
 
-    data: Annotated[Path | None, "Training images; none where a teacher names the classes."] = None
+    path: Annotated[Path | None, "Training images; none where a teacher names the classes."] = None
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
     val: Annotated[str, "Held-out images: a folder, or a fraction of DATA."] = "0.1"
     unlabeled: Annotated[
         tuple[Path, ...], "Folders of more images, which only a teacher gives answers for."
     ] = ()
+    skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
+    decode_threads: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
+
+    __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `val: 0.25`
+
+    def __post_init__(self) -> None:
+        held_out(self.val)
+
+    @property
+    def held_out(self) -> Path | float:
+        """The held-out part: a folder, or a fraction of the training images."""
+        return held_out(self.val)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; defaults follow the published recipe where it states a value."""
+
     architecture: Annotated[str, "Network to train from scratch, unless MODEL is given."] = (
         "ghostnet"
     )
@@ -119,60 +144,91 @@ class TrainingConfig:
     smallest_crop: Annotated[float, Gt(0), "Least share of the image in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
     color_jitter: Annotated[float, Interval(ge=0, le=1), "Largest change of colors."] = 0.4
-    teacher: Annotated[Path | None, "ONNX network to learn from beside the labels."] = None
-    teacher_lesson: Annotated[
-        Lesson, "What to learn: logits of the same classes, those of a new head, or features."
-    ] = Lesson.LOGITS
-    teacher_output: Annotated[str | None, "Output of the teacher. Default: the first."] = None
-    teacher_labels: Annotated[
-        Path | None, "Names of the teacher's classes, a line each, which a run without DATA learns."
-    ] = None
-    teacher_size: Annotated[
-        int | None,
-        Ge(32),
-        "Side of the teacher's images, in pixels. Default: stated in the file.",
-    ] = None
-    teacher_mean: Annotated[
-        Triple | None,
-        "Mean of the teacher's red, green and blue, on 0 to 255. Default: likewise.",
-    ] = None
-    teacher_std: Annotated[
-        Triple | None, "Their standard deviation, on 0 to 255. Default: likewise."
-    ] = None
-    teacher_share: Annotated[
-        float, Interval(ge=0, le=1), "Weight of the teacher's answers; the labels have the rest."
-    ] = 0.9
-    teacher_temperature: Annotated[float, Gt(0), "Divides the logits of both networks."] = 1.0
-    teacher_views: Annotated[
-        int, Ge(1), "Augmentations of each image that the teacher answers."
-    ] = 4
-    skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
     fuse: Annotated[bool, "Use the fused kernels, on CPU."] = True
     precision: Annotated[Precision, "Precision of the arithmetic."] = Precision.AUTO
     seed: Annotated[int, Ge(0), "Seed of everything that is random."] = 0
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200
-    decode_threads: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
 
-    __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `val: 0.25`
-
-    def __post_init__(self) -> None:
-        held_out(self.val)
-        if self.unlabeled and self.teacher is None:
-            raise ValueError("unlabeled: images without labels need a teacher")
-        if self.data is None and not (self.unlabeled and self.teacher_labels):
-            raise ValueError(
-                "data: required, unless a teacher with teacher_labels answers unlabeled images"
-            )
-
-    @property
-    def held_out(self) -> Path | float:
-        """The held-out part: a folder, or a fraction of the training images."""
-        return held_out(self.val)
+    __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `model: 7`
 
     @property
     def measured_size(self) -> int:
         """Side of the held-out images, in pixels."""
         return self.val_size or self.image_size
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """The network to learn from, and what to learn."""
+
+    path: Annotated[Path | None, "ONNX network to learn from beside the labels."] = None
+    lesson: Annotated[
+        Lesson, "What to learn: logits of the same classes, those of a new head, or features."
+    ] = Lesson.LOGITS
+    output: Annotated[str | None, "Output of the teacher. Default: the first."] = None
+    labels: Annotated[
+        Path | None, "Names of the teacher's classes, a line each, which a run without DATA learns."
+    ] = None
+    size: Annotated[
+        int | None,
+        Ge(32),
+        "Side of the teacher's images, in pixels. Default: stated in the file.",
+    ] = None
+    mean: Annotated[
+        Triple | None,
+        "Mean of the teacher's red, green and blue, on 0 to 255. Default: likewise.",
+    ] = None
+    std: Annotated[Triple | None, "Their standard deviation, on 0 to 255. Default: likewise."] = (
+        None
+    )
+    share: Annotated[
+        float, Interval(ge=0, le=1), "Weight of the teacher's answers; the labels have the rest."
+    ] = 0.9
+    temperature: Annotated[float, Gt(0), "Divides the logits of both networks."] = 1.0
+    views: Annotated[int, Ge(1), "Augmentations of each image that the teacher answers."] = 4
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The settings of a run, in three parts; a file and the command have them in one list."""
+
+    data: DataSettings
+    recipe: Recipe
+    teacher: TeacherSettings
+
+    def __post_init__(self) -> None:
+        if self.data.unlabeled and self.teacher.path is None:
+            raise ValueError("unlabeled: images without labels need a teacher")
+        if self.data.path is None and not (self.data.unlabeled and self.teacher.labels):
+            raise ValueError(
+                "data: required, unless a teacher with teacher_labels answers unlabeled images"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by name."""
+        return {
+            name: getattr(getattr(self, part), field) for name, (part, field) in SETTINGS.items()
+        }
+
+
+PARTS = {"data": DataSettings, "recipe": Recipe, "teacher": TeacherSettings}
+"""The parts of the settings."""
+
+
+def _name(part: str, field: str) -> str:
+    """Return the name of a setting in files and on the command line."""
+    if field == "path":
+        return part
+    return f"teacher_{field}" if part == "teacher" else field
+
+
+SETTINGS = {
+    _name(part, field): (part, field)
+    for part, kind in PARTS.items()
+    for field in kind.__annotations__
+}
+"""Each setting by name, with its part and its field there."""
 
 
 def check(settings: dict[str, Any], source: str) -> TrainingConfig:
@@ -188,17 +244,33 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
     from pydantic import TypeAdapter, ValidationError
 
     settings = {RENAMED.get(name, name): value for name, value in settings.items()}
-    unknown = settings.keys() - TrainingConfig.__annotations__.keys()
+    unknown = settings.keys() - SETTINGS.keys()
     if unknown:
         raise TrainingError(f"{source}: unknown settings: {', '.join(sorted(map(str, unknown)))}")
+    parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+    for name, value in settings.items():
+        part, field = SETTINGS[name]
+        parts[part][field] = value
     try:
-        return located(TypeAdapter(TrainingConfig).validate_python(settings))
+        return located(TypeAdapter(TrainingConfig).validate_python(parts))
     except ValidationError as error:
         problems = (
-            ": ".join((source, *_field(detail["loc"]), detail["msg"].removeprefix("Value error, ")))
+            ": ".join((source, *_setting(*detail["loc"]), _reason(detail["msg"])))
             for detail in error.errors(include_url=False)
         )
         raise TrainingError("\n".join(problems)) from None
+
+
+def _setting(*location: int | str) -> tuple[str, ...]:
+    """Return the name of the setting at a place; nothing for a problem of several settings."""
+    if len(location) < 2:
+        return ()
+    part, field, *places = map(str, location)
+    return (".".join((_name(part, field), *places)),)
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def located(config: TrainingConfig) -> TrainingConfig:
@@ -206,17 +278,23 @@ def located(config: TrainingConfig) -> TrainingConfig:
 
     ``~`` is the user's home. What is not the path of a file or folder stays as it is.
     """
-    model = config.model
+    data, recipe, teacher = config.data, config.recipe, config.teacher
+    model = recipe.model
     if model is not None and Path(model).expanduser().exists():
         model = str(_absolute(Path(model)))
-    return replace(
-        config,
-        data=config.data and _absolute(config.data),
-        val=str(_absolute(config.held_out)) if isinstance(config.held_out, Path) else config.val,
-        unlabeled=tuple(map(_absolute, config.unlabeled)),
-        model=model,
-        teacher=config.teacher and _absolute(config.teacher),
-        teacher_labels=config.teacher_labels and _absolute(config.teacher_labels),
+    return TrainingConfig(
+        replace(
+            data,
+            path=data.path and _absolute(data.path),
+            val=str(_absolute(data.held_out)) if isinstance(data.held_out, Path) else data.val,
+            unlabeled=tuple(map(_absolute, data.unlabeled)),
+        ),
+        replace(recipe, model=model),
+        replace(
+            teacher,
+            path=teacher.path and _absolute(teacher.path),
+            labels=teacher.labels and _absolute(teacher.labels),
+        ),
     )
 
 
@@ -224,9 +302,40 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Return the name of a setting; nothing for a problem of several settings."""
-    return (".".join(map(str, location)),) if location else ()
+def full_config(
+    folder: Path, val: str, model: str, image_size: int, images: int, lessons: Mapping[str, Any]
+) -> TrainingConfig:
+    """Return the settings of `ghostnet.training.run.loop.train` that fine-tune all weights.
+
+    Args:
+        folder: As for `ghostnet.data.split.read_split`.
+        val: Folder or fraction to hold out, as text.
+        model: UID, card or checkpoint to start from.
+        image_size: Side of the images that the model is meant for, in pixels; it trains on smaller
+            ones, since objects look larger in random crops (Touvron et al., NeurIPS 2019).
+        images: Number of training images.
+        lessons: Settings of a teacher.
+
+    Raises:
+        TrainingError: A setting is out of range.
+    """
+    settings = {
+        "data": folder,
+        "val": val,
+        "model": model,
+        "image_size": max(32, 32 * round(TRAINED_SHARE * image_size / 32)),
+        "val_size": image_size,
+        "epochs": 10,
+        "batch_size": max(1, min(FULL_BATCH, images // 2)),
+        "learning_rate": 0.05,
+        "backbone_rate": 0.2,
+        "warmup_epochs": 1,
+        "ema_decay": 0.99,
+        "smallest_crop": 0.35,
+        "teacher_lesson": Lesson.HEAD,
+        "skip_broken": True,
+    }
+    return check({**settings, **lessons}, "command line")
 
 
 def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:
@@ -254,7 +363,7 @@ def as_yaml(config: TrainingConfig) -> str:
     """Return the settings as YAML, as `read_config` reads them."""
     import yaml
 
-    plain = {name: _plain(value) for name, value in asdict(config).items()}
+    plain = {name: _plain(value) for name, value in config.settings.items()}
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 

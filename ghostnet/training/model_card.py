@@ -1,12 +1,11 @@
 """The result of a training: a checkpoint, and the hub card that describes it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from ghostnet.checkpoints import write_checkpoint
-from ghostnet.errors import DatasetError, TrainingError, listed
+from ghostnet.errors import TrainingError
 from ghostnet.files import raising, sha256_of, write_whole
 from ghostnet.hub.card_writer import front_matter, model_name
 from ghostnet.model import Model
@@ -14,7 +13,6 @@ from ghostnet.model.evaluation import Evaluation
 
 CARD = "card.md"
 CHECKPOINT = "ghostnet.ckpt"
-MAX_LABELS = 32 * 1024
 
 BODY = """
 ## Introduction
@@ -58,26 +56,6 @@ class Origin:
     model: str
     train_images: int
     backend: str
-
-
-def check_labels(labels: tuple[str, ...]) -> None:
-    """Check that a hub card can hold the labels, as the hub's own client reads it.
-
-    Raises:
-        DatasetError: A label has a ``:``, unprintable characters or spaces at its ends, or there
-            are too many labels.
-    """
-    bad = [x for x in labels if ":" in x or not x.isprintable() or x != x.strip()]
-    if bad:
-        raise DatasetError(
-            "expected class names without ':', control characters and spaces at the ends, which a "
-            f"hub card cannot hold; found {listed([*map(ascii, bad)])}; rename the folders"
-        )
-    if len(json.dumps(labels)) > MAX_LABELS:
-        raise DatasetError(
-            f"expected class names of at most {MAX_LABELS} characters in all, found more in "
-            f"{len(labels)} names; shorten the names of the folders"
-        )
 
 
 def make_folder(out: Path) -> None:

@@ -19,7 +19,7 @@ from ghostnet.model import Model
 from ghostnet.model.classifier import Pipeline
 from ghostnet.model.forward import open_forward
 from ghostnet.training.augment import Augment
-from ghostnet.training.feature_cache import FeatureCache, Features
+from ghostnet.training.head.feature_cache import FeatureCache, Features
 
 log = logging.getLogger(__name__)
 

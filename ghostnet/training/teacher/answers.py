@@ -19,7 +19,7 @@ from ghostnet.hub.cache import cache_root
 from ghostnet.model.classifier import Pipeline
 from ghostnet.training.augment import Augment
 from ghostnet.training.source import Order, Source, describe_broken
-from ghostnet.training.teacher import BATCH_SIZE, Teacher
+from ghostnet.training.teacher.network import BATCH_SIZE, Teacher
 
 CENTER = 0
 """Number of the view of evaluation; others are the augmentations of training."""

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.labels import read_labels
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, read_whole
 from ghostnet.model.classifier import Pipeline
 from ghostnet.packages import needs
-from ghostnet.training.config import TrainingConfig, Triple
+from ghostnet.training.config import TeacherSettings, Triple
 
 BATCH_SIZE = 16
 
@@ -63,10 +64,11 @@ class Teacher:
         sha256: Hash of the file.
         output: Name of the output that is learnt from.
         length: Length of that output.
+        classes: Names of the classes that it answers for; None where the settings name none.
         input: The images that the network takes.
     """
 
-    def __init__(self, path: Path, choices: TrainingConfig) -> None:
+    def __init__(self, path: Path, settings: TeacherSettings) -> None:
         with needs("onnxruntime", extra="export"):
             import onnxruntime
         advice = "name an ONNX file"
@@ -80,9 +82,10 @@ class Teacher:
         except Exception as error:  # its errors have no common base
             raise TrainingError(f"teacher: {path}: expected an ONNX network ({error})") from error
         self.name = str(path)
-        self.output = self._choose(choices.teacher_output)
-        self.input = self._describe(choices)
+        self.output = self._choose(settings.output)
+        self.input = self._describe(settings)
         self.length = self(self.input.blank(1)).shape[1]
+        self.classes = read_labels(settings.labels, self.length) if settings.labels else None
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map a batch, made by `TeacherInput.blank`, to (batch, length) float32."""
@@ -123,7 +126,7 @@ class Teacher:
             )
         return output or str(names[0])
 
-    def _describe(self, choices: TrainingConfig) -> TeacherInput:
+    def _describe(self, settings: TeacherSettings) -> TeacherInput:
         """Combine what the settings, the input's shape and the file's metadata state."""
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
@@ -137,9 +140,9 @@ class Teacher:
         stated = stated_preprocessing(self._session.get_modelmeta().custom_metadata_map)
         fixed = side if isinstance(side, int) else None
         return TeacherInput(
-            size=choices.teacher_size or fixed or stated.get("crop") or IMAGE_SIZE,
-            mean=choices.teacher_mean or stated.get("mean") or _triple(255 * MEAN),
-            std=choices.teacher_std or stated.get("std") or _triple(255 * STD),
+            size=settings.size or fixed or stated.get("crop") or IMAGE_SIZE,
+            mean=settings.mean or stated.get("mean") or _triple(255 * MEAN),
+            std=settings.std or stated.get("std") or _triple(255 * STD),
             channels_last=channels_last,
             dtype={"tensor(uint8)": "uint8", "tensor(float16)": "float16"}.get(
                 node.type, "float32"

@@ -10,7 +10,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from numpy.typing import NDArray
 
 from ghostnet.models.classification import ClassificationNetwork
-from ghostnet.training.config import TrainingConfig
+from ghostnet.training.config import Recipe
 from ghostnet.training.source import UNLABELED
 
 LOSS_SCALE = 1024.0
@@ -152,21 +152,21 @@ def ema_decay(step: int, decay: float) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-def learning_rates(config: TrainingConfig, steps_per_epoch: int) -> NDArray[np.float32]:
+def learning_rates(recipe: Recipe, steps_per_epoch: int) -> NDArray[np.float32]:
     """Return the rate of every step: linear warm-up, then half a cosine down to nearly zero."""
-    total = config.epochs * steps_per_epoch
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    total = recipe.epochs * steps_per_epoch
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
     steps = np.arange(total)
     rising = (steps + 1) / (warmup + 1)
     falling = (1 + np.cos(math.pi * (steps - warmup) / (total - warmup))) / 2
-    return (config.learning_rate * np.where(steps < warmup, rising, falling)).astype(np.float32)
+    return (recipe.learning_rate * np.where(steps < warmup, rising, falling)).astype(np.float32)
 
 
 def make_optimizer(
-    parameters: Iterable[Parameter], config: TrainingConfig, steps_per_epoch: int, loss_scale: float
+    parameters: Iterable[Parameter], recipe: Recipe, steps_per_epoch: int, loss_scale: float
 ) -> nn.Momentum:
     """Build the optimizer: weight decay on weights only, ``backbone_rate`` below the classifier."""
-    rates = learning_rates(config, steps_per_epoch)
+    rates = learning_rates(recipe, steps_per_epoch)
     groups: dict[tuple[bool, bool], list[Parameter]] = {}
     for parameter in parameters:
         kind = (parameter.name.startswith(FRESH), parameter.ndim > 1)
@@ -174,15 +174,15 @@ def make_optimizer(
     settings: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "lr": (rates if is_fresh else rates * config.backbone_rate).tolist(),
-            "weight_decay": config.weight_decay if is_weight else 0.0,
+            "lr": (rates if is_fresh else rates * recipe.backbone_rate).tolist(),
+            "weight_decay": recipe.weight_decay if is_weight else 0.0,
         }
         for (is_fresh, is_weight), parameters in groups.items()
     ]
     return nn.Momentum(
         settings,
-        learning_rate=config.learning_rate,
-        momentum=config.momentum,
-        use_nesterov=config.nesterov,
+        learning_rate=recipe.learning_rate,
+        momentum=recipe.momentum,
+        use_nesterov=recipe.nesterov,
         loss_scale=loss_scale,
     )

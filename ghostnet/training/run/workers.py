@@ -4,7 +4,7 @@ import os
 
 import mindspore as ms
 
-from ghostnet.training.batches import Worker
+from ghostnet.training.run.batches import Worker
 
 
 def join() -> Worker:

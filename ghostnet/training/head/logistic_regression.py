@@ -22,6 +22,9 @@ MAX_ITERATIONS = 300
 TOLERANCE = 1e-5
 """Largest slope of a solution."""
 
+CHOICE_SHARE = 0.2
+"""Share of the samples that the L2 penalty is chosen on."""
+
 MEMORY = 10
 """Steps that L-BFGS estimates the curvature from."""
 

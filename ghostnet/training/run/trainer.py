@@ -15,11 +15,10 @@ from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.model.forward import Forward
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device, keep_operators_on_one_thread
-from ghostnet.training.batches import Batch, Batches
-from ghostnet.training.config import Lesson, Precision, TrainingConfig
-from ghostnet.training.distillation import Distillation
-from ghostnet.training.frozen_backbone import FrozenBackboneHead, open_backbone
-from ghostnet.training.step import (
+from ghostnet.training.config import Lesson, Precision, Recipe
+from ghostnet.training.run.batches import Batch, Batches
+from ghostnet.training.run.frozen_backbone import FrozenBackboneHead, open_backbone
+from ghostnet.training.run.step import (
     LOSS_SCALE,
     DistillationLoss,
     LossCell,
@@ -29,6 +28,7 @@ from ghostnet.training.step import (
     label_shares,
     make_optimizer,
 )
+from ghostnet.training.teacher.distillation import Distillation
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Trainer:
 
     Args:
         network: Trained in place.
-        config: Settings of the run.
+        recipe: How to train it.
         batches: Batches of this worker.
         distillation: What to learn from a teacher.
     """
@@ -59,42 +59,42 @@ class Trainer:
     def __init__(
         self,
         network: ClassificationNetwork,
-        config: TrainingConfig,
+        recipe: Recipe,
         batches: Batches,
         distillation: Distillation | None = None,
     ) -> None:
         self.network = network
-        self.config = config
+        self.recipe = recipe
         self.batches = batches
         self.distillation = distillation
         self.position = Position()
         self.parameters = ParameterTuple(network.get_parameters())
-        learner = network.classifier if config.backbone_rate == 0 else network
+        learner = network.classifier if recipe.backbone_rate == 0 else network
         self.average = MovingAverage(ParameterTuple(learner.get_parameters()))
-        self.dropout = MaskDropout(config.batch_size, network.num_features, config.drop_rate)
+        self.dropout = MaskDropout(recipe.batch_size, network.num_features, recipe.drop_rate)
         network.dropout = self.dropout
         network.set_train()
-        mixed = mixes(config.precision)
+        mixed = mixes(recipe.precision)
         if mixed:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
-        fused = config.fuse and not mixed and unavailable_reason(training=True) is None
+        fused = recipe.fuse and not mixed and unavailable_reason(training=True) is None
         if fused:
             keep_operators_on_one_thread()
         self.backbone: Forward | None = None
-        if config.backbone_rate == 0:
+        if recipe.backbone_rate == 0:
             self.backbone = open_backbone(
-                network.architecture, self.averages(), config.image_size, fused=fused
+                network.architecture, self.averages(), recipe.image_size, fused=fused
             )
         trained = self._trained(fused)
         self.projection = make_projection(network, distillation)
         loss = (
-            DistillationLoss(trained, network, self.projection, config.teacher_temperature)
+            DistillationLoss(trained, network, self.projection, distillation.settings.temperature)
             if distillation
-            else LossCell(trained, network.num_classes, config.label_smoothing)
+            else LossCell(trained, network.num_classes, recipe.label_smoothing)
         )
         learning = [*learner.trainable_params(), *self._projected()]
-        self.optimizer = make_optimizer(learning, config, batches.steps, scale)
+        self.optimizer = make_optimizer(learning, recipe, batches.steps, scale)
         self.cell = nn.TrainOneStepCell(loss, self.optimizer, scale)
         self.cell.set_train()
 
@@ -111,7 +111,7 @@ class Trainer:
             TrainingError: The loss is not finite, so no parameter should be kept.
         """
         step = self.position.step
-        self.dropout.draw(np.random.default_rng([self.config.seed, step, self.batches.worker.rank]))
+        self.dropout.draw(np.random.default_rng([self.recipe.seed, step, self.batches.worker.rank]))
         lesson = map(Tensor, self._lesson(batch))
         images = self.backbone(batch.images) if self.backbone else batch.images
         loss = float(self.cell(Tensor(images), *lesson).asnumpy())
@@ -121,7 +121,7 @@ class Trainer:
                 f"expected a finite loss in step {step + 1}, found {loss}; lower learning_rate, or "
                 f"look at the images of the batch:\n  {names}"
             )
-        self.average(Tensor(ema_decay(step, self.config.ema_decay), ms.float32))
+        self.average(Tensor(ema_decay(step, self.recipe.ema_decay), ms.float32))
         self.position.step += 1
         self.position.losses.append(loss)
 
@@ -130,9 +130,9 @@ class Trainer:
         if self.distillation is None:
             return (batch.labels,)
         epoch = self.position.step // self.batches.steps
-        weights = self.distillation.weights(batch)
-        shares = label_shares(batch.labels, self.network.num_classes, self.config.label_smoothing)
-        taught = self.distillation.targets(batch, self.batches.view(epoch))
+        weights = self.distillation.weights(batch.labels)
+        shares = label_shares(batch.labels, self.network.num_classes, self.recipe.label_smoothing)
+        taught = self.distillation.targets(batch.indices, self.batches.view(epoch))
         return (1 - weights[:, None]) * shares, taught, weights
 
     def check_finite(self) -> None:
@@ -226,7 +226,7 @@ def make_projection(
     network: ClassificationNetwork, distillation: Distillation | None
 ) -> nn.Dense | None:
     """Build the map from the network's features to the teacher's, if those are learnt."""
-    if distillation is None or distillation.config.teacher_lesson is not Lesson.FEATURES:
+    if distillation is None or distillation.settings.lesson is not Lesson.FEATURES:
         return None
     projection = nn.Dense(network.num_features, distillation.length, has_bias=False)
     projection.update_parameters_name("projection.")

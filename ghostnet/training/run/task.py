@@ -1,41 +1,28 @@
 """The task of a training run: its images, and the network that it starts from."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 
+from ghostnet.data.broken import readable
 from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
-from ghostnet.data.labels import read_labels
+from ghostnet.data.labels import check_labels
 from ghostnet.data.oxford_pets import OxfordIIITPet
-from ghostnet.data.transforms import decode
-from ghostnet.errors import DatasetError, ImageError, ModelError, TrainingError
+from ghostnet.data.split import check_apart, check_classes, check_no_copies, split_folder
+from ghostnet.errors import DatasetError, ModelError, TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub import open_model
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.network import build_network
 from ghostnet.models.registry import find_model
-from ghostnet.training.config import Layout, TrainingConfig
-from ghostnet.training.finetune import (
-    check_apart,
-    check_broken,
-    check_filled,
-    check_no_copies,
-    check_task,
-    split_task,
-    without,
-)
-from ghostnet.training.model_card import check_labels
+from ghostnet.training.config import DataSettings, Layout, Recipe
 from ghostnet.training.source import UNLABELED, FolderSource, MindRecordSource, Source
-from ghostnet.training.teacher import Teacher
-
-log = logging.getLogger(__name__)
+from ghostnet.training.teacher.network import Teacher
 
 
 @dataclass(frozen=True)
@@ -58,19 +45,18 @@ class Task:
         return self.held_out.classes
 
 
-def open_task(config: TrainingConfig, teacher: Teacher | None = None) -> Task:
+def open_task(data: DataSettings, teacher: Teacher | None = None) -> Task:
     """List the images of a run.
 
     Raises:
-        DatasetError: There are none or not enough; see `ghostnet.training.finetune.check_task`.
-        LabelError: The names of the teacher's classes are not as many as its answers.
+        DatasetError: There are none or not enough; see `ghostnet.data.split.check_classes`.
     """
-    if config.data is None:
+    if data.path is None:
         assert teacher is not None  # `TrainingConfig` checked both
-        assert config.teacher_labels is not None
-        return _taught_task(config, teacher, config.teacher_labels)
-    task = _labeled_task(config, config.data)
-    return _with_unlabeled(task, config.unlabeled) if config.unlabeled else task
+        assert teacher.classes is not None
+        return _taught_task(data, teacher, teacher.classes)
+    task = _labeled_task(data, data.path)
+    return _with_unlabeled(task, data.unlabeled) if data.unlabeled else task
 
 
 def _with_unlabeled(task: Task, folders: Sequence[Path]) -> Task:
@@ -90,44 +76,42 @@ def _with_unlabeled(task: Task, folders: Sequence[Path]) -> Task:
     return Task(FolderSource(task.source.files + unlabeled), task.held_out, left_out)
 
 
-def _taught_task(config: TrainingConfig, teacher: Teacher, labels: Path) -> Task:
+def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...]) -> Task:
     """List images without labels; the teacher names the classes of those that are held out.
 
     Raises:
-        LabelError: The file does not name the teacher's classes.
-        DatasetError: As `ghostnet.training.finetune.split_task`.
+        DatasetError: As `ghostnet.data.split.split_folder`.
     """
-    classes = read_labels(labels, teacher.length)
     check_labels(classes)
     left_out: dict[Path, str] = {}
-    files = tuple((file, 0) for file in find_images([*config.unlabeled], left_out))
+    files = tuple((file, 0) for file in find_images([*data.unlabeled], left_out))
     folder = ImageFolder(classes, files, left_out)
-    train, held_out = split_task(folder, config.unlabeled[0], config.held_out)
-    if not isinstance(config.held_out, Path):
+    train, held_out = split_folder(folder, data.unlabeled[0], data.held_out)
+    if not isinstance(data.held_out, Path):
         held_out = teacher.label(held_out)
     source = FolderSource(tuple((file, UNLABELED) for file, _ in train.files))
     return Task(source, held_out, {**left_out, **held_out.left_out})
 
 
-def _labeled_task(config: TrainingConfig, data: Path) -> Task:
-    match config.layout:
+def _labeled_task(data: DataSettings, path: Path) -> Task:
+    match data.layout:
         case Layout.MINDRECORD:
-            if not isinstance(config.held_out, Path):
+            if not isinstance(data.held_out, Path):
                 raise DatasetError(
                     "val: expected a folder with a sub-folder for each class, since a MindRecord "
                     "file does not name its classes; found a fraction"
                 )
-            rows, measured = MindRecordSource(data), read_folder(config.held_out)
-            check_no_copies(copies_in(rows, measured), measured, config.held_out)
+            rows, measured = MindRecordSource(path), read_folder(data.held_out)
+            check_no_copies(copies_in(rows, measured), measured, data.held_out)
             return Task(rows, measured, measured.left_out)
         case Layout.PETS:
-            images: ImageFolder = OxfordIIITPet(data)
+            images: ImageFolder = OxfordIIITPet(path)
         case Layout.FOLDER:
-            images = read_folder(data)
-    check_task(images, data)
-    train, held_out = split_task(images, data, config.held_out)
+            images = read_folder(path)
+    check_classes(images, path)
+    train, held_out = split_folder(images, path, data.held_out)
     left_out = {**train.left_out, **held_out.left_out}
-    if config.skip_broken:
+    if data.skip_broken:
         train, held_out = readable(train, held_out)
     return Task(FolderSource(train.files), held_out, left_out)
 
@@ -142,35 +126,8 @@ def copies_in(source: MindRecordSource, held_out: ImageFolder) -> dict[Path, str
     return {file: row_of[sha256] for file, sha256 in hashes.items() if sha256 in row_of}
 
 
-def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, ImageFolder]:
-    """Return both folders without their broken images, which are logged.
-
-    Raises:
-        DatasetError: Too many images are broken, or all of a class.
-    """
-    files = [file for file, _ in (*train.files, *held_out.files)]
-    with ThreadPoolExecutor() as executor:
-        reasons = executor.map(_reason, files)
-        broken = {file: why for file, why in zip(files, reasons, strict=True) if why}
-    check_broken(broken, len(files))
-    if broken:
-        log.warning("skipped:\n  %s", "\n  ".join(broken.values()))
-    train, held_out = without(train, broken), without(held_out, broken)
-    check_filled(train, held_out)
-    return train, held_out
-
-
-def _reason(file: Path) -> str | None:
-    """Say why an image is broken; None where it is not."""
-    try:
-        decode(file)
-    except ImageError as error:
-        return str(error)
-    return None
-
-
 def start(
-    config: TrainingConfig,
+    recipe: Recipe,
     num_classes: int,
     cache_dir: str | Path | None = None,
     *,
@@ -182,19 +139,19 @@ def start(
         TrainingError: The architecture is not registered, or quantized.
         CardError, FetchError, IntegrityError, CheckpointError: As `ghostnet.hub.open_model`.
     """
-    ms.set_seed(config.seed)
-    if config.model is None:
+    ms.set_seed(recipe.seed)
+    if recipe.model is None:
         try:
-            network = build_network(find_model(config.architecture).architecture, num_classes)
+            network = build_network(find_model(recipe.architecture).architecture, num_classes)
         except ModelError as error:
             raise TrainingError(f"architecture: {error}") from error
     else:
         network = open_model(
-            config.model, cache_dir=cache_dir, allow_short_hash=allow_short_hash
+            recipe.model, cache_dir=cache_dir, allow_short_hash=allow_short_hash
         ).network
     if network.architecture.quantized:
         raise TrainingError(
-            f"{config.model or config.architecture}: expected a network in floating point, found "
+            f"{recipe.model or recipe.architecture}: expected a network in floating point, found "
             "convolutions on 8 bits, whose rounding has no gradient; fit a classifier on it with "
             "`ghostnet finetune`, or train another network"
         )

@@ -15,19 +15,19 @@ from ghostnet.model.classifier import Classifier
 from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.model.forward import open_forward
 from ghostnet.runtime import current_device
-from ghostnet.training import workers
-from ghostnet.training.answers import Answers
 from ghostnet.training.augment import Augment
-from ghostnet.training.batches import Batches
 from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
-from ghostnet.training.distillation import Distillation
-from ghostnet.training.log import Row, read_log, write_log
 from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
-from ghostnet.training.run_folder import STATE, check_folder
-from ghostnet.training.step import learning_rates
-from ghostnet.training.task import Task, open_task, start
-from ghostnet.training.teacher import Teacher
-from ghostnet.training.trainer import Trainer
+from ghostnet.training.run import workers
+from ghostnet.training.run.batches import Batches
+from ghostnet.training.run.folder import STATE, check_folder
+from ghostnet.training.run.log import Row, read_log, write_log
+from ghostnet.training.run.step import learning_rates
+from ghostnet.training.run.task import Task, open_task, start
+from ghostnet.training.run.trainer import Trainer
+from ghostnet.training.teacher.answers import Answers
+from ghostnet.training.teacher.distillation import Distillation
+from ghostnet.training.teacher.network import Teacher
 
 EVALUATION_BATCH = 32
 
@@ -86,23 +86,24 @@ def train(
         TrainingError: The folder holds another run, or none to resume; or a loss or a parameter is
             not finite.
     """
+    data, recipe = config.data, config.recipe
     worker = workers.join()
     state = out / STATE
     check_folder(out, resume=resume)
-    teacher = Teacher(config.teacher, config) if config.teacher else None
-    task = open_task(config, teacher)
+    teacher = Teacher(config.teacher.path, config.teacher) if config.teacher.path else None
+    task = open_task(data, teacher)
     if worker.rank == 0:
         opened(task)
-    augment = Augment(config.image_size, config.smallest_crop, config.flip, config.color_jitter)
-    source, threads = task.source, config.decode_threads
-    views = config.teacher_views if teacher else 0
-    batches = Batches(source, augment, config.batch_size, config.seed, threads, worker, views)
+    augment = Augment(recipe.image_size, recipe.smallest_crop, recipe.flip, recipe.color_jitter)
+    source, threads = task.source, data.decode_threads
+    views = config.teacher.views if teacher else 0
+    batches = Batches(source, augment, recipe.batch_size, recipe.seed, threads, worker, views)
     distillation = None
     if teacher:
-        answers = Answers(teacher, source, augment, config.seed, cache_dir)
-        distillation = Distillation(answers, config, len(task.labels))
-    network = start(config, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
-    trainer = Trainer(network, config, batches, distillation)
+        answers = Answers(teacher, source, augment, recipe.seed, cache_dir)
+        distillation = Distillation(answers, config.teacher, len(task.labels), recipe.seed)
+    network = start(recipe, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
+    trainer = Trainer(network, recipe, batches, distillation)
     examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:
@@ -112,9 +113,9 @@ def train(
         make_folder(out)
         with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
             write_whole(out / CONFIG, as_yaml(config).encode())
-    name = config.model or config.architecture
+    name = recipe.model or recipe.architecture
     origin = Origin(command, name, len(source), current_device())
-    for epoch in range(trainer.position.step // batches.steps, config.epochs):
+    for epoch in range(trainer.position.step // batches.steps, recipe.epochs):
         if distillation:
             distillation.prepare(batches.view(epoch), batches.order(epoch), teacher_progress)
         speed = run_epoch(trainer, epoch, state, progress)
@@ -144,9 +145,9 @@ def run_epoch(
     for done, batch in enumerate(batches.epoch(epoch, first), start=1):
         trainer.take(batch)
         speed = done * images / (time.perf_counter() - began)
-        total = trainer.config.epochs * batches.steps
+        total = trainer.recipe.epochs * batches.steps
         progress(Progress(position.step, total, position.losses[-1], speed))
-        is_due = len(position.losses) % trainer.config.save_steps == 0
+        is_due = len(position.losses) % trainer.recipe.save_steps == 0
         if is_due and len(position.losses) < batches.steps and batches.worker.rank == 0:
             trainer.save(state)
     return speed
@@ -167,7 +168,7 @@ class Examiner:
             trainer.network.architecture,
             trainer.averages(),
             task.labels,
-            Preprocess(trainer.config.measured_size),
+            Preprocess(trainer.recipe.measured_size),
         )
         self.forward = open_forward(self.model)
 
@@ -181,7 +182,7 @@ class Examiner:
 
 def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:
     """Return the log's row of an epoch."""
-    rates = learning_rates(trainer.config, trainer.batches.steps)
+    rates = learning_rates(trainer.recipe, trainer.batches.steps)
     return Row(
         epoch=epoch + 1,
         learning_rate=float(rates[trainer.position.step - 1]),

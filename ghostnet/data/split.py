@@ -1,0 +1,145 @@
+"""The training and the held-out images of a folder, apart from each other."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ghostnet.data.copies import find_copies
+from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.labels import check_labels
+from ghostnet.errors import DatasetError, listed
+
+
+def read_split(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageFolder]:
+    """List the training and the held-out images, checked before any work is done.
+
+    Args:
+        folder: Folder with a sub-folder of images for each class.
+        held_out: Another such folder, or the fraction of ``folder`` to hold out, in (0, 1).
+
+    Raises:
+        DatasetError: There are fewer than two classes, a class without images, too few images to
+            hold any out, a class that only ``held_out`` has, an image on both sides, or a name that
+            a card cannot hold.
+    """
+    train = read_folder(folder)
+    check_classes(train, folder)
+    return split_folder(train, folder, held_out)
+
+
+def check_classes(train: ImageFolder, folder: Path) -> None:
+    """Check that there are at least two classes, and that a card can hold their names.
+
+    Raises:
+        DatasetError: It is not so.
+    """
+    check_labels(train.classes)
+    if len(train.classes) < 2:
+        raise DatasetError(
+            f"{folder}: expected at least two sub-folders, found only {train.classes[0]}"
+        )
+
+
+def split_folder(
+    train: ImageFolder, folder: Path, held_out: Path | float
+) -> tuple[ImageFolder, ImageFolder]:
+    """Return the training and the held-out images, with the same classes.
+
+    Args:
+        train: Images of ``folder``.
+        folder: What errors call them.
+        held_out: Another folder, or the fraction of ``train`` to hold out, in (0, 1).
+
+    Raises:
+        DatasetError: Only ``held_out`` has a class, an image of it is also in ``train``, or there
+            are too few images to hold any out.
+    """
+    if isinstance(held_out, Path):
+        measured = read_folder(held_out)
+        unknown = [name for name in measured.classes if name not in train.classes]
+        if unknown:
+            raise DatasetError(
+                f"{held_out}: expected classes of {folder} ({listed(train.classes)}), found "
+                f"{listed(unknown)}"
+            )
+        check_apart([file for file, _ in train.files], measured, held_out)
+        place = [train.classes.index(name) for name in measured.classes]
+        files = tuple((file, place[index]) for file, index in measured.files)
+        return train, ImageFolder(train.classes, files, measured.left_out)
+    train, measured = hold_out(train, held_out)
+    if not measured.files:
+        raise DatasetError(
+            f"{folder}: expected a class with at least two images to hold one out, found none; add "
+            "images, or name a folder of others with --val"
+        )
+    return train, measured
+
+
+def check_apart(train: Sequence[Path], held_out: ImageFolder, folder: Path) -> None:
+    """Check that no held-out image is also a training image, by its bytes.
+
+    Args:
+        train: Files of the training images.
+        held_out: Held-out images.
+        folder: What the error calls them.
+
+    Raises:
+        DatasetError: One is.
+    """
+    first = find_copies([*train, *(file for file, _ in held_out.files)])
+    known = set(train)
+    copies = {file: str(first[file]) for file, _ in held_out.files if first[file] in known}
+    check_no_copies(copies, held_out, folder)
+
+
+def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: Path) -> None:
+    """Check that there are no held-out images that are also training images.
+
+    Args:
+        copies: Such images, with the training image that each is a copy of.
+        held_out: Held-out images.
+        folder: What the error calls them.
+
+    Raises:
+        DatasetError: There are.
+    """
+    if copies:
+        examples = ", ".join(f"{file} = {image}" for file, image in [*copies.items()][:3])
+        raise DatasetError(
+            f"{folder}: expected images that are not trained on, found {len(copies):,} of "
+            f"{len(held_out.files):,} among the training images ({examples}); remove them from one "
+            "side, or hold out a fraction of the training images with --val 0.2"
+        )
+
+
+def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFolder]:
+    """Split a folder into a training part and a held-out part, always in the same way.
+
+    Each class keeps at least one image for training, and gives at least one where it has two. All
+    copies of an image go to the same part, and to the training part if they have several classes.
+
+    Args:
+        folder: What to split.
+        fraction: Share of each class to hold out, in (0, 1).
+    """
+    first = find_copies([file for file, _ in folder.files])
+    classes_of: dict[Path, set[int]] = {}
+    for file, index in folder.files:
+        classes_of.setdefault(first[file], set()).add(index)
+    held: set[Path] = set()
+    for index in range(len(folder.classes)):
+        images = [file for file, classes in classes_of.items() if classes == {index}]
+        held |= _choose(images, fraction, index)
+    kept, chosen = (
+        tuple((file, index) for file, index in folder.files if (first[file] in held) is side)
+        for side in (False, True)
+    )
+    return folder.with_files(kept), folder.with_files(chosen)
+
+
+def _choose(images: Sequence[Path], fraction: float, seed: int) -> set[Path]:
+    """Choose a share of different images to hold out, but never all of them."""
+    count = min(len(images) - 1, max(1, round(fraction * len(images))))
+    order = np.random.default_rng(seed).permutation(len(images))
+    return {images[place] for place in order[: max(0, count)]}

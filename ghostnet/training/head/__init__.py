@@ -1,0 +1,1 @@
+"""A new classifier on a trained network: features, logistic regression, fine-tuning."""

@@ -1,0 +1,1 @@
+"""A training run: its task, batches, steps, loop, log and folder."""

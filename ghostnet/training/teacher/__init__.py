@@ -1,0 +1,1 @@
+"""A teacher, what it answers, and what another network learns from that."""
