@@ -78,7 +78,7 @@ def words(config: TrainingConfig) -> list[object]:
     options = {name: value for name, value in SMALL.items() if name != "architecture"}
     listed = [("--" + name.replace("_", "-"), value) for name, value in options.items()]
     return [word for pair in listed for word in pair] + [
-        "--architecture", "tiny", "--data", config.data.path.path
+        "--architecture", "tiny", "--data", config.data.path
     ]  # fmt: skip
 
 
