@@ -126,11 +126,20 @@ def quantize(
             per_channel=True,
             reduce_range=weight_bits is WeightBits.SEVEN,
             calibrate_method=CalibrationMethod.Percentile,
+            nodes_to_exclude=_arithmetic_with_constants(model),
             extra_options={"CalibPercentile": RANGE_PERCENTILE},
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
         return _described(target.read_bytes(), weight_bits)
+
+
+def _arithmetic_with_constants(model: bytes) -> list[str]:
+    """Name the sums and products with a constant: of the gates, and of the normalization."""
+    graph = onnx.load_from_string(model).graph
+    constants = {constant.name for constant in graph.initializer}
+    nodes = (node for node in graph.node if node.op_type in ("Add", "Mul"))
+    return [node.name for node in nodes if constants & {*node.input}]
 
 
 def _described(quantized: bytes, weight_bits: WeightBits) -> bytes:

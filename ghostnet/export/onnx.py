@@ -28,9 +28,9 @@ from ghostnet.packages import needs
 with needs("onnx", extra="export"):
     from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
-OPSET = 17
-IR_VERSION = 8
-"""Versions of ONNX 1.12 (2022): old enough for deployed runtimes, new enough for HardSigmoid."""
+OPSET = 13
+IR_VERSION = 7
+"""Versions of ONNX 1.8 (2020), the first that can quantize the weights channel by channel."""
 
 
 class Graph:
@@ -52,8 +52,12 @@ class Graph:
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Append a constant; returns its name."""
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
+
+    def scalar(self, name: str, value: float) -> str:
+        """Append a float32 constant without dimensions; returns its name."""
+        return self.constant(name, np.array(value, np.float32))
 
     def weights(self, layer: LayerSpec) -> tuple[str, str]:
         """Append the folded weight and bias of a layer; returns their names."""
@@ -70,16 +74,22 @@ class Graph:
         if activation == "hard_swish":
             return self.add("Mul", name, x, self.hard_sigmoid(x, f"{name}.gate"))
         if activation == "relu6":
-            bounds = [
-                self.constant(f"{name}.{bound}", np.array(value, np.float32))
-                for bound, value in (("low", 0), ("high", 6))
-            ]
-            return self.add("Clip", name, x, *bounds)
+            return self.relu6(x, name)
         return x
 
+    def relu6(self, x: str, name: str) -> str:
+        """Append ``min(max(x, 0), 6)``."""
+        low = self.scalar(f"{name}.low", 0)
+        return self.add("Clip", name, x, low, self.scalar(f"{name}.high", 6))
+
     def hard_sigmoid(self, x: str, name: str) -> str:
-        """Append ``relu6(x + 3) / 6``."""
-        return self.add("HardSigmoid", name, x, alpha=1 / 6, beta=0.5)
+        """Append ``relu6(x + 3) / 6``.
+
+        The operator HardSigmoid is avoided because OpenCV ignores its slope.
+        """
+        x = self.add("Add", f"{name}.shifted", x, self.scalar(f"{name}.three", 3))
+        x = self.relu6(x, f"{name}.clipped")
+        return self.add("Mul", name, x, self.scalar(f"{name}.sixth", 1 / 6))
 
     def convolution(self, layer: LayerSpec, x: str) -> str:
         """Append a convolution with its activation."""
