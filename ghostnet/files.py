@@ -16,9 +16,6 @@ from ghostnet.errors import GhostNetError
 
 PART = ".part"
 
-MAX_BYTES = 2 * 1024**3
-"""Largest file that is fetched or read whole: the limit of a checkpoint, a protobuf message."""
-
 CHUNK_BYTES = 1024 * 1024
 """Read at a time where a file is hashed or copied."""
 
@@ -86,17 +83,17 @@ def open_regular(path: Path) -> IO[bytes]:
     return file
 
 
-def read_whole(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+def read_whole(path: Path, max_bytes: int) -> bytes:
     """Read a regular file.
 
     Raises:
         OSError: As `open_regular`, or the file is longer than ``max_bytes``.
     """
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"more than {max_bytes:,} bytes")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise OSError(errno.EFBIG, f"{size:,} bytes are more than the {max_bytes:,} allowed")
+        return file.read(size)
 
 
 def sha256_of(path: Path) -> str:

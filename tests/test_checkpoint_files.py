@@ -467,9 +467,8 @@ def test_nothing_in_a_file_is_run(torch: Any, place: str, legacy: bool, tmp_path
 def test_a_pickle_without_pytorch(torch: Any, protocol: int, tmp_path: Path) -> None:
     content = pickle.dumps(PARAMETERS, protocol)
     (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match="expected a plain PyTorch state dict") as caught:
+    with pytest.raises(CheckpointError, match="cannot be read as a plain PyTorch state dict"):
         read_foreign(tmp_path / "x.pt")
-    assert "weights_only" not in str(caught.value)
 
 
 def odd_files(torch: Any) -> Iterator[Any]:

@@ -39,9 +39,14 @@ def array_of(
         )
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
-    except ValueError as error:  # a longer dimension than NumPy has
+    except (ValueError, OverflowError) as error:  # a longer dimension than NumPy has
         raise CheckpointError(f"{name}: shape {shape}: {error}") from error
-    if dtype != BFLOAT16:
+    return widened(array)
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of `BFLOAT16` as float32, and any other as it is."""
+    if array.dtype != BFLOAT16:
         return array
     bits = np.left_shift(array["bfloat16"], 16, dtype=np.uint32, casting="unsafe")
     return np.asarray(bits.view(np.float32))

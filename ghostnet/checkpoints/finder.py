@@ -125,13 +125,15 @@ def _networks(groups: Mapping[str, Iterable[str]]) -> list[str]:
 def _originals(prefixes: Iterable[str]) -> list[str]:
     """Leave out the prefixes that repeat another behind a prefix of their own."""
     found = list(prefixes)
-    return [
-        prefix
-        for prefix in found
-        if not any(
-            prefix != other and f"/{prefix}".endswith((f"/{other}", f".{other}")) for other in found
-        )
-    ]
+    repeated: set[str] = set()
+    ends: list[str] = []  # each begins with the one before it: prefixes are sorted backwards
+    for mirrored in sorted(prefix[::-1] for prefix in found):
+        while ends and not mirrored.startswith(ends[-1]):
+            ends.pop()
+        if any(mirrored[len(end)] in "./" for end in ends):
+            repeated.add(mirrored[::-1])
+        ends.append(mirrored)
+    return [prefix for prefix in found if prefix not in repeated]
 
 
 def _is_average(prefix: str) -> bool:
@@ -151,7 +153,8 @@ def _choose(kinds: Mapping[Use, list[str]], name: str, use: Use | None) -> str:
         wanted = "an average of the weights" if use is Use.EMA else "weights that are no average"
         raise CheckpointError(f"{name}: expected {wanted}, found none; leave out --use")
     ranks = {prefix: _rank(prefix) for prefix in candidates}
-    best = [prefix for prefix in candidates if ranks[prefix] == min(ranks.values())]
+    first = min(ranks.values())
+    best = [prefix for prefix in candidates if ranks[prefix] == first]
     if len(best) > 1:
         raise CheckpointError(
             f"{name}: expected one network, found several, under {listed(best)}; save the "

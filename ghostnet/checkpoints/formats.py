@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.checkpoints.mindspore import is_checkpoint, parse_checkpoint
 from ghostnet.checkpoints.parameters import Parameters
 from ghostnet.checkpoints.pytorch import is_pytorch, parse_pytorch
@@ -38,8 +39,7 @@ SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 def read_foreign(path: Path) -> Parameters:
     """Read the tensors of a checkpoint file under their own names, whatever its suffix.
 
-    A safetensors file, one of MindSpore, or one of PyTorch, which has to be installed then. No code
-    in the file is run.
+    The format is safetensors, MindSpore's or PyTorch's. No code in the file is run.
 
     Raises:
         CheckpointError: The file cannot be read, or its format is not known.
@@ -47,7 +47,7 @@ def read_foreign(path: Path) -> Parameters:
     if not path.exists():
         raise CheckpointError(f"{path}: expected a checkpoint, found no such file")
     with raising(CheckpointError, f"{path}: cannot be read"):
-        content = read_whole(path)
+        content = read_whole(path, MAX_BYTES)
     for format in FORMATS:
         if format.recognizes(content):
             return format.parse(content, str(path))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.arrays import BFLOAT16, array_of
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.checkpoints.parameters import Parameters, check_finite
 from ghostnet.checkpoints.protobuf import (
     BYTES,
@@ -149,7 +150,7 @@ def read_checkpoint(path: Path) -> Parameters:
         CheckpointError: The file cannot be read, or is not a MindSpore checkpoint.
     """
     with raising(CheckpointError, f"{path}: cannot be read"):
-        content = read_whole(path)
+        content = read_whole(path, MAX_BYTES)
     return parse_checkpoint(content, str(path))
 
 

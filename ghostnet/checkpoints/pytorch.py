@@ -1,58 +1,117 @@
-"""PyTorch's files. They are pickles, and nothing in them is run: PyTorch reads tensors only."""
+"""PyTorch's files, read without PyTorch and without running anything in them.
 
-import re
-import warnings
-from collections.abc import Iterator
+Since version 1.6, ``torch.save`` writes a ZIP with a pickle and a record for each storage; before,
+it wrote a row of pickles and the storages behind them. A tensor is a view of a storage.
+"""
+
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.arrays import NO_ARRAY
+from ghostnet.checkpoints.arrays import BFLOAT16, NO_ARRAY, widened
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.checkpoints.parameters import Parameters
-from ghostnet.errors import CheckpointError, PackageError
-from ghostnet.packages import needs
-
-if TYPE_CHECKING:
-    import torch
+from ghostnet.checkpoints.pickles import Call, Name, Pickle, Reference
+from ghostnet.errors import CheckpointError
 
 MAX_DEPTH = 8
 """Deepest nesting of dicts in which tensors are looked for."""
 
+MAX_NAME = 1_000
+"""Longest name of a tensor, in characters."""
+
+MAX_RECORDS = 100_000
+"""Most records of a ZIP."""
+
+_Storages: TypeAlias = Mapping[str, bytes | memoryview]
+
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_ZIP_ENTRY = b"PK\x01\x02"
 
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "DoubleStorage": np.dtype(np.float64),
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "ShortStorage": np.dtype(np.int16),
+    "CharStorage": np.dtype(np.int8),
+    "ByteStorage": np.dtype(np.uint8),
+    "BoolStorage": np.dtype(np.bool_),
+    "ComplexFloatStorage": np.dtype(np.complex64),
+    "ComplexDoubleStorage": np.dtype(np.complex128),
+    "UntypedStorage": np.dtype(np.uint8),
+    "QInt8Storage": np.dtype(np.int8),
+    "QUInt8Storage": np.dtype(np.uint8),
+    "QInt32Storage": np.dtype(np.int32),
+}
+"""Element of each kind of storage. The last four lie under tensors that are not read."""
 
-class Inert:
-    """Stands for an object beside the tensors, such as settings, and keeps nothing of it."""
-
-    def __new__(cls, *arguments: Any) -> "Inert":
-        """Ignore what the object would be made from."""
-        return super().__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        """Ignore what the object would hold."""
-
-
-INERT_NAMES = (
-    "argparse.Namespace",
-    "datetime.date",
-    "datetime.datetime",
-    "datetime.timedelta",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "pathlib.Path",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "types.SimpleNamespace",
+_TENSOR = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+_PARAMETER = (
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
 )
-"""Classes and functions that training scripts put beside the tensors; `Inert` takes their place."""
+_SUBCLASS = "torch._tensor._rebuild_from_type_v2"
+
+_KNOWN_MODULES = ("torch", "torch._tensor", "torch._utils", "torch.cuda", "torch.storage")
+_KNOWN = {
+    *("__builtin__.bytearray", "__builtin__.complex", "__builtin__.set", "_codecs.encode"),
+    *("builtins.bytearray", "builtins.complex", "builtins.set"),
+    *("argparse.Namespace", "types.SimpleNamespace"),
+    *("collections.Counter", "collections.OrderedDict", "collections.defaultdict"),
+    *("datetime.date", "datetime.datetime", "datetime.timedelta"),
+    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
+    *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    *("numpy.dtype", "numpy.ndarray"),
+    *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath"),
+    *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+    *("torch.nn.parameter.Parameter", "torch.serialization._get_layout"),
+}
+"""Classes and functions that training scripts put beside the tensors; their objects are skipped."""
+
+
+_COUNT_BYTES = 8
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+"""What the first two pickles of a file before version 1.6 are."""
+
+
+class _View(NamedTuple):
+    """A tensor as a view of a storage; offset and strides count elements."""
+
+    storage: bytes | memoryview
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether all elements lie in the storage."""
+        steps = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((length - 1) * stride for length, stride in steps)
+        return 0 in self.shape or last < len(self.storage) // self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * (4 if self.dtype == BFLOAT16 else self.dtype.itemsize)
+
+    def array(self) -> NDArray[Any]:
+        """Make the array."""
+        count = len(self.storage) // self.dtype.itemsize
+        values = np.frombuffer(self.storage, self.dtype, count)
+        strides = [stride * self.dtype.itemsize for stride in self.strides]
+        return widened(as_strided(values[self.offset :], self.shape, strides, writeable=False))
 
 
 def is_pytorch(content: bytes) -> bool:
@@ -69,72 +128,127 @@ def parse_pytorch(content: bytes, name: str = "checkpoint") -> Parameters:
 
     Returns:
         The tensors by name. Names of nested dicts are joined with ``/``, such as
-        ``state_dict/conv_stem.weight``. Floating-point tensors are float32; a value that is no
-        tensor is `ghostnet.checkpoints.arrays.NO_ARRAY`.
+        ``state_dict/conv_stem.weight``. bfloat16 becomes float32; a value that is not a tensor, or
+        one that NumPy does not have, is `ghostnet.checkpoints.arrays.NO_ARRAY`.
 
     Raises:
-        CheckpointError: PyTorch is not installed, or the file holds no dict, or objects that only
-            code in the file could build.
+        CheckpointError: The file is damaged, holds no dict, holds objects that only code could
+            build, or would become larger than `ghostnet.checkpoints.budget.MAX_BYTES`.
     """
     try:
-        with needs("torch", extra="torch"):
-            import torch
-    except PackageError as error:
-        raise CheckpointError(f"{name}: {error}") from error
-    inert: list[Any] = [(Inert, path) for path in INERT_NAMES]
-    try:
-        with torch.serialization.safe_globals(inert), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises almost anything on broken or unsafe bytes
-        raise CheckpointError(_refusal(str(error), name)) from error
-    if not isinstance(state, dict):
+        views = dict(_views(*(_read_zip if content.startswith(_ZIP) else _read_legacy)(content)))
+        if sum(view.nbytes for view in views.values() if view) > MAX_BYTES:
+            raise ValueError(f"its tensors take more than {MAX_BYTES:,} bytes")
+        return {key: view.array() if view else NO_ARRAY for key, view in views.items()}
+    except _UNREADABLE as error:
         raise CheckpointError(
-            f"{name}: expected a plain PyTorch state dict, found {type(state).__name__}"
-        )
-    return dict(_tensors(state))
+            f"{name} cannot be read as a plain PyTorch state dict ({error}); save the weights "
+            "alone with torch.save(model.state_dict(), FILE)"
+        ) from error
 
 
-def _refusal(reason: str, name: str) -> str:
-    """Say what stopped PyTorch, without its advice to trust the file."""
-    blocked = re.search(r"GLOBAL ([\w.]+)", reason)
-    found = (
-        f"the object {blocked[1]}, and code in a file is never run"
-        if blocked
-        else "bytes that are damaged, or that only running code could read"
-    )
-    return (
-        f"{name}: expected a plain PyTorch state dict, found {found}; "
-        "torch.save(model.state_dict(), FILE) saves the weights alone"
-    )
+_UNREADABLE = (
+    *(ArithmeticError, EOFError, LookupError, RuntimeError, ValueError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What reading damaged or hostile bytes raises."""
 
 
-def _tensors(state: dict[Any, Any]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the values of nested dicts as arrays, each dict once, however it is nested."""
-    import torch
+def _is_known(path: str) -> bool:
+    return path in _KNOWN or path.rpartition(".")[0] in _KNOWN_MODULES
 
+
+def _read_zip(content: bytes) -> tuple[Any, _Storages]:
+    """Return the value in a ZIP, and its storages by key."""
+    if content.count(_ZIP_ENTRY) > MAX_RECORDS:
+        raise ValueError(f"more than {MAX_RECORDS:,} records")
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        if sum(record.file_size for record in archive.infolist()) > MAX_BYTES:
+            raise ValueError(f"its records take more than {MAX_BYTES:,} bytes")
+        names = archive.namelist()
+        pickled = [name for name in names if name.endswith("/data.pkl")]
+        if len(pickled) != 1:
+            raise ValueError(f"{len(pickled)} records named data.pkl")
+        root = pickled[0].removesuffix("data.pkl")
+        if f"{root}byteorder" in names and _record(archive, f"{root}byteorder") != b"little":
+            raise ValueError("big-endian")
+        pickle = Pickle(BytesIO(_record(archive, pickled[0])), _is_known)
+        keys = dict.fromkeys(key for key, _ in map(_storage, pickle.references))
+        return pickle.value, {key: _record(archive, f"{root}data/{key}") for key in keys}
+
+
+def _record(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a record of a ZIP, and no more than the size that it states."""
+    record = archive.getinfo(name)
+    if record.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("a compression that torch.load does not read")
+    with archive.open(record) as file:
+        return file.read(record.file_size)
+
+
+def _read_legacy(content: bytes) -> tuple[Any, _Storages]:
+    """Return the value in a file of PyTorch before 1.6, and its storages by key."""
+    file = BytesIO(content)
+    magic, protocol, system, pickle, keys = (Pickle(file, _is_known) for _ in range(5))
+    if (magic.value, protocol.value) != (_MAGIC, _PROTOCOL) or not system.value["little_endian"]:
+        raise ValueError("not written by torch.save on a little-endian machine")
+    dtypes = dict(map(_storage, pickle.references))
+    storages = {}
+    rest = memoryview(content)[file.tell() :]
+    for key in keys.value:
+        end = _COUNT_BYTES + int.from_bytes(rest[:_COUNT_BYTES], "little") * dtypes[key].itemsize
+        if end > len(rest):
+            raise EOFError("cut short")
+        storages[key], rest = rest[_COUNT_BYTES:end], rest[end:]
+    return pickle.value, storages
+
+
+def _storage(reference: Reference) -> tuple[str, np.dtype[Any]]:
+    """Return the key and the dtype of a storage that a pickle refers to."""
+    match reference.id:
+        case ("storage", Name(path), str(key), _, int(), *view) if view in ([], [None]):
+            return key, _DTYPES[path.rpartition(".")[2]]
+    raise ValueError("a storage of an unknown kind")
+
+
+def _views(state: Any, storages: _Storages) -> Iterator[tuple[str, _View | None]]:
+    """Yield the tensors in nested dicts, each dict once, and None for every other value."""
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dict")
     seen = {id(state)}
 
-    def walk(values: dict[Any, Any], path: str, depth: int) -> Iterator[tuple[str, NDArray[Any]]]:
+    def walk(values: dict[Any, Any], path: str, depth: int) -> Iterator[tuple[str, _View | None]]:
         for key, value in values.items():
-            if isinstance(value, torch.Tensor):
-                yield f"{path}{key}", _array(value)
-            elif isinstance(value, dict) and depth < MAX_DEPTH and id(value) not in seen:
+            name = f"{path}{key}"
+            if len(name) > MAX_NAME:
+                raise ValueError(f"a name of more than {MAX_NAME:,} characters")
+            if not isinstance(value, dict):
+                yield name, _view(value, storages)
+            elif depth < MAX_DEPTH and id(value) not in seen:
                 seen.add(id(value))
-                yield from walk(value, f"{path}{key}/", depth + 1)
+                yield from walk(value, f"{name}/", depth + 1)
             else:
-                yield f"{path}{key}", NO_ARRAY
+                yield name, None
 
     return walk(state, "", 1)
 
 
-def _array(tensor: "torch.Tensor") -> NDArray[Any]:
-    """Return the values of a tensor; `NO_ARRAY` of one that NumPy cannot have."""
-    try:
-        size = tensor.numel() * tensor.element_size()
-        if tensor.is_meta or size > tensor.untyped_storage().nbytes():
-            return NO_ARRAY
-        plain = tensor.float() if tensor.is_floating_point() else tensor
-        return np.asarray(plain.numpy(force=True))
-    except (NotImplementedError, RuntimeError, TypeError):  # sparse, quantized and packed tensors
-        return NO_ARRAY
+def _view(value: Any, storages: _Storages) -> _View | None:
+    """Return a tensor; None for a value that is not one, or of a kind that NumPy lacks."""
+    match value:
+        case Call(Name(path), (inner, *_)) if path in _PARAMETER:
+            return _view(inner, storages)
+        case Call(Name(path), (function, _, arguments, *_)) if path == _SUBCLASS:
+            return _view(Call(function, arguments), storages)
+        case Call(
+            Name(path), (Reference() as reference, offset, tuple(shape), tuple(strides), *_)
+        ) if path in _TENSOR:
+            key, dtype = _storage(reference)
+            counts = (offset, *shape, *strides)
+            if not all(isinstance(count, int) and count >= 0 for count in counts):
+                raise ValueError("a tensor of an impossible shape")
+            view = _View(storages[key], dtype, offset, shape, strides)
+            if not view.is_inside:
+                raise ValueError("a tensor that is not inside its storage")
+            return view
+    return None

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.files import CHUNK_BYTES, open_regular, raising, read_whole, replacing, sha256_of
 
@@ -60,7 +61,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
         IntegrityError: The SHA-256 of its bytes is not ``sha256``, nor begins with it.
     """
     with raising(FetchError, f"{path}: cannot be read"):
-        content = read_whole(path)
+        content = read_whole(path, MAX_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if not matches(found, sha256):
         raise mismatch(str(path), sha256, found)

@@ -22,6 +22,9 @@ from ghostnet.training.config import TeacherSettings, Triple
 
 BATCH_SIZE = 16
 
+MAX_BYTES = 2 * 1024**3
+"""Largest file of a teacher: the limit of a protobuf message, and so of ONNX."""
+
 IMAGE_SIZE = 224
 """Side of a teacher's images where neither the settings nor the file state one, in pixels."""
 
@@ -73,7 +76,7 @@ class Teacher:
             import onnxruntime
         advice = "name an ONNX file"
         with raising(TrainingError, f"teacher: {path}: cannot be read", advice):
-            content = read_whole(path)
+            content = read_whole(path, MAX_BYTES)
         self.sha256 = hashlib.sha256(content).hexdigest()
         try:
             self._session = onnxruntime.InferenceSession(
