@@ -21,6 +21,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append(self.path)
         self.server.answers[self.path](self)
 
+    def do_CONNECT(self) -> None:
+        self.do_GET()
+
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Sends a status, headers (`Content_Length="3"`) and as much of a body as there is."""
         self.send_response(status)
@@ -166,5 +169,18 @@ def stalling(body: bytes, pause: float = 2.0) -> Answer:
     def answer(handler: Handler) -> None:
         handler.send(200, body[: len(body) // 2], Content_Length=str(len(body)))
         time.sleep(pause)
+
+    return answer
+
+
+def trickling(beginning: bytes, piece: bytes, end: bytes) -> Answer:
+    """Sends bytes as they are: a beginning, a thousand pieces a little apart, and an end."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(beginning)
+        for _ in range(1000):
+            handler.wfile.write(piece)
+            time.sleep(0.02)
+        handler.wfile.write(end)
 
     return answer

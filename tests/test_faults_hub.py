@@ -27,13 +27,14 @@ from http_server import (
 )
 
 from ghostnet.checkpoints import write_checkpoint
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.files import sha256_of
 from ghostnet.hub import read_card
 from ghostnet.hub.card import Asset
 from ghostnet.hub.catalog import assets_folder
 from ghostnet.hub.checkpoint_file import locate, promised
-from ghostnet.hub.http import Limits
+from ghostnet.hub.http import DownloadLimits
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -181,14 +182,14 @@ def test_a_card_that_links_to_ten_gigabytes(
 ) -> None:
     card = write_card(tmp_path, server.url("/a.ckpt", claiming(10 * 1024**3, b"")))
     ghostnet("hub", "fetch", card, "--cache-dir", tmp_path, status=1)
-    assert "expected at most 2147483648 bytes, found 10737418240 or more" in ghostnet.err
+    assert f"10,737,418,240 bytes or more, and at most {MAX_BYTES:,} are allowed" in ghostnet.err
 
 
 @pytest.mark.parametrize("body", [endless(200), endless_chunks], ids=["plain", "chunked"])
 def test_a_body_that_never_ends(server: MisbehavingServer, tmp_path: Path, body: object) -> None:
     wanted = Asset(format="ckpt", link=server.url("/a.ckpt", body), sha256=SHA256)
-    with pytest.raises(FetchError, match="expected at most 1048576 bytes"):
-        promised(wanted, tmp_path).fetch(limits=Limits(max_bytes=2**20))
+    with pytest.raises(FetchError, match="at most 1,048,576 are allowed"):
+        promised(wanted, tmp_path).fetch(limits=DownloadLimits(max_bytes=2**20))
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 

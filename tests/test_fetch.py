@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from http_server import (
     slowly,
     stalling,
     status,
+    trickling,
     whole,
     without_length,
 )
@@ -28,12 +30,12 @@ from http_server import (
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.card import Asset
 from ghostnet.hub.checkpoint_file import promised
-from ghostnet.hub.http import Limits, check_link, fetch_text
+from ghostnet.hub.http import DownloadLimits, check_link, fetch_text
 from ghostnet.hub.verified_file import read_verified
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()
-QUICK = Limits(
+QUICK = DownloadLimits(
     connect_time=5, read_time=0.4, stall_time=0.3, attempts=3, first_wait=0.01, max_bytes=2**20
 )
 
@@ -158,16 +160,16 @@ def test_passing_trouble_is_tried_again(
         (status(302), FetchError, "302"),
         (claiming(len(BODY), BODY[:1000]), FetchError, "3 attempts"),
         (claiming(len(BODY) - 1, BODY), IntegrityError, SHA256),
-        (claiming(2**30, BODY), FetchError, "at most 1048576 bytes"),
-        (without_length(bytes(2**21)), FetchError, "at most 1048576 bytes"),
+        (claiming(2**30, BODY), FetchError, "at most 1,048,576 are allowed"),
+        (without_length(bytes(2**21)), FetchError, "at most 1,048,576 are allowed"),
         (whole(BODY[:-1] + b"x"), IntegrityError, SHA256),
         (whole(b""), IntegrityError, SHA256),
-        (stalling(BODY), FetchError, "timed out"),
+        (stalling(BODY), FetchError, "stalls"),
         (slowly(BODY[:40], pieces=40, pause=0.05), FetchError, "stalls"),
         (redirect("file:///etc/hostname"), FetchError, "https"),
         (redirect("http://example.com/a.ckpt"), FetchError, "https"),
         (redirect("ftp://example.com/a.ckpt"), FetchError, "https"),
-        (redirect("/a.ckpt"), FetchError, "at most 5 redirects"),
+        (redirect("/a.ckpt"), FetchError, "more than 5 redirects"),
         (redirect("http://["), FetchError, "not a link"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -182,6 +184,56 @@ def test_trouble_ends_in_an_error_and_an_empty_cache(
     with pytest.raises(error, match=reason):
         promised(asset(server.url("/a.ckpt", trouble)), tmp_path).fetch(limits=QUICK)
     assert files(tmp_path) == set()
+
+
+OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+REST = b"\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNK = b"\r\n" + BODY + b"\r\n0\r\n"
+TRICKLES = {
+    "status line": (b"HTTP/1.1 200 ", b"O", REST),
+    "header": (OK + b"X: ", b"x", REST),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:-2] + REST),
+    "chunk extension": (CHUNKED + b"%x;" % len(BODY), b"x", CHUNK + b"\r\n"),
+    "trailer": (CHUNKED + b"%x" % len(BODY) + CHUNK, b"X: x\r\n", b"\r\n"),
+    "body": (OK[:-2] + REST[: -len(BODY)], BODY[:1], BODY[1000:]),
+}
+
+
+@pytest.mark.parametrize("part", TRICKLES)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_a_part_of_an_answer_that_trickles(
+    server: MisbehavingServer, tmp_path: Path, part: str, redirected: bool
+) -> None:
+    url = server.url("/a.ckpt", trickling(*TRICKLES[part]))
+    if redirected:
+        url = server.url("/moved.ckpt", redirect(url))
+    limits = replace(QUICK, head_time=0.5, attempts=2)
+    with pytest.raises(FetchError, match=r"(no whole answer within|stalls).*\(2 attempts\)"):
+        promised(asset(url), tmp_path).fetch(limits=limits)
+    assert files(tmp_path) == set()
+    assert server.requests.count("/a.ckpt") == 2
+
+
+def test_a_redirect_that_trickles(server: MisbehavingServer, tmp_path: Path) -> None:
+    target = server.url("/b.ckpt", whole(BODY)).encode()
+    url = server.url("/a.ckpt", trickling(b"HTTP/1.1 302 ", b"x", b"\r\nLocation: " + target))
+    with pytest.raises(FetchError, match=r"no whole answer within 0\.5 s"):
+        promised(asset(url), tmp_path).fetch(limits=replace(QUICK, head_time=0.5))
+    assert "/b.ckpt" not in server.requests
+
+
+def test_a_proxy_that_trickles(
+    server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.url("", status(200)).rstrip("/")
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    monkeypatch.setenv("NO_PROXY", "")
+    server.url("93.184.216.34:443", trickling(OK + b"X: ", b"x", b"\r\n\r\n"))
+    with pytest.raises(FetchError, match=r"no whole answer within 0\.5 s"):
+        promised(asset("https://93.184.216.34/a.ckpt"), tmp_path).fetch(
+            limits=replace(QUICK, head_time=0.5)
+        )
+    assert server.requests[0] == "93.184.216.34:443"
 
 
 def test_redirect_on_this_machine_is_followed(server: MisbehavingServer, tmp_path: Path) -> None:

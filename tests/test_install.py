@@ -17,11 +17,11 @@ from bundled_models import FLOWERS
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.cache import model_folder
 from ghostnet.hub.catalog import assets_folder, find_card, shipped_text, shipped_uids
-from ghostnet.hub.http import Limits
+from ghostnet.hub.http import DownloadLimits
 from ghostnet.hub.install import install
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
-ONCE = Limits(connect_time=1, attempts=1)
+ONCE = DownloadLimits(connect_time=1, attempts=1)
 
 TRAIN_DATASETS = {"Oxford-IIIT Pet", "ImageNet2012", "coco2017"}
 """Of the client's list."""

@@ -29,7 +29,7 @@ from ghostnet.hub.verified_file import (
 )
 
 if TYPE_CHECKING:
-    from ghostnet.hub.http import Limits
+    from ghostnet.hub.http import DownloadLimits
 
 Watch: TypeAlias = Callable[[str, int | None, Iterator[bytes]], Iterator[bytes]]
 """Passes on the chunks of a download, given the name of the file and its length if known."""
@@ -118,7 +118,11 @@ class CheckpointFile:
         return read_verified(self.fetch(force=force, watch=watch), self.sha256)
 
     def fetch(
-        self, *, force: bool = False, limits: "Limits | None" = None, watch: Watch = unwatched
+        self,
+        *,
+        force: bool = False,
+        limits: "DownloadLimits | None" = None,
+        watch: Watch = unwatched,
     ) -> Path:
         """Return the path of the verified file, downloaded if need be.
 
@@ -157,7 +161,7 @@ class CheckpointFile:
         copy_verified(file, self.path, self.sha256)
         return self.path
 
-    def _download(self, link: str, limits: "Limits | None", watch: Watch) -> None:
+    def _download(self, link: str, limits: "DownloadLimits | None", watch: Watch) -> None:
         from ghostnet.hub import http  # requests takes 0.1 s to import
 
         def consume(length: int | None, chunks: Iterator[bytes]) -> None:

@@ -1,25 +1,26 @@
 """Read from the network: the only module that opens a connection.
 
-Redirects and stalls are handled here rather than by requests, which reads the body of a redirect
-whatever its size, follows one from a public address to a private one, and waits for ever on a
-server that sends a byte now and then.
+Redirects are followed here rather than by requests, which reads the body of a redirect whatever its
+size and follows one from a public address to a private one. Deadlines are kept here because the
+timeouts of requests begin again with every byte that arrives.
 """
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError
-from ghostnet.files import MAX_BYTES
 
 T = TypeVar("T")
 Consumer = Callable[[int | None, Iterator[bytes]], T]
@@ -32,15 +33,23 @@ HEADERS = {"User-Agent": "mindspore-ghostnet", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
-class Limits:
+class DownloadLimits:
     """Limits of a download: times in seconds, sizes in bytes.
 
-    A connection that brings fewer than ``stall_bytes`` in ``stall_time`` counts as broken. The wait
-    before each attempt is twice the one before.
+    Attributes:
+        connect_time: Longest wait for a connection.
+        read_time: Longest silence of a server.
+        head_time: Longest time until the headers of the answer are there, redirects included.
+        stall_time: Time in which ``stall_bytes`` of the body have to arrive.
+        stall_bytes: See ``stall_time``.
+        max_bytes: Largest body.
+        attempts: How often a download is tried.
+        first_wait: Wait before the second attempt; before each further one it doubles.
     """
 
     connect_time: float = 10.0
     read_time: float = 30.0
+    head_time: float = 60.0
     stall_time: float = 60.0
     stall_bytes: int = 64 * 1024
     max_bytes: int = MAX_BYTES
@@ -48,8 +57,8 @@ class Limits:
     first_wait: float = 0.5
 
 
-DEFAULT_LIMITS = Limits()
-CARD_LIMITS = Limits(max_bytes=1024 * 1024)
+DEFAULT_LIMITS = DownloadLimits()
+CARD_LIMITS = DownloadLimits(max_bytes=1024 * 1024)
 
 
 class _Transient(Exception):
@@ -60,7 +69,7 @@ class _Transient(Exception):
         self.wait = wait
 
 
-def read(url: str, consume: Consumer[T], limits: Limits = DEFAULT_LIMITS) -> T:
+def read(url: str, consume: Consumer[T], limits: DownloadLimits = DEFAULT_LIMITS) -> T:
     """Read what a URL answers with.
 
     A broken connection, a 5xx and a 429 are tried again.
@@ -79,17 +88,20 @@ def read(url: str, consume: Consumer[T], limits: Limits = DEFAULT_LIMITS) -> T:
     wait = limits.first_wait
     for attempt in range(1, limits.attempts + 1):
         try:
-            with closing(_open(url, limits)) as response:
-                return consume(_length(response, limits), _chunks(response, limits))
+            with (
+                _Watchdog(limits.head_time) as watchdog,
+                closing(_open(url, limits, watchdog)) as response,
+            ):
+                return consume(_length(response, limits), _chunks(response, limits, watchdog))
         except _Transient as failure:
             if attempt == limits.attempts:
                 raise FetchError(f"{url}: {failure} ({attempt} attempts)") from None
             time.sleep(min(max(wait, failure.wait), MAX_WAIT))
             wait *= 2
-    raise FetchError(f"{url}: expected at least one attempt, found {limits.attempts}")
+    raise FetchError(f"{url}: no attempt is allowed; allow at least one")
 
 
-def fetch_text(url: str, limits: Limits = CARD_LIMITS) -> str:
+def fetch_text(url: str, limits: DownloadLimits = CARD_LIMITS) -> str:
     """Read the UTF-8 text that a URL answers with.
 
     Raises:
@@ -159,18 +171,98 @@ def _is_private(host: str) -> bool:
     return any(address is not None and not address.is_global for address in addresses)
 
 
-def _open(url: str, limits: Limits) -> requests.Response:
+class _Watchdog:
+    """Ends a connection at a deadline, whatever it waits for: a proxy, TLS, headers, a chunk.
+
+    Args:
+        seconds: Time until the deadline, which `extend` moves.
+
+    Attributes:
+        has_barked: Whether the deadline has passed.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.has_barked = False
+        self._is_done = False
+        self._deadline = time.monotonic() + seconds
+        self._connection: socket.socket | None = None
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+
+    def __enter__(self) -> "_Watchdog":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._change:
+            self._is_done = True
+            self._change.notify()
+        self._thread.join()
+        if self._connection:
+            self._connection.close()
+
+    def extend(self, seconds: float) -> None:
+        """Move the deadline to this time from now."""
+        with self._change:
+            self._deadline = time.monotonic() + seconds
+            self._change.notify()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Watch a connection in place of the one before."""
+        with self._change:
+            if self._connection:
+                self._connection.close()
+            self._connection = connection.dup()  # TLS takes over the socket itself
+            self._bark_if_late()
+
+    def _wait(self) -> None:
+        with self._change:
+            while not self._is_done and not self.has_barked:
+                self._change.wait(self._deadline - time.monotonic())
+                self._bark_if_late()
+
+    def _bark_if_late(self) -> None:
+        if self._is_done or time.monotonic() < self._deadline:
+            return
+        self.has_barked = True
+        if self._connection:
+            with suppress(OSError):  # the server may have hung up
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+
+class _WatchedAdapter(requests.adapters.HTTPAdapter):
+    """Opens connections that a watchdog watches from their first byte on."""
+
+    def __init__(self, watchdog: _Watchdog) -> None:
+        super().__init__()
+        self._watchdog = watchdog
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        watchdog, plain = self._watchdog, pool.ConnectionCls
+
+        class Watched(plain):  # type: ignore[misc, valid-type]
+            def _new_conn(self) -> socket.socket:
+                connection: socket.socket = super()._new_conn()
+                watchdog.watch(connection)
+                return connection
+
+        pool.ConnectionCls = Watched
+        return pool
+
+
+def _open(url: str, limits: DownloadLimits, watchdog: _Watchdog) -> requests.Response:
     """Follow redirects and return the last response, its body unread."""
     came_from: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
         check_link(url, came_from)
-        response = _request(url, limits)
+        response = _request(url, limits, watchdog)
         if not response.is_redirect:
             _check_status(response)
             return response
         response.close()
         came_from, url = url, _joined(url, response.headers["location"])
-    raise FetchError(f"{url}: expected at most {MAX_REDIRECTS} redirects, found more")
+    raise FetchError(f"{url}: more than {MAX_REDIRECTS} redirects")
 
 
 def _joined(url: str, location: str) -> str:
@@ -187,11 +279,13 @@ class _Session(requests.Session):
         return None
 
 
-def _request(url: str, limits: Limits) -> requests.Response:
+def _request(url: str, limits: DownloadLimits, watchdog: _Watchdog) -> requests.Response:
     with _Session() as session:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _WatchedAdapter(watchdog))
         session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
         try:
-            return session.get(
+            response = session.get(
                 url,
                 stream=True,
                 allow_redirects=False,
@@ -199,16 +293,25 @@ def _request(url: str, limits: Limits) -> requests.Response:
                 headers=HEADERS,
                 auth=lambda request: request,  # or requests would send passwords from ~/.netrc
             )
-        except requests.exceptions.SSLError as error:
-            raise FetchError(f"{url}: the server's certificate is not trusted: {error}") from None
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise _Transient(_reason(error)) from None
-        except (requests.RequestException, ValueError) as error:
-            raise FetchError(f"{url}: {error}") from None
-        except OSError as error:  # requests' own, of a file that the environment names
-            raise FetchError(
-                f"{url}: {error}; correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, or unset it"
-            ) from None
+        except (requests.RequestException, OSError, ValueError) as error:
+            if not watchdog.has_barked:
+                raise _failure(url, error) from None
+    if watchdog.has_barked:  # a line that was cut short may have passed for a whole one
+        raise _Transient(f"no whole answer within {limits.head_time:g} s")
+    return response
+
+
+def _failure(url: str, error: Exception) -> Exception:
+    """Return what to raise for an error of requests."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return FetchError(f"{url}: the server's certificate is not trusted: {error}")
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        return _Transient(_reason(error))
+    if isinstance(error, requests.RequestException | ValueError):
+        return FetchError(f"{url}: {error}")
+    return FetchError(  # of a file that the environment names
+        f"{url}: {error}; correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, or unset it"
+    )
 
 
 def _check_status(response: requests.Response) -> None:
@@ -223,7 +326,7 @@ def _check_status(response: requests.Response) -> None:
     raise FetchError(f"{response.url}: {answer}")
 
 
-def _length(response: requests.Response, limits: Limits) -> int | None:
+def _length(response: requests.Response, limits: DownloadLimits) -> int | None:
     text = response.headers.get("Content-Length", "")
     length = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
     if length and length > limits.max_bytes:
@@ -231,32 +334,41 @@ def _length(response: requests.Response, limits: Limits) -> int | None:
     return length
 
 
-def _chunks(response: requests.Response, limits: Limits) -> Iterator[bytes]:
+def _chunks(
+    response: requests.Response, limits: DownloadLimits, watchdog: _Watchdog
+) -> Iterator[bytes]:
     """Yield the body as it arrives, within the limits of size and stalling."""
-    received, mark, since = 0, 0, time.monotonic()
-    while chunk := _next_chunk(response):
+    received, mark = 0, 0
+    watchdog.extend(limits.stall_time)
+    while chunk := _next_chunk(response, limits, watchdog):
         received += len(chunk)
         if received > limits.max_bytes:
             raise _too_large(response.url, received, limits)
-        now = time.monotonic()
         if received - mark >= limits.stall_bytes:
-            mark, since = received, now
-        elif now - since > limits.stall_time:
-            raise _Transient(
-                f"{received - mark} bytes in {limits.stall_time:g} s: the server stalls"
-            )
+            mark = received
+            watchdog.extend(limits.stall_time)
         yield chunk
 
 
-def _next_chunk(response: requests.Response) -> bytes:
+def _next_chunk(response: requests.Response, limits: DownloadLimits, watchdog: _Watchdog) -> bytes:
+    problem = None
     try:
-        return response.raw.read1(CHUNK_BYTES, decode_content=False) or b""
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _Transient(_reason(error)) from None
+        chunk: bytes = response.raw.read1(CHUNK_BYTES, decode_content=False) or b""
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        problem = _reason(error)
+    if watchdog.has_barked:
+        problem = (
+            f"the server stalls: fewer than {limits.stall_bytes:,} bytes in {limits.stall_time:g} s"
+        )
+    if problem:
+        raise _Transient(problem)
+    return chunk
 
 
-def _too_large(url: str, found: int, limits: Limits) -> FetchError:
-    return FetchError(f"{url}: expected at most {limits.max_bytes} bytes, found {found} or more")
+def _too_large(url: str, found: int, limits: DownloadLimits) -> FetchError:
+    return FetchError(
+        f"{url}: {found:,} bytes or more, and at most {limits.max_bytes:,} are allowed"
+    )
 
 
 def _reason(error: Exception) -> str:

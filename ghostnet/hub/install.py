@@ -20,7 +20,7 @@ from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
 from ghostnet.hub.verified_file import copy_verified, read_verified, writing
 
 if TYPE_CHECKING:
-    from ghostnet.hub.http import Limits
+    from ghostnet.hub.http import DownloadLimits
 
 ENTRY_FILE = "mindspore_hub_conf.py"
 ENTRY = '''"""The entry file that MindSpore Hub's client looks for."""
@@ -37,7 +37,7 @@ def install(
     uid: str,
     cache_dir: str | Path | None = None,
     *,
-    limits: "Limits | None" = None,
+    limits: "DownloadLimits | None" = None,
     watch: Watch = unwatched,
     allow_short_hash: bool = False,
 ) -> Path:
