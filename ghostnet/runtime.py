@@ -5,6 +5,7 @@ settings are kept here until something does import it.
 """
 
 import ctypes
+import functools
 import os
 import platform
 import signal
@@ -17,6 +18,7 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
+from ghostnet import numpy_interface
 from ghostnet.errors import DeviceError
 from ghostnet.packages import needs
 
@@ -102,6 +104,13 @@ def keep_operators_on_one_thread() -> None:
     for set_threads in (ms.runtime.dispatch_threads_num, set_cpu_threads):
         with suppress(RuntimeError):
             set_threads(1)
+
+
+@functools.cache
+def prepare_operators() -> None:
+    """Mend what MindSpore 2.10 does at its first operator; call before building a cell."""
+    numpy_interface.settle()
+    keep_onednn_to_avx2()
 
 
 def keep_onednn_to_avx2() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 from numpy.typing import NDArray
+from tiny_network import TINY
 
 from ghostnet import KernelError, kernels
 from ghostnet.checkpoints import convert
@@ -302,6 +303,19 @@ def test_non_finite_pixels_give_what_the_plain_network_gives(value: float, activ
     fused = fuse(network)(Tensor(array)).asnumpy()
     assert (np.isfinite(fused) == np.isfinite(plain)).all()
     np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_of_equal_size_are_told_apart_outside_a_graph() -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    x = images(1, 32, 32)
+    inputs = set()
+    for head, classes in ((16, 6), (20, 2), (16, 6)):
+        network = trained(GhostNet(replace(TINY, head_channels=head), classes))
+        fused = fuse(network)
+        inputs.add(tuple(weights.shape for weights in fused.weights))
+        for answer in (fused(x), fused.construct(x), fused.forward(x, *fused.weights)):
+            assert agree(answer, network(x))
+    assert len(inputs) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "ghostnet"
 
 FLOORS = (
-    ("errors", "lazy", "packages", "files", "runtime", "numpy_2"),
+    ("errors", "lazy", "packages", "files", "runtime", "numpy_interface"),
     ("models",),
     ("checkpoints",),
     ("data",),
@@ -111,5 +111,5 @@ def test_contributing_states_the_order() -> None:
     assert stated, "CONTRIBUTING.md states the order of the rooms, from errors to cli"
     order = [re.findall(r"\w+", floor) for floor in stated[0].split("→")]
     assert [LEVELS[room] for floor in order for room in floor] == sorted(
-        LEVELS[room] for room in LEVELS if room != "numpy_2"
+        LEVELS[room] for room in LEVELS if room != "numpy_interface"
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import mindspore
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
-from mindspore.common.api import _pynative_executor
 from mindspore.common.dtype import TensorType
+from mindspore.graph.api import _pynative_executor
 
 from ghostnet import runtime
 from ghostnet.checkpoints import Parameters

@@ -5,6 +5,7 @@ from typing import Any
 from mindspore import Tensor, nn
 from mindspore.common.initializer import Normal
 
+from ghostnet import runtime
 from ghostnet.models.architectures import Architecture
 from ghostnet.models.specs import NetworkSpec, network_spec
 from ghostnet.models.turns import MINDSPORE
@@ -31,6 +32,7 @@ class ClassificationNetwork(SerialCell):
 
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
+        runtime.prepare_operators()
         self.architecture = architecture
         self.num_classes = num_classes
         self.num_features = architecture.head_channels

@@ -9,14 +9,11 @@ from collections.abc import Callable, Mapping
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal
 
-from ghostnet import numpy_2, runtime
+from ghostnet import runtime
 from ghostnet.models import architectures
 from ghostnet.models.specs import NORM_EPSILON
 
 Activation = Callable[[], nn.Cell]
-
-numpy_2.quieten()
-runtime.keep_onednn_to_avx2()
 
 
 class HardSigmoid(nn.Cell):
@@ -24,6 +21,7 @@ class HardSigmoid(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
+        runtime.prepare_operators()
         self.relu6 = nn.ReLU6()
 
     def construct(self, x: Tensor) -> Tensor:
@@ -101,6 +99,7 @@ class ConvUnit(nn.Cell):
         activation: Activation | None = None,
     ) -> None:
         super().__init__()
+        runtime.prepare_operators()
         self.conv = convolution(
             in_channels, out_channels, kernel_size, stride=stride, groups=groups
         )

@@ -7,17 +7,16 @@ import threading
 class Turns:
     """A lock that survives a fork.
 
-    Attributes:
-        lock: Held by the thread whose turn it is, which may take it again. A forked child gets a
-            lock of its own, since the holder of this one did not come along.
+    A forked child gets a lock of its own, since the holder of its parent's did not come along.
     """
 
     def __init__(self) -> None:
-        self._renew()
-        os.register_at_fork(after_in_child=self._renew)
+        self._locks: dict[int, threading.RLock] = {}
 
-    def _renew(self) -> None:
-        self.lock = threading.RLock()
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock of this process, held by the thread whose turn it is; it may take it again."""
+        return self._locks.setdefault(os.getpid(), threading.RLock())
 
 
 MINDSPORE = Turns()

@@ -59,6 +59,7 @@ class ForwardOperator(ops.Custom):
             f"{library.PATH}:GhostNetForward", out_shape, out_dtype, "aot", no_gradient
         )
         self.outputs = outputs
+        self.add_prim_attr("outputs", outputs)  # tells it from one with inputs of the same shapes
 
     def __deepcopy__(self, memo: object) -> "ForwardOperator":
         return ForwardOperator(self.outputs)

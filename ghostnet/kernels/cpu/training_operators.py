@@ -1,4 +1,4 @@
-"""The fused operators for training and their gradients, as graph-mode primitives.
+"""The fused operators for training and their gradients, as primitives of MindSpore.
 
 Inputs and outputs are in the order of csrc/cpu/training/arguments.h. Feature maps are float32 of
 shape (batch, channels, height, width). The forward operator saves the statistics of a norm, (2,
@@ -19,8 +19,21 @@ Shape = Sequence[int]
 Infer = Callable[..., Sequence[Any]]
 
 
-def operator(symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None) -> ops.Custom:
-    """Make the operator of a symbol in the compiled kernels; inputs and outputs are float32."""
+def operator(
+    symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None, **settings: int
+) -> ops.Custom:
+    """Make the operator of a symbol in the compiled kernels; inputs and outputs are float32.
+
+    Outside a graph, MindSpore takes operators with the same symbol, attributes and input shapes for
+    one, and asks ``out_shapes`` only once. Whatever else the answer depends on is an attribute.
+
+    Args:
+        symbol: Name of the function.
+        out_shapes: Maps the input shapes to the output shapes.
+        outputs: Number of outputs.
+        bprop: The gradient function.
+        **settings: What ``out_shapes`` depends on beside its arguments.
+    """
 
     def out_dtypes(first: Any, *_: Any) -> Any:
         if first != TensorType(mindspore.float32):
@@ -29,7 +42,10 @@ def operator(symbol: str, out_shapes: Infer, outputs: int, bprop: Any = None) ->
             )
         return (first,) * outputs if outputs > 1 else first
 
-    return ops.Custom(f"{library.PATH}:{symbol}", out_shapes, out_dtypes, "aot", bprop)
+    custom = ops.Custom(f"{library.PATH}:{symbol}", out_shapes, out_dtypes, "aot", bprop)
+    for name, value in settings.items():
+        custom.add_prim_attr(name, value)
+    return custom
 
 
 def no_gradient(x: Tensor) -> Tensor:
@@ -120,7 +136,7 @@ def depthwise(stride: int) -> ops.Custom:
         rest = no_gradient(mean), no_gradient(variance), no_gradient(settings)
         return dx, dfilter, dgamma, dbeta, *rest
 
-    return operator("GhostNetDepthwise", out_shapes, 4, bprop)
+    return operator("GhostNetDepthwise", out_shapes, 4, bprop, stride=stride)
 
 
 def ghost(residual: bool) -> ops.Custom:

@@ -38,6 +38,7 @@ class ForwardOperator(ops.Custom):
 
         super().__init__(f"{path}:{symbol}", out_shape, out_dtype, "aot")
         self.arguments = path, symbol, outputs
+        self.add_prim_attr("outputs", outputs)  # tells it from one with inputs of the same shapes
 
     def __deepcopy__(self, memo: object) -> "ForwardOperator":
         return ForwardOperator(*self.arguments)
