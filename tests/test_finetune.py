@@ -126,7 +126,7 @@ def test_the_same_images_give_the_same_checkpoint(
 @pytest.mark.parametrize(
     ("arrange", "message"),
     [
-        (lambda root: draw(root, 2, ("rot",)), "found only rot"),
+        (lambda root: draw(root, 2, ("rot",)), "there is only rot"),
         (lambda root: (draw(root, 2) / "empty").mkdir(), "found none in empty"),
         (lambda root: draw(root, 1), "at least two images to hold one out"),
         (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "'r:t'; rename"),
@@ -379,3 +379,14 @@ def test_flip_mirrors() -> None:
         for flip in (0, 1)
     )
     np.testing.assert_array_equal(plain[:, :, ::-1], flipped)
+
+
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_a_training_run_is_not_overwritten(ghostnet: Ghostnet, tmp_path: Path, mode: str) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "state.ckpt").write_bytes(b"all of a run")
+    images = draw(tmp_path / "images")
+    answer = ghostnet.json("finetune", images, "--out", out, "--mode", mode, status=1)
+    assert f"{out} holds a training run" in answer["error"]
+    assert [file.name for file in out.iterdir()] == ["state.ckpt"]

@@ -22,6 +22,7 @@ from ghostnet.data.copies import find_copies
 from ghostnet.data.image_files import count_reasons
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.image_formats import FORMATS, identify
+from ghostnet.data.parts import Parts, find_parts, measured_part
 from ghostnet.data.split import hold_out, read_split
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
@@ -468,3 +469,80 @@ def test_only_files_of_one_size_and_ending_are_read_whole(
     times = [opened.count(str(file)) for file in (*files, copy)]
     once = times[3]
     assert times == [0, 0, 2 * once, once, 2 * once]
+
+
+# Parts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out"),
+    [("train", "val"), ("Train", "VALID"), ("train", "validation"), ("train", "test")],
+)
+def test_parts_of_a_data_set_are_no_classes(train: str, held_out: str, tmp_path: Path) -> None:
+    draw(tmp_path / train, 4)
+    draw(tmp_path / held_out, 3)
+    put(tmp_path / ".cache" / "x.png")
+    put(tmp_path / "__MACOSX" / "x.png")
+    with pytest.warns(UserWarning, match=f"from {train}, held-out images from {held_out}$"):
+        learned, measured = read_split(tmp_path)
+    assert learned.classes == ("blue one", "Green", "rot")
+    assert (len(learned.files), len(measured.files)) == (12, 9)
+    with pytest.warns(UserWarning, match=f"training images are taken from {train}$"):
+        learned, measured = read_split(tmp_path, 0.5)
+    assert (len(learned.files), len(measured.files)) == (6, 6)
+    with pytest.warns(UserWarning, match=f"measured with {held_out}$"):
+        assert measured_part(tmp_path) == tmp_path / held_out
+
+
+def test_a_model_is_measured_with_the_test_part_and_chosen_by_the_other(tmp_path: Path) -> None:
+    for name in ("train", "val", "test"):
+        draw(tmp_path / name, 2)
+    assert find_parts(tmp_path).held_out == tmp_path / "val"
+    assert find_parts(tmp_path).measured == tmp_path / "test"
+
+
+def test_a_test_part_without_labels_does_not_count(tmp_path: Path) -> None:
+    draw(tmp_path / "train", 4)
+    put(tmp_path / "test" / "1.png")
+    assert find_parts(tmp_path) == Parts(tmp_path / "train")
+    assert find_parts(draw(tmp_path / "classes", 1, ("train", "bus"))).train.name == "classes"
+
+
+def test_a_training_part_without_classes_is_refused(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        put(tmp_path / name / "1.png")
+    with pytest.raises(DatasetError, match=r"train holds the training part .* no folder for each"):
+        read_split(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images", "rot"])
+def test_images_that_are_not_sorted_are_refused(name: str, tmp_path: Path) -> None:
+    put(tmp_path / name / "1.png")
+    with pytest.raises(DatasetError, match=f"at least two classes, .* only {name}"):
+        read_split(tmp_path)
+
+
+def test_the_commands_use_the_parts(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    root = tmp_path / "flowers"
+    draw(root / "train", 4, ("roses", "tulips"))
+    draw(root / "val", 3, ("roses", "tulips"))
+    model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")
+    assert ghostnet.json("eval", root, *model)["images"] == 6
+    assert f"{root}: the model is measured with val" in ghostnet.err
+    answer = ghostnet.json("finetune", root, "--out", root / "model", *model)
+    assert (answer["train_images"], answer["images"]) == (8, 6)
+    assert "training images are taken from train, held-out images from val" in ghostnet.err
+
+
+@pytest.mark.parametrize("file", ["ghostnet.ckpt", "state.ckpt"])
+def test_the_result_of_a_training_is_no_class(file: str, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images", 4)
+    for out in (root / "out", root / "rot" / "out"):
+        out.mkdir()
+        (out / file).write_bytes(b"weights")
+        put(out / "curve.png")
+    learned, _ = read_split(root)
+    assert learned.classes == ("blue one", "Green", "rot")
+    assert count_reasons(learned.left_out) == {"result of a training": 2}
+    assert len(find_images([root])) == 12
+    assert len(find_images([root / "out"])) == 1

@@ -101,16 +101,16 @@ def test_train_leaves_a_model_with_card_log_and_curve(
 def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
     ghostnet: Ghostnet, config: TrainingConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingError, match="expected a run to resume"):
+    with pytest.raises(TrainingError, match="holds no training run to resume"):
         loop.train(config, tmp_path, command="", resume=True)
     (tmp_path / "state.ckpt").write_bytes(b"")
-    with pytest.raises(TrainingError, match="expected no run, found one; continue it"):
+    with pytest.raises(TrainingError, match=r"holds a training run, .* continue it"):
         loop.train(config, tmp_path, command="")
     ghostnet("train", "--out", tmp_path, "--resume", "--seed", 9, status=2)
     assert "give no others" in ghostnet.err
     nothing = tmp_path / "nothing"
     error = ghostnet.json("train", "--out", nothing, "--resume", status=1)["error"]
-    assert f"{nothing}: expected a run to resume, found no state.ckpt" in error
+    assert f"{nothing} holds no training run to resume (state.ckpt is missing)" in error
 
 
 def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
@@ -173,7 +173,7 @@ def test_finetune_can_tune_all_weights(
     assert read_config(out / "config.yaml", {}).recipe.backbone_rate < 1
     assert read_log(out, 10)[-1].epoch == 10
     assert answer["card"] == str(out / "card.md")
-    assert "expected no run, found one" in ghostnet.json(*words, status=1)["error"]
+    assert "holds a training run" in ghostnet.json(*words, status=1)["error"]
 
 
 # Resuming -----------------------------------------------------------------------------------

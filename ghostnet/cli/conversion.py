@@ -106,9 +106,10 @@ def _export_int8(
 ) -> dict[str, Any]:
     """Write the int8 model; returns the figures to print."""
     from ghostnet.data.image_folder import read_folder
+    from ghostnet.data.parts import find_parts, measured_part
     from ghostnet.export.int8 import export_int8
 
-    images, ranges = read_folder(data), read_folder(calibrate)
+    images, ranges = read_folder(measured_part(data)), read_folder(find_parts(calibrate).train)
     count_left_out({**ranges.left_out, **images.left_out})
     with counting("float32 and int8", 2 * len(images.files)) as advance:
         result = export_int8(model, out, ranges, images, progress=advance, **choices)

@@ -239,10 +239,11 @@ def eval(
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
+    from ghostnet.data.parts import measured_part
     from ghostnet.model.classifier import Classifier
     from ghostnet.model.evaluation import MAX_LABELED, evaluate
 
-    images = read_folder(folder)
+    images = read_folder(measured_part(folder))
     left_out = count_left_out(images.left_out)
     classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
     with counting("eval", len(images.files)) as advance:

@@ -99,8 +99,12 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint and its card.")],
     model: ModelOption = BACKBONE_MODEL,
     val: Annotated[
-        str, typer.Option(help="Held-out images: a folder, or a fraction of DIR.")
-    ] = "0.2",
+        str | None,
+        typer.Option(
+            help="Held-out images: a folder, or a fraction of DIR. Default: DIR's own val or test, "
+            "or 0.2."
+        ),
+    ] = None,
     mode: Annotated[
         Mode, typer.Option(help="Fit a new classifier only, or train all weights as `train` does.")
     ] = Mode.HEAD,
@@ -120,9 +124,10 @@ def finetune(
     if lessons and mode is Mode.HEAD:
         raise typer.BadParameter("a teacher needs --mode full", param_hint="--teacher")
     try:
-        measured_with = held_out(val)
+        measured_with = held_out(val) if val else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--val") from None
+    check_folder(out, resume=False)
     configure(device, verbose=verbose)
     from ghostnet.data.split import read_split
     from ghostnet.training.head.finetune import finetune_head

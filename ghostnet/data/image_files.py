@@ -40,6 +40,9 @@ SYSTEM_NAMES = frozenset(
 REASONS = {errno.ENOENT: "dangling link", errno.ELOOP: "link to itself"}
 """Reasons for which a path cannot be read, where the system's own words are misleading."""
 
+RESULTS = ("ghostnet.ckpt", "state.ckpt")
+"""Files by which a folder is known that this package wrote, and which may hold a plot."""
+
 LeftOut: TypeAlias = Mapping[Path, str]
 """Paths that were left out, with the reason."""
 
@@ -87,6 +90,8 @@ class Walk:
         for path in self._entries(self.root):
             status = self._status(path)
             if status and stat.S_ISDIR(status.st_mode):
+                if self._is_result(path):
+                    continue
                 self._own(path, status)
                 found.append(path)
             elif status:
@@ -103,6 +108,8 @@ class Walk:
                 continue
             status = self._status(path)
             if status and stat.S_ISDIR(status.st_mode):
+                if path != folder and self._is_result(path):
+                    continue
                 if self._own(path, status):
                     waiting.append(self._entries(path))
                 else:
@@ -128,6 +135,13 @@ class Walk:
                 self.left_out[folder / name] = "of the operating system"
             else:
                 yield folder / name
+
+    def _is_result(self, folder: Path) -> bool:
+        """Whether a folder holds the result of a training, which is then left out."""
+        is_result = any(os.path.lexists(folder / name) for name in RESULTS)
+        if is_result:
+            self.left_out[folder] = "result of a training"
+        return is_result
 
     def _status(self, path: Path) -> os.stat_result | None:
         """Follow links to what a path stands for; None where there is nothing."""

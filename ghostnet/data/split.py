@@ -8,24 +8,30 @@ import numpy as np
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.labels import check_labels
+from ghostnet.data.parts import HELD_OUT, measured_part, training_part
 from ghostnet.errors import DatasetError, listed
 
 
-def read_split(folder: Path, held_out: Path | float) -> tuple[ImageFolder, ImageFolder]:
+def read_split(
+    folder: Path, held_out: Path | float | None = None
+) -> tuple[ImageFolder, ImageFolder]:
     """List the training and the held-out images, checked before any work is done.
 
     Args:
-        folder: Folder with a sub-folder of images for each class.
-        held_out: Another such folder, or the fraction of ``folder`` to hold out, in (0, 1).
+        folder: Folder with a sub-folder of images for each class, or with folders of such parts,
+            such as ``train`` and ``val``.
+        held_out: Another such folder, or the fraction of the training images to hold out, in
+            (0, 1); by default the data set's own part, or `HELD_OUT`.
 
     Raises:
         DatasetError: There are fewer than two classes, a class without images, too few images to
             hold any out, a class that only ``held_out`` has, an image on both sides, or a name that
             a card cannot hold.
     """
+    folder, own = training_part(folder, with_held_out=held_out is None)
     train = read_folder(folder)
     check_classes(train, folder)
-    return split_folder(train, folder, held_out)
+    return split_folder(train, folder, held_out or own or HELD_OUT)
 
 
 def check_classes(train: ImageFolder, folder: Path) -> None:
@@ -37,7 +43,8 @@ def check_classes(train: ImageFolder, folder: Path) -> None:
     check_labels(train.classes)
     if len(train.classes) < 2:
         raise DatasetError(
-            f"{folder}: expected at least two sub-folders, found only {train.classes[0]}"
+            f"{folder}: a model needs at least two classes, each a sub-folder of images; there is "
+            f"only {train.classes[0]}"
         )
 
 
@@ -56,7 +63,7 @@ def split_folder(
             are too few images to hold any out.
     """
     if isinstance(held_out, Path):
-        measured = read_folder(held_out)
+        measured = read_folder(measured_part(held_out))
         unknown = [name for name in measured.classes if name not in train.classes]
         if unknown:
             raise DatasetError(

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval, Lt
 
+from ghostnet.data.parts import HELD_OUT
 from ghostnet.errors import TrainingError
 
 MOVABLE = (
@@ -90,7 +91,11 @@ class DataSettings:
 
     path: Annotated[Path | None, "Training images; none where a teacher names the classes."] = None
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
-    val: Annotated[str, "Held-out images: a folder, or a fraction of DATA."] = "0.1"
+    val: Annotated[
+        str | None,
+        "Held-out images: a folder, or a fraction of DATA. Default: DATA's own val or test, or "
+        f"{HELD_OUT}.",
+    ] = None
     unlabeled: Annotated[
         tuple[Path, ...], "Folders of more images, which only a teacher gives answers for."
     ] = ()
@@ -100,12 +105,13 @@ class DataSettings:
     __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `val: 0.25`
 
     def __post_init__(self) -> None:
-        held_out(self.val)
+        if self.val is not None:
+            held_out(self.val)
 
     @property
-    def held_out(self) -> Path | float:
-        """The held-out part: a folder, or a fraction of the training images."""
-        return held_out(self.val)
+    def held_out(self) -> Path | float | None:
+        """The held-out part: a folder, a fraction of the training images, or the data's own."""
+        return None if self.val is None else held_out(self.val)
 
 
 @dataclass(frozen=True)
@@ -303,13 +309,18 @@ def _absolute(path: Path) -> Path:
 
 
 def full_config(
-    folder: Path, val: str, model: str, image_size: int, images: int, lessons: Mapping[str, Any]
+    folder: Path,
+    val: str | None,
+    model: str,
+    image_size: int,
+    images: int,
+    lessons: Mapping[str, Any],
 ) -> TrainingConfig:
     """Return the settings of `ghostnet.training.run.loop.train` that fine-tune all weights.
 
     Args:
         folder: As for `ghostnet.data.split.read_split`.
-        val: Folder or fraction to hold out, as text.
+        val: Folder or fraction to hold out, as text; None for the data set's own, or a fraction.
         model: UID, card or checkpoint to start from.
         image_size: Side of the images that the model is meant for, in pixels; it trains on smaller
             ones, since objects look larger in random crops (Touvron et al., NeurIPS 2019).

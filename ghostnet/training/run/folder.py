@@ -9,17 +9,19 @@ STATE = "state.ckpt"
 
 
 def check_folder(out: Path, *, resume: bool) -> None:
-    """Check that there is a run to resume, or none that would be overwritten.
+    """Check that a folder holds a run to resume, or none that would be overwritten.
 
     Raises:
-        TrainingError: It is not so.
+        TrainingError: There is no run to resume, or one would be overwritten.
     """
     exists = (out / STATE).exists()
     if resume and not exists:
         raise TrainingError(
-            f"{out}: expected a run to resume, found no {STATE}; start one without --resume"
+            f"{out} holds no training run to resume ({STATE} is missing); start one without "
+            "--resume"
         )
     if exists and not resume:
         raise TrainingError(
-            f"{out}: expected no run, found one; continue it (--resume) or name another folder"
+            f"{out} holds a training run, which would be overwritten; continue it with "
+            f"`ghostnet train --resume --out {out}`, or name another folder"
         )

@@ -13,7 +13,14 @@ from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.labels import check_labels
 from ghostnet.data.oxford_pets import OxfordIIITPet
-from ghostnet.data.split import check_apart, check_classes, check_no_copies, split_folder
+from ghostnet.data.parts import HELD_OUT
+from ghostnet.data.split import (
+    check_apart,
+    check_classes,
+    check_no_copies,
+    read_split,
+    split_folder,
+)
 from ghostnet.errors import DatasetError, ModelError, TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub import open_model
@@ -86,7 +93,7 @@ def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...])
     left_out: dict[Path, str] = {}
     files = tuple((file, 0) for file in find_images([*data.unlabeled], left_out))
     folder = ImageFolder(classes, files, left_out)
-    train, held_out = split_folder(folder, data.unlabeled[0], data.held_out)
+    train, held_out = split_folder(folder, data.unlabeled[0], data.held_out or HELD_OUT)
     if not isinstance(data.held_out, Path):
         held_out = teacher.label(held_out)
     source = FolderSource(tuple((file, UNLABELED) for file, _ in train.files))
@@ -98,18 +105,18 @@ def _labeled_task(data: DataSettings, path: Path) -> Task:
         case Layout.MINDRECORD:
             if not isinstance(data.held_out, Path):
                 raise DatasetError(
-                    "val: expected a folder with a sub-folder for each class, since a MindRecord "
-                    "file does not name its classes; found a fraction"
+                    "val: a MindRecord file does not name its classes; name a folder of held-out "
+                    "images with a sub-folder for each class"
                 )
             rows, measured = MindRecordSource(path), read_folder(data.held_out)
             check_no_copies(copies_in(rows, measured), measured, data.held_out)
             return Task(rows, measured, measured.left_out)
         case Layout.PETS:
-            images: ImageFolder = OxfordIIITPet(path)
+            images = OxfordIIITPet(path)
+            check_classes(images, path)
+            train, held_out = split_folder(images, path, data.held_out or HELD_OUT)
         case Layout.FOLDER:
-            images = read_folder(path)
-    check_classes(images, path)
-    train, held_out = split_folder(images, path, data.held_out)
+            train, held_out = read_split(path, data.held_out)
     left_out = {**train.left_out, **held_out.left_out}
     if data.skip_broken:
         train, held_out = readable(train, held_out)
