@@ -188,7 +188,7 @@ def test_convert_writes_a_checkpoint_that_predicts(
     (prediction,) = ghostnet.json("predict", IMAGES / "dandelion.jpg", "-m", target)
     assert prediction["predictions"][0]["label"] == "class 1"
     ghostnet("convert", source, target, status=1)
-    assert "expected no such file, found one; --force" in ghostnet.err
+    assert "already exists; pass --force" in ghostnet.err
     assert "432" in ghostnet("convert", source, target, "--force")
 
 

@@ -1,8 +1,10 @@
 """Exported files answer as the network does, in the runtimes that take them."""
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import mindspore as ms
@@ -28,7 +30,7 @@ from ghostnet import (
 )
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess, decode
-from ghostnet.export import export
+from ghostnet.export import Format, export
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub import open_model
 from ghostnet.hub.catalog import assets_folder
@@ -196,7 +198,7 @@ def decode_and_crop(pixels: np.ndarray, folder: Path) -> np.ndarray:
 def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
     network = ghostnet_nose_1x(2)
     (tmp_path / "a.onnx").write_text("precious")
-    with pytest.raises(ExportError, match="expected no such file, found one; --force"):
+    with pytest.raises(ExportError, match="already exists; pass --force"):
         export(network, tmp_path / "a.onnx")
     assert (tmp_path / "a.onnx").read_text() == "precious"
     export(network, tmp_path / "a.onnx", force=True)
@@ -207,14 +209,22 @@ def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"path": "a.pb"}, "ends in .onnx or .mindir"),
-        ({"image_size": 31}, "expected at least 32 pixels"),
-        ({"batch": 0}, "expected at least one image"),
-        ({"labels": ("cat",)}, "expected one for each of 2 classes, found 1"),
-        ({"path": "file/a.onnx"}, "cannot be written"),
+        ({"path": "a.pb"}, "does not end in .onnx or .mindir"),
+        ({"path": "a.mindir", "format": Format.ONNX}, "requested format is onnx"),
+        ({"path": "a.ONNX", "format": Format.MINDIR}, "requested format is mindir"),
+        ({"image_size": 31}, "must be at least 32 pixels"),
+        ({"batch": 0}, "must be at least 1"),
+        ({"labels": ("cat",)}, "number of labels is 1, but the network has 2 classes"),
+        ({"path": "file/a.onnx"}, "cannot be written .*file is not a folder"),
+        ({"path": "file/new/a.onnx"}, "cannot be written .*file is not a folder"),
+        ({"path": "../folder.onnx", "force": True}, "cannot be written .*it is a folder"),
+        ({"path": f"{'a' * 300}.onnx"}, "cannot be written .*File name too long"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments: dict, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    tmp_path = tmp_path / "new"
+    tmp_path.mkdir()
     (tmp_path / "file").write_text("not a folder")
     path = tmp_path / arguments.get("path", "a.onnx")
     others = {name: value for name, value in arguments.items() if name != "path"}
@@ -239,7 +249,46 @@ def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path
     assert "--force" in ghostnet.err
     assert "a.onnx" in ghostnet(*words, "--force")
     ghostnet("export", tmp_path / "b.onnx", "--batch", "many", status=2)
-    ghostnet("export", tmp_path / "b.onnx", "--int8", status=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("b.onnx", "--int8"), "--int8 and --calibrate DIR go together"),
+        (("b.onnx", "--calibrate", "images"), "--int8 and --calibrate DIR go together"),
+        (("b.onnx", "--data", "images"), "--data DIR is only for --int8"),
+        (("b", "--format", "mindir", "--int8", "--calibrate", "images"), "--int8 writes only ONNX"),
+        (("b.mindir", "--int8", "--calibrate", "images"), "--int8 writes only ONNX"),
+        (("b.onnx", "--format", "mindir"), "the requested format is mindir"),
+        (("b.pb",), "does not end in .onnx or .mindir"),
+    ],
+)
+def test_words_that_contradict_one_another_are_refused(
+    words: tuple[str, ...],
+    advice: str,
+    ghostnet: Ghostnet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ghostnet("export", *words, "--model", FLOWERS, status=2)
+    assert advice in " ".join(ghostnet.err.replace("│", " ").split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_permission_is_found_before_the_work(
+    ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("needs a user who is not root")
+    tmp_path.chmod(0o555)
+    ghostnet("export", tmp_path / "a.onnx", "--model", FLOWERS, status=1)
+    assert f"no permission to write in {tmp_path}" in ghostnet.err
+
+
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    export(ghostnet_nose_1x(2), tmp_path / "new/folder/a.model", format=Format.ONNX)
+    assert onnx.load(tmp_path / "new/folder/a.model").producer_name == "ghostnet"
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -301,3 +350,53 @@ def test_an_int8_file_says_how_it_was_quantized(
         if tensor.data_type == onnx.TensorProto.INT8
     )
     assert largest == 2 ** (bits - 1) - (bits == 8)
+
+
+@pytest.mark.parametrize(("count", "used"), [(1, 1), (63, 63), (64, 64), (65, 64), (1000, 64)])
+def test_calibration_images_are_spread_evenly(count: int, used: int) -> None:
+    from ghostnet.export.int8 import CALIBRATION_IMAGES, spread
+
+    files = [Path(str(index)) for index in range(count)]
+    chosen = [int(file.name) for file in spread(files, CALIBRATION_IMAGES)]
+    assert len(chosen) == used
+    assert chosen[0] == 0
+    steps = {after - before for before, after in pairwise(chosen)}
+    assert steps <= {count // used, count // used + 1}
+
+
+def test_broken_images_are_left_out_of_the_calibration(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    images = draw(tmp_path / "images", 3, ("daisy", "roses"))
+    Image.new("CMYK", (40, 40), (10, 200, 0, 30)).save(images / "daisy/cmyk.jpg")
+    Image.new("I;16", (40, 40), 40_000).save(images / "daisy/deep.png")
+    Image.new("LA", (40, 40), (90, 0)).save(images / "daisy/clear.png")
+    whole = (images / "roses/1.png").read_bytes()
+    (images / "roses/1.png").write_bytes(whole[: len(whole) // 2])
+    words = ("export", tmp_path / "a.onnx", "--model", FLOWERS, "--image-size", 32, "--int8")
+    answer = ghostnet.json(*words, "--calibrate", images, "--batch", 4)
+    assert answer["calibration_images"] == answer["images"] == 8
+    (skipped,) = answer["skipped"]
+    assert skipped["file"] == str(images / "roses/1.png")
+    assert "truncated" in skipped["error"]
+    assert str(images / "roses/1.png") in ghostnet(*words, "--calibrate", images, "--force")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\x89PNG\r\n\x1a\n and no more", "none of the 2 calibration images can be decoded"),
+        (None, "expected a sub-folder for each class, found none"),
+    ],
+)
+def test_a_calibration_without_images_is_an_error(
+    content: bytes | None, problem: str, ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    data = draw(tmp_path / "data", 1, ("daisy",))
+    for name in ("daisy", "roses"):
+        if content:
+            (tmp_path / "broken" / name).mkdir()
+            (tmp_path / "broken" / name / "a.png").write_bytes(content)
+    words = ("export", tmp_path / "a.onnx", "--model", FLOWERS, "--int8", "--data", data)
+    ghostnet(*words, "--calibrate", tmp_path / "broken", status=1)
+    assert problem in ghostnet.err
+    assert not (tmp_path / "a.onnx").exists()

@@ -17,8 +17,8 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
-from ghostnet.errors import listed
-from ghostnet.export.formats import Format, WeightBits
+from ghostnet.errors import ExportError, listed
+from ghostnet.export.formats import Format, WeightBits, format_of
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.models.weights import Use
 
@@ -30,10 +30,10 @@ DYNAMIC = "dynamic"
 
 
 def export(
-    out: Annotated[Path, typer.Argument(help="File to write, .onnx or .mindir")],
+    out: Annotated[Path, typer.Argument(help="File to write, which ends in .onnx or .mindir.")],
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
-    format: Annotated[Format | None, typer.Option(help="Default: the suffix of OUT.")] = None,
+    format: Annotated[Format | None, typer.Option(help="Default: by the suffix of OUT.")] = None,
     batch_size: Annotated[
         str, typer.Option("--batch-size", "--batch", help="Images in a batch, or dynamic.")
     ] = DYNAMIC,
@@ -42,22 +42,25 @@ def export(
     ] = None,
     with_preprocessing: Annotated[
         bool,
-        typer.Option(help="Take cropped uint8 images, (batch, height, width, 3)."),
+        typer.Option(help="Normalize in the graph, which takes (batch, height, width, 3) uint8."),
     ] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize; ONNX only.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits; ONNX only.")] = False,
     weight_bits: Annotated[
         WeightBits,
-        typer.Option(help="For --int8: bits of a weight; 8 needs processors with VNNI."),
+        typer.Option(help="For --int8: bits in each weight; 8 is for processors with VNNI."),
     ] = WeightBits.SEVEN,
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="For --int8: folder with a sub-folder of images a class, for the ranges."
+            help="For --int8: folder with a sub-folder for each class; the ranges of the "
+            "activations are measured on 64 of its images."
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="For --int8: folder to measure top-1 on. Default: that of --calibrate."),
+        typer.Option(
+            help="For --int8: folder on which top-1 is measured. Default: that of --calibrate."
+        ),
     ] = None,
     force: ForceOption = False,
     cache_dir: CacheOption = None,
@@ -67,8 +70,13 @@ def export(
 ) -> None:
     """Export a model as ONNX or MindIR for other runtimes."""
     length = _batch(batch_size)
+    format = _format(out, format)
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate DIR go together")
+    if data and not int8:
+        raise typer.BadParameter("--data DIR is only for --int8")
+    if int8 and format is not Format.ONNX:
+        raise typer.BadParameter("--int8 writes only ONNX; name a file that ends in .onnx")
     configure(verbose=verbose)
     from ghostnet import export as exporting
     from ghostnet.data.transforms import Preprocess
@@ -77,19 +85,34 @@ def export(
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     if image_size:
         opened = replace(opened, preprocess=Preprocess(image_size))
-    choices: dict[str, Any] = {"with_preprocessing": with_preprocessing, "force": force}
+    choices: dict[str, Any] = {
+        "format": format,
+        "batch": length,
+        "with_preprocessing": with_preprocessing,
+        "force": force,
+    }
     answer: dict[str, Any] = {}
     if calibrate:
-        choices |= {"batch": length, "weight_bits": weight_bits}
+        choices["weight_bits"] = weight_bits
         answer = _export_int8(opened, out, calibrate, data or calibrate, **choices)
     else:
-        exporting.export(opened, out, batch=length, format=format, **choices)
+        exporting.export(opened, out, **choices)
     answer = {"file": str(out), "bytes": out.stat().st_size, **answer}
     if as_json:
         print_json(answer)
     else:
+        skipped = [("skipped", entry["error"]) for entry in answer.pop("skipped", ())]
         shown = {k: f"{v:.2%}" if isinstance(v, float) else v for k, v in answer.items()}
-        print_table("exported", None, [(k.replace("_", " "), v) for k, v in shown.items()])
+        rows = [(k.replace("_", " "), v) for k, v in shown.items()]
+        print_table("exported", None, [*rows, *skipped])
+
+
+def _format(out: Path, requested: Format | None) -> Format:
+    """Return the format to write, by the option or the suffix."""
+    try:
+        return format_of(out, requested)
+    except ExportError as error:
+        raise typer.BadParameter(str(error), param_hint="OUT") from error
 
 
 def _batch(text: str) -> int | None:
@@ -97,14 +120,16 @@ def _batch(text: str) -> int | None:
     if text == DYNAMIC:
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise typer.BadParameter(f"expected a number above 0 or {DYNAMIC}, found {text!r}")
+        raise typer.BadParameter(
+            f"{text!r} is not a number of images; give one above 0, or {DYNAMIC}"
+        )
     return int(text)
 
 
 def _export_int8(
     model: "Model", out: Path, calibrate: Path, data: Path, **choices: Any
 ) -> dict[str, Any]:
-    """Write the int8 model; returns the figures to print."""
+    """Write the int8 model, and return what to print about it."""
     from ghostnet.data.image_folder import read_folder
     from ghostnet.data.parts import find_parts, measured_part
     from ghostnet.export.int8 import export_int8
@@ -113,13 +138,16 @@ def _export_int8(
     count_left_out({**ranges.left_out, **images.left_out})
     with counting("float32 and int8", 2 * len(images.files)) as advance:
         result = export_int8(model, out, ranges, images, progress=advance, **choices)
+    skipped = {**result.unreadable, **dict(result.before.skipped)}
     return {
+        "calibration_images": result.calibrated_on,
         "float32_bytes": result.float_bytes,
         "images": result.before.images,
         "float32_top1": result.before.top1,
         "int8_top1": result.after.top1,
         "weight_bits": choices["weight_bits"].value,
         "measured_on": result.measured_on,
+        "skipped": [{"file": file, "error": error} for file, error in skipped.items()],
     }
 
 

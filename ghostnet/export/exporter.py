@@ -1,12 +1,15 @@
 """Write a network as ONNX or MindIR."""
 
+import errno
+import os
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import ExportError
-from ghostnet.export.formats import Format
+from ghostnet.export.formats import Format, format_of
 from ghostnet.files import raising, write_whole
 from ghostnet.model import Model
 from ghostnet.runtime import start_mindspore
@@ -28,32 +31,33 @@ def export(
     with_preprocessing: bool = False,
     force: bool = False,
 ) -> Path:
-    """Export a network, its batch norms folded into its convolutions, as ONNX or MindIR.
+    """Export a network as ONNX or MindIR, with its batch norms folded into its convolutions.
 
-    The file is written atomically. Its input is called ``pictures``, its output ``logits``, and its
-    metadata hold the labels and the preprocessing.
+    The file is written atomically. Its input is called ``pictures`` and its output ``logits``,
+    (batch, num_classes) float32. Its metadata hold the labels and the preprocessing.
 
     Args:
-        network: A model, or a MindSpore network that is not fused; it is not changed.
-        path: File to write; its suffix decides the format unless ``format`` does.
-        image_size: Height and width of the images in pixels, at least 32; by default the model's.
+        network: A model, or a MindSpore network that has not been fused. It is not changed.
+        path: File to write. Its suffix decides the format unless ``format`` does.
+        image_size: Height and width of the images in pixels, at least 32. Default: the model's own.
         batch: Images in a batch, or None for any number.
-        format: Format of the file.
-        labels: Names of the classes; by default the model's.
-        with_preprocessing: Take (batch, image_size, image_size, 3) uint8 RGB images, resized and
-            cropped, and normalize them in the graph; else the input is (batch, 3, image_size,
-            image_size) float32, normalized.
+        format: Format of the file, which must not contradict the suffix.
+        labels: Names of the classes. Default: the model's own.
+        with_preprocessing: Whether the graph normalizes. If so, it takes (batch, image_size,
+            image_size, 3) uint8 RGB images, already resized and cropped; if not, (batch, 3,
+            image_size, image_size) float32 images, already normalized.
         force: Replace an existing file.
 
     Returns:
         The path of the file.
 
     Raises:
-        ExportError: The file exists, the format is not known, or the arguments do not fit.
+        ExportError: The file exists or cannot be written, its format is unknown, or an argument
+            does not fit the network.
         PackageError: The package ``onnx``, or ``mindspore`` for MindIR, is not installed.
     """
     path = Path(path)
-    format = format or _format_of(path)
+    format = format_of(path, format)
     check_target(path, force)
     model = network if isinstance(network, Model) else _as_model(network)
     if labels:
@@ -68,22 +72,22 @@ def export(
 def serialized(
     model: Model, format: Format, batch: int | None = None, *, with_preprocessing: bool = False
 ) -> bytes:
-    """Return the bytes of an exported network.
+    """Return the content of an exported file.
 
     Args:
         model: The network, with its labels and the size of its images.
-        format: Format of the bytes.
+        format: Format of the file.
         batch: Images in a batch, or None for any number.
         with_preprocessing: As in `export`.
 
     Raises:
-        ExportError: The network is quantized already.
+        ExportError: The network is already quantized.
         PackageError: The package ``onnx``, or ``mindspore`` for MindIR, is not installed.
     """
     if model.architecture.quantized:
         raise ExportError(
-            f"{model.name}: expected a network in floating point, found convolutions on 8 bits, "
-            "which are not exported; to export an int8 model, start from ghostnet_1x with --int8"
+            f"{model.name} has convolutions on 8 bits, which cannot be exported; to export an int8 "
+            "model, start from ghostnet_1x and pass --int8"
         )
     from ghostnet.export.metadata import Metadata
 
@@ -100,59 +104,62 @@ def serialized(
 
 
 def check_target(path: Path, force: bool) -> None:
-    """Check that a file may be written.
+    """Check that a file can be written, before the work of making it.
 
     Raises:
-        ExportError: It exists, and ``force`` is False.
+        ExportError: The file exists and ``force`` is False, the path is a folder, or the folder
+            that is to hold the file cannot be written to.
     """
-    if path.exists() and not force:
-        raise ExportError(
-            f"{path}: expected no such file, found one; --force (force=True) replaces it"
-        )
+    with _writing(path):
+        if path.is_dir():
+            raise OSError(errno.EISDIR, "it is a folder")
+        if path.exists() and not force:
+            raise ExportError(f"{path} already exists; pass --force (force=True) to replace it")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise OSError(errno.ENOTDIR, f"{folder} is not a folder")
+        if not os.access(folder, os.W_OK):
+            raise OSError(errno.EACCES, f"no permission to write in {folder}")
 
 
 def write(content: bytes, path: Path) -> None:
     """Write an exported file atomically.
 
     Raises:
-        ExportError: The folder cannot be written.
+        ExportError: The folder cannot be written to, or the disk is full.
     """
-    with raising(ExportError, f"{path}: cannot be written", "name another file"):
+    with _writing(path):
         write_whole(path, content)
 
 
+def _writing(path: Path) -> AbstractContextManager[None]:
+    """Turn an `OSError` inside a block that writes a file into an `ExportError`."""
+    return raising(ExportError, f"{path}: cannot be written", "name another file")
+
+
 def _as_model(network: "ClassificationNetwork") -> Model:
-    """Take the architecture and the parameters of a MindSpore network."""
+    """Make a model of the architecture and the parameters of a MindSpore network."""
     from ghostnet.checkpoints.cells import parameters_of
     from ghostnet.models.classification import ClassificationNetwork
 
     if not isinstance(network, ClassificationNetwork):
         raise ExportError(
-            "network: expected a network of this package, found a "
-            f"{type(network).__name__}; export the network before fusing it"
+            f"a {type(network).__name__} cannot be exported; pass a network of this package, and "
+            "export it before fusing it"
         )
     architecture = network.architecture
     preprocess = Preprocess(architecture.image_size)
     return Model("network", architecture, parameters_of(network), (), preprocess)
 
 
-def _format_of(path: Path) -> Format:
-    suffixes = [format.value for format in Format]
-    if path.suffix.removeprefix(".") not in suffixes:
-        raise ExportError(
-            f"{path}: expected a name that ends in .{' or .'.join(suffixes)}, or a format"
-        )
-    return Format(path.suffix.removeprefix("."))
-
-
 def _check_arguments(model: Model, batch: int | None) -> None:
     size = model.preprocess.image_size
     if size < MIN_IMAGE_SIZE:
-        raise ExportError(f"image_size: expected at least {MIN_IMAGE_SIZE} pixels, found {size}")
+        raise ExportError(f"image_size is {size}; it must be at least {MIN_IMAGE_SIZE} pixels")
     if batch is not None and batch < 1:
-        raise ExportError(f"batch: expected at least one image, found {batch}")
+        raise ExportError(f"batch is {batch}; it must be at least 1, or None for any number")
     if model.labels and len(model.labels) != model.num_classes:
         raise ExportError(
-            f"labels: expected one for each of {model.num_classes} classes, found "
-            f"{len(model.labels)}"
+            f"the number of labels is {len(model.labels)}, but the network has {model.num_classes} "
+            "classes; give each class one label"
         )

@@ -3,7 +3,7 @@
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.data.image_folder import ImageFolder
-from ghostnet.data.transforms import Preprocess, decode
-from ghostnet.errors import ExportError
+from ghostnet.data.transforms import Preprocess
+from ghostnet.errors import DatasetError, ExportError, ImageError
 from ghostnet.export.exporter import check_target, serialized, write
-from ghostnet.export.formats import Format, WeightBits
+from ghostnet.export.formats import Format, WeightBits, format_of
 from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
 from ghostnet.model import Model
@@ -38,18 +38,18 @@ with needs("onnxruntime", extra="export"):
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
 CALIBRATION_IMAGES = 64
-"""Images that the ranges of the activations are measured on."""
+"""The largest number of images that the ranges of the activations are measured on."""
 
 RANGE_PERCENTILE = 99.999
-"""Share of the activations that lie within their range; the rest saturates."""
+"""Percentage of the activations within the measured range; the others saturate."""
 
 
 @dataclass(frozen=True)
 class CropOnly(Preprocess):
-    """Preprocessing for a graph that normalizes: image to (image_size, image_size, 3) uint8."""
+    """Map an RGB image to (image_size, image_size, 3) uint8, for a graph that normalizes."""
 
     def blank(self, count: int) -> NDArray[Any]:
-        """Make a batch of ``count`` zeros: (count, image_size, image_size, 3) uint8."""
+        """Make a batch of zeros, (count, image_size, image_size, 3) uint8."""
         return np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
 
     def put(self, image: Image.Image, out: NDArray[Any]) -> None:
@@ -59,14 +59,19 @@ class CropOnly(Preprocess):
 
 @dataclass(frozen=True)
 class Quantization:
-    """The cost and the gain of quantizing a model.
+    """What quantizing a model costs and saves.
 
     Attributes:
+        calibrated_on: Number of images that the ranges were measured on.
+        unreadable: Calibration images that could not be decoded, with the reason.
         before: Evaluation of the float32 model.
         after: Evaluation of the int8 model on the same images.
         float_bytes: Size of the float32 file, in bytes.
         int8_bytes: Size of the int8 file, in bytes.
     """
+
+    calibrated_on: int
+    unreadable: dict[str, str]
 
     before: Evaluation
     after: Evaluation
@@ -75,13 +80,13 @@ class Quantization:
 
     @property
     def measured_on(self) -> str:
-        """The runtime and the processor that gave the figures."""
+        """The runtime and the kind of processor that the accuracies were measured on."""
         unit = "with" if has_vnni() else "without"
         return f"ONNX Runtime {onnxruntime.__version__}, a processor {unit} VNNI"
 
 
 class Calibration(CalibrationDataReader):
-    """Batches, one by one, as ONNX Runtime asks for them."""
+    """Batches, handed one by one to ONNX Runtime."""
 
     def __init__(self, batches: Iterable[NDArray[Any]]) -> None:
         self.batches: Iterator[NDArray[Any]] = iter(batches)
@@ -93,7 +98,7 @@ class Calibration(CalibrationDataReader):
 
 
 def has_vnni() -> bool:
-    """Whether the processor has VNNI, which adds products of 8 bits without saturating."""
+    """Whether the processor has VNNI, which adds products of bytes without saturating."""
     try:
         flags = Path("/proc/cpuinfo").read_text().split()
     except OSError:
@@ -104,14 +109,18 @@ def has_vnni() -> bool:
 def quantize(
     model: bytes, batches: Iterable[NDArray[Any]], weight_bits: WeightBits = WeightBits.SEVEN
 ) -> bytes:
-    """Quantize an ONNX model: signed weights, a scale a channel, and uint8 activations.
+    """Quantize an ONNX model to uint8 activations and int8 weights with a scale for each channel.
 
-    The file's metadata says so under ``quantization``.
+    The file's metadata describes the quantization under ``quantization``.
 
     Args:
         model: Content of an ONNX file of this package.
-        batches: Batches as the model takes them, to measure the ranges of the activations on.
-        weight_bits: Bits of a weight.
+        batches: Batches as the model takes them, on which the ranges of the activations are
+            measured.
+        weight_bits: Bits in each weight.
+
+    Returns:
+        Content of the quantized ONNX file.
     """
     silence = redirect_stdout(io.StringIO())  # the calibration prints its progress
     with silence, tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
@@ -151,6 +160,38 @@ def _described(quantized: bytes, weight_bits: WeightBits) -> bytes:
     return bytes(loaded.SerializeToString())
 
 
+def spread(files: Sequence[Path], count: int) -> list[Path]:
+    """Choose ``count`` files at even distances, or all files if there are fewer."""
+    count = min(count, len(files))
+    return [files[index * len(files) // count] for index in range(count)]
+
+
+def calibration_images(
+    folder: ImageFolder, preprocess: Preprocess
+) -> tuple[list[NDArray[Any]], dict[str, str]]:
+    """Preprocess at most `CALIBRATION_IMAGES` images of a folder, at even distances.
+
+    Returns:
+        The images, and the files that could not be decoded with the reason.
+
+    Raises:
+        DatasetError: None of the chosen images can be decoded.
+    """
+    images: list[NDArray[Any]] = []
+    unreadable: dict[str, str] = {}
+    for file in spread([file for file, _ in folder.files], CALIBRATION_IMAGES):
+        try:
+            images.append(preprocess(preprocess.decode(file)))
+        except ImageError as error:
+            unreadable[str(file)] = str(error)
+    if not images:
+        raise DatasetError(
+            f"none of the {len(unreadable)} calibration images can be decoded; the first reason: "
+            f"{next(iter(unreadable.values()), 'there are no images')}"
+        )
+    return images, unreadable
+
+
 def export_int8(
     model: Model,
     path: Path,
@@ -158,45 +199,54 @@ def export_int8(
     data: ImageFolder,
     batch: int | None = None,
     *,
+    format: Format | None = None,
     weight_bits: WeightBits = WeightBits.SEVEN,
     with_preprocessing: bool = False,
     force: bool = False,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Quantization:
-    """Export a model as int8 ONNX, and measure the accuracy that it costs.
+    """Export a model as int8 ONNX, and measure what that costs in accuracy.
 
     Args:
         model: As `ghostnet.hub.open_model` returns it.
         path: File to write.
-        calibration: Images for the ranges; `CALIBRATION_IMAGES` of them are used.
-        data: Labeled images that both models are evaluated on.
+        calibration: Images on which the ranges of the activations are measured. At most
+            `CALIBRATION_IMAGES` are used; those that cannot be decoded are left out.
+        data: Labeled images on which both models are evaluated.
         batch: Images in a batch, or None for any number.
+        format: ONNX, or None if the suffix says so.
         weight_bits: As in `quantize`.
         with_preprocessing: As in `ghostnet.export.export`.
         force: Replace an existing file.
-        progress: Called with 1 for each image that either model has answered.
+        progress: Called with 1 for each image that either model has classified.
 
     Raises:
-        ExportError: The file exists, does not end in .onnx, or cannot be written.
-        DatasetError: A folder of ``data`` is not a label of the model.
-        ImageError: An image of ``calibration`` cannot be decoded.
+        ExportError: The file exists or cannot be written, or its format is not ONNX.
+        DatasetError: A folder of ``data`` is not a label of the model, or none of the images of
+            ``calibration`` or of ``data`` can be decoded.
     """
-    if path.suffix != ".onnx":
-        raise ExportError(f"{path}: expected a name that ends in .onnx for an int8 model")
+    if format_of(path, format) is not Format.ONNX:
+        raise ExportError("int8 models can be written only as ONNX; name a file that ends in .onnx")
     check_target(path, force)
     if with_preprocessing:
         model = replace(model, preprocess=CropOnly(model.preprocess.image_size))
     content = serialized(model, Format.ONNX, batch, with_preprocessing=with_preprocessing)
-
-    step = -(-len(calibration.files) // CALIBRATION_IMAGES)
-    images = (model.preprocess(decode(file)) for file, _ in calibration.files[::step])
-    batches = (np.stack([image] * (batch or 1)) for image in images)
-    quantized = quantize(content, batches, weight_bits)
+    images, unreadable = calibration_images(calibration, model.preprocess)
 
     def answers(content: bytes) -> Evaluation:
         forward = in_onnxruntime(content)
         return evaluate(Classifier(model, batch_size=batch or 1, forward=forward), data, progress)
 
-    before, after = answers(content), answers(quantized)
+    before = answers(content)
+    batches = (np.stack([image] * (batch or 1)) for image in images)
+    quantized = quantize(content, batches, weight_bits)
+    after = answers(quantized)
     write(quantized, path)
-    return Quantization(before, after, len(content), len(quantized))
+    return Quantization(
+        calibrated_on=len(images),
+        unreadable=unreadable,
+        before=before,
+        after=after,
+        float_bytes=len(content),
+        int8_bytes=len(quantized),
+    )
