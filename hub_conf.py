@@ -1,4 +1,4 @@
-"""The entry point of this repository as a hub model: `create_network`."""
+"""The entry point that hub clients look for: `create_network`."""
 
 from ghostnet.models.network import create_network
 

@@ -1,4 +1,4 @@
-"""The entry file that MindSpore Hub's client looks for."""
+"""The entry point that hub clients look for: `create_network`."""
 
 from ghostnet.models.network import create_network
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from secrets import token_hex
 from typing import IO
 
 from ghostnet.errors import GhostNetError
@@ -36,7 +36,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         try:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
             os.replace(file.name, path)
             _sync(path.parent)
@@ -115,9 +114,7 @@ def sha256_of(path: Path) -> str:
 def _temporary(path: Path) -> IO[bytes]:
     """Make a hidden file beside ``path``, locked for as long as it is open."""
     while True:
-        file = NamedTemporaryFile(  # noqa: SIM115
-            prefix=f".{path.name}.", suffix=PART, dir=path.parent, delete=False
-        )
+        file = open(path.with_name(f".{path.name}.{token_hex(8)}{PART}"), "x+b")  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file

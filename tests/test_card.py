@@ -180,6 +180,11 @@ def test_one_asset_with_two_links_is_two_assets() -> None:
     ]
 
 
+def test_a_sha256_in_capitals_is_the_same() -> None:
+    card = changed("722e13be6cd6186dddcd68d5c0a50776", "722E13BE6CD6186DDDCD68D5C0A50776")
+    assert card == parse_card(CARD, card.source)
+
+
 def test_chinese_edition_is_read() -> None:
     card = parse_card(
         "---\n模型名称：GhostNet\n骨干网络： GhostNet\n模块类型：cv\n可微调：True\n模型版本：1.0\n"

@@ -1,9 +1,12 @@
 """What `install` lays is what the real hub client takes: by its rules, and by running it."""
 
+import hashlib
 import importlib.util
 import io
-import shutil
+import re
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +21,7 @@ from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.cache import model_folder
 from ghostnet.hub.catalog import assets_folder, find_card, shipped_text, shipped_uids
 from ghostnet.hub.http import DownloadLimits
-from ghostnet.hub.install import install
+from ghostnet.hub.install import ASSETS, ENTRY, install
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 ONCE = DownloadLimits(connect_time=1, attempts=1)
@@ -99,7 +102,6 @@ def test_whole_model_is_laid(tmp_path: Path) -> None:
     header = header_by_the_clients_rules(folder / "ghostnet_v1.0_flowers.md")
     (asset,) = header["asset"]
     link = asset["asset-link"].strip("<>")
-    assert checkpoint == folder / "ghostnet_v1.0_flowers.ckpt"
     assert folder / link.rpartition("/")[2] == checkpoint
     with urllib.request.urlopen(link) as laid:
         assert laid.read() == (assets_folder() / f"{FLOWERS}.ckpt").read_bytes()
@@ -134,15 +136,92 @@ def test_unknown_model_is_not_laid(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_entry_files_of_the_repository(tmp_path: Path) -> None:
+def test_the_entry_file_is_one_text(tmp_path: Path) -> None:
     install(FLOWERS, tmp_path)
-    laid = model_folder(FLOWERS, tmp_path) / "ghostnet/mindspore_hub_conf.py"
     root = Path(__file__).resolve().parents[1]
-    assert laid.read_text() == (root / "mindspore_hub_conf.py").read_text()
-    shutil.copy(root / "hub_conf.py", laid)
+    laid = model_folder(FLOWERS, tmp_path) / "ghostnet/mindspore_hub_conf.py"
+    for path in (root / "hub_conf.py", root / "mindspore_hub_conf.py", laid):
+        assert path.read_text() == ENTRY
     entry = entry_of(laid.parents[1])
     assert entry.create_network(37).num_classes == 37
     assert entry.create_network(num_classes=37).num_classes == 37
+
+
+KILLED = """
+import hashlib, os, re, shutil, signal, sys
+from itertools import count
+from pathlib import Path
+from ghostnet.hub.install import ASSETS, ENTRY, install
+
+uid, state, cache = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+folder = cache / Path(uid).parent
+card = folder / f"{Path(uid).name}.md"
+
+def is_whole(may_lack_asset):
+    if not card.exists():
+        return may_lack_asset
+    text = card.read_text()
+    asset = re.search(r"asset-link: <file://(.*)>\\s+asset-sha256: (\\w+)", text)
+    if not asset:
+        return may_lack_asset and "asset-link" not in text
+    return hashlib.sha256(Path(asset[1]).read_bytes()).hexdigest() == asset[2]
+
+def install_until(step):
+    steps = count(1)
+    def kill(event, arguments):
+        if event in STEPS and str(arguments[0]).startswith(str(cache)) and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(kill)
+    install(uid, cache)
+    os._exit(0)
+
+STEPS = {"open", "os.mkdir", "os.rename", "os.remove", "os.link"}
+for step in count(1):
+    shutil.rmtree(cache, ignore_errors=True)
+    shutil.copytree(state, cache)
+    had_asset = is_whole(False)
+    if not os.fork():
+        install_until(step)
+    status = os.wait()[1]
+    assert is_whole(not had_asset), step
+    if status == 0:
+        assert is_whole(False)
+        break
+    assert status == signal.SIGKILL, status
+print(step)
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "the same", "another version", "a card alone"])
+def test_a_reader_finds_a_whole_pair_wherever_an_installation_is_killed(
+    before: str, tmp_path: Path
+) -> None:
+    state, cache = tmp_path / "state", tmp_path / "cache"
+    state.mkdir()
+    if before != "nothing":
+        install(FLOWERS, cache)
+        cache.rename(state)
+        folder = model_folder(FLOWERS, state)
+        card, (checkpoint,) = folder / "ghostnet_v1.0_flowers.md", folder.glob("*.ckpt")
+        text = card.read_text()
+        if before == "another version":
+            checkpoint.rename(folder / "ghostnet_v1.0_flowers-0123456789ab.ckpt")
+            (folder / "ghostnet_v1.0_flowers-0123456789ab.ckpt").write_bytes(b"old")
+            text = re.sub(r"flowers-\w+", "flowers-0123456789ab", text)
+            text = re.sub(
+                r"(asset-sha256: )\w+", rf"\g<1>{hashlib.sha256(b'old').hexdigest()}", text
+            )
+            card.write_text(text)
+        if before == "a card alone":
+            checkpoint.unlink()
+            card.write_text(ASSETS.sub("", text))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, FLOWERS, str(state), str(cache)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
 
 
 @pytest.fixture

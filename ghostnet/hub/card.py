@@ -88,7 +88,7 @@ Link = Annotated[Text, AfterValidator(_check_link)]
 Shape = tuple[PositiveInt, ...]
 Backends = Annotated[tuple[Text, ...], BeforeValidator(_split_backends)]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(_listed_labels)]
-Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$", to_lower=True)]
+Hex = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8,64}$", to_lower=True)]
 
 
 class Asset(BaseModel):

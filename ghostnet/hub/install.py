@@ -1,11 +1,15 @@
 """Install a model into the cache of the hub client, where `mindspore_hub.load` finds it.
 
-The client expects, in the folder of the model, the card, the checkpoint, and a folder with the
-entry file that is named after the last part of the card's repo-link. It opens every asset-link of
-the card first and gives up where one fails, so the installed card links to the installed
-checkpoint, and lists no asset until that file is there.
+In the folder of the model, the client expects the card, the checkpoint, and a folder that is named
+after the last part of the card's repo-link and holds the entry file. It opens every asset-link of
+the card first and gives up if one fails, so the installed card links to the installed checkpoint,
+and lists no asset until that file is there.
+
+Whoever reads the folder, at any moment, finds a card and the checkpoint that it links to: another
+checkpoint gets another name, and the card is replaced last.
 """
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,20 +21,22 @@ from ghostnet.hub.cache import inside, model_folder
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.catalog import find_card, shipped_text
 from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
-from ghostnet.hub.verified_file import copy_verified, read_verified, writing
+from ghostnet.hub.verified_file import read_verified, writing
 
 if TYPE_CHECKING:
     from ghostnet.hub.http import DownloadLimits
 
 ENTRY_FILE = "mindspore_hub_conf.py"
-ENTRY = '''"""The entry file that MindSpore Hub's client looks for."""
+ENTRY = '''"""The entry point that hub clients look for: `create_network`."""
 
 from ghostnet.models.network import create_network
 
 __all__ = ["create_network"]
 '''
+"""Content of the entry file, here and in the root of the repository."""
 
 ASSETS = re.compile(r"^asset:[ \t]*\n(?:(?![A-Za-z]|---).*\n)*", re.MULTILINE)
+LINKED_FILE = re.compile(r"asset-link: <file://\S*/([^/>]+)>")
 
 
 def install(
@@ -41,10 +47,10 @@ def install(
     watch: Watch = unwatched,
     allow_short_hash: bool = False,
 ) -> Path:
-    """Install card, entry folder and checkpoint into the client's cache, in this order.
+    """Install the entry file, the checkpoint and the card into the client's cache.
 
-    Without the checkpoint the client still works with ``pretrained=False``. Of a checkpoint with
-    MindCV's names, which the client does not know, a renamed copy is installed.
+    Without the checkpoint, the client still works with ``pretrained=False``. The client does not
+    know MindCV's names: a checkpoint with these is installed with the released names.
 
     Args:
         uid: UID of a card that ships with this package.
@@ -67,35 +73,43 @@ def install(
     entry = inside(folder, folder / _entry_folder(card)) / ENTRY_FILE
     installed = folder / f"{Path(uid).name}.md"
     with writing(folder):
-        write_whole(installed, _with_assets(text, "").encode())
         write_whole(entry, ENTRY.encode())
-    promised = locate(card, cache_dir)
-    checkpoint = folder / promised.path.name
-    if promised.link is None:
-        copy_verified(promised.path, checkpoint, promised.sha256)
-    else:
-        promised.fetch(limits=limits, watch=watch)
-    checkpoint = _with_released_names(checkpoint, promised.sha256, installed)
+        if not _is_whole(installed):
+            write_whole(installed, _with_assets(text, "").encode())
+    file = locate(card, cache_dir)
+    checkpoint = _install_checkpoint(
+        read_verified(file.fetch(limits=limits, watch=watch), file.sha256), installed
+    )
     with writing(folder):
         write_whole(installed, _with_assets(text, _local_asset(checkpoint)).encode())
     return checkpoint
 
 
-def _with_released_names(checkpoint: Path, sha256: str, card: Path) -> Path:
-    """Return a checkpoint that the client can load: the file, or a renamed copy beside the card."""
-    parameters = parse_checkpoint(read_verified(checkpoint, sha256), str(checkpoint))
-    if not is_foreign(parameters):
-        return checkpoint
-    renamed = card.with_suffix(".ckpt")
-    write_checkpoint(convert(parameters, str(checkpoint)).parameters, renamed)
-    return renamed
+def _is_whole(card: Path) -> bool:
+    """Whether a card is installed, and the checkpoint that it links to."""
+    if not card.exists():
+        return False
+    link = LINKED_FILE.search(card.read_text(errors="replace"))
+    return link is not None and card.with_name(link[1]).exists()
+
+
+def _install_checkpoint(content: bytes, card: Path) -> Path:
+    """Write a checkpoint with the released names beside a card, under a name of its own."""
+    path = card.with_name(f"{card.stem}-{hashlib.sha256(content).hexdigest()[:12]}.ckpt")
+    parameters = parse_checkpoint(content, str(path))
+    if is_foreign(parameters):
+        write_checkpoint(convert(parameters, str(path)).parameters, path)
+    else:
+        with writing(path.parent):
+            write_whole(path, content)
+    return path
 
 
 def _entry_folder(card: ModelCard) -> str:
     """Return the name that the client gives to its clone of the card's repo-link."""
     if card.repo_link is None:
         raise CardError(
-            f"{card.source}: repo-link: expected one, which the hub client needs, found none"
+            f"{card.source} has no repo-link, which the hub client needs; install another model"
         )
     return card.repo_link.rpartition("/")[2]
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from ghostnet.checkpoints.budget import MAX_BYTES
@@ -87,7 +87,9 @@ def locked(folder: Path) -> Iterator[None]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        lock = os.fdopen(os.open(folder / ".lock", flags, 0o644))
+        lock = os.fdopen(os.open(folder / ".lock", flags, 0o666))
+        with suppress(OSError):  # another user's, or a file system without permissions
+            os.fchmod(lock.fileno(), folder.stat().st_mode & 0o666)  # for all who may write here
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
