@@ -29,9 +29,9 @@ def runs(address: str | None) -> Iterator[tuple[str, set[int], list[str]]]:
     processors = os.sched_getaffinity(0)
     yield "one core", {min(processors)}, []
     yield "one machine", processors, []
-    yield "one machine, through Ray", processors, ["--engine", "ray"]
+    yield "one machine, through Ray", processors, ["--ray"]
     if address:
-        yield "cluster", processors, ["--engine", "ray", "--address", address]
+        yield "cluster", processors, ["--ray", "--address", address]
 
 
 def label(names: Path, processors: set[int], words: list[str]) -> float:

@@ -35,7 +35,6 @@ from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.export import export
 from ghostnet.hub import open_model
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier, ImageSource
 from ghostnet.model.forward import open_forward
 from ghostnet.models.registry import DEFAULT_MODEL
 
@@ -88,11 +87,10 @@ def draw(folder: Path, photographs: list[Path], size: str) -> Iterator[Path]:
 
 def make_runs(model: Model, folder: Path) -> dict[str, Run]:
     """Return what labels a list of files, by engine."""
-    classifier = Classifier(model, batch_size=BATCH_SIZE)
 
     def ours(files: list[Path]) -> int:
-        answers = classifier.logits(ImageSource(str(file), file) for file in files)
-        return sum(len(classifier.top(logits, 3)) > 0 for _, logits in answers)
+        results = model.results(files, batch_size=BATCH_SIZE)
+        return sum(len(result.top(3)) > 0 for result in results)
 
     return {
         "ghostnet": ours,

@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from pets_accuracy import summary
 
 from ghostnet.data.oxford_pets import OxfordIIITPet
-from ghostnet.errors import ImageError
 from ghostnet.hub import open_model
-from ghostnet.model.classifier import Classifier, ImageSource
 from ghostnet.model.evaluation import tally
 
 NETWORKS = ("mobilenet_v2_1x", "ghostnet_nose_1x", "ghostnet_1x", "ghostnet_600m")
@@ -30,13 +28,8 @@ RESULTS = Path(__file__).with_name("results") / "four_accuracies.json"
 
 def test_logits(card: Path, test: OxfordIIITPet) -> NDArray[np.float32]:
     """Return (images, classes): the answers of a run's model to all test images."""
-    sources = (ImageSource(str(file), file) for file, _ in test.files)
-    rows = []
-    for image, answer in Classifier(open_model(str(card))).logits(sources):
-        if isinstance(answer, ImageError):
-            raise SystemExit(f"{image.name}: {answer}")
-        rows.append(answer.values)
-    return np.stack(rows)
+    results = open_model(card).predict([file for file, _ in test.files])
+    return np.stack([result.logits for result in results])
 
 
 def measure(card: Path, test: OxfordIIITPet) -> dict[str, Any]:

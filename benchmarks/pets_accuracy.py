@@ -14,8 +14,7 @@ from statistics import mean
 
 from ghostnet.data.oxford_pets import read_test_set
 from ghostnet.hub import open_model
-from ghostnet.model.classifier import Classifier
-from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model import Evaluation
 
 DOGS_IN_SHAPE = {"american_bulldog", "german_shorthaired", "havanese", "pomeranian"}
 """Breeds of dogs whose photographs were not squashed; those of cats were not, and have capitals."""
@@ -60,8 +59,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("model")
     arguments = parser.parse_args()
-    model = open_model(arguments.model)
-    found = evaluate(Classifier(model), read_test_set(arguments.root))
+    found = open_model(arguments.model).evaluate(read_test_set(arguments.root))
     result = {"model": arguments.model, **summary(found), "per_breed": found.per_class}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -18,10 +18,10 @@ os.environ.setdefault("GLOG_v", "4")
 
 import numpy as np
 
+from ghostnet import kernels
 from ghostnet.hub import open_model
 from ghostnet.hub.catalog import assets_folder
-from ghostnet.kernels import Session
-from ghostnet.model.classifier import Classifier, ImageSource
+from ghostnet.model import Model
 
 MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
 THREADS = 8
@@ -54,29 +54,23 @@ def resident_mib() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-def differences(
-    classifier: Classifier, files: Iterator[Path], expected: Answers
-) -> Iterator[float]:
+def differences(model: Model, files: Iterator[Path], expected: Answers) -> Iterator[float]:
     """For each file, how far its logits are from the expected ones."""
-    for image, answer in classifier.logits(ImageSource(file.name, file) for file in files):
-        if isinstance(answer, Exception):
-            raise answer
-        yield float(np.abs(answer.values - expected[image.name]).max())
+    for result in model.results(files):
+        yield float(np.abs(result.logits - expected[result.name]).max())
 
 
 def soak(predictions: int, samples: int) -> dict[str, Any]:
     """Everything that is measured; ``memory`` is MiB after each of ``samples`` equal parts."""
-    classifier = Classifier(open_model(MODEL))
-    if not isinstance(classifier.forward, Session):
+    model = open_model(MODEL)
+    if not kernels.available(model.architecture):
         raise SystemExit("the fused kernels are not available here")
-    classifier.warm_up()
     files = sorted((assets_folder() / "images").glob("*.jpg"))
-    images = [ImageSource(file.name, file) for file in files]
-    expected = {image.name: answer.values for image, answer in classifier.logits(images)}
+    expected = {result.name: result.logits for result in model.predict(files)}
 
     every = predictions // samples
     memory, drift = [], 0.0
-    stream = differences(classifier, islice(cycle(files), every * samples), expected)
+    stream = differences(model, islice(cycle(files), every * samples), expected)
     for number, difference in enumerate(stream, 1):
         drift = max(drift, difference)
         if number % every == 0:
@@ -85,7 +79,7 @@ def soak(predictions: int, samples: int) -> dict[str, Any]:
     share = predictions // (10 * THREADS)
 
     def worker(start: int) -> float:
-        return max(differences(classifier, islice(cycle(files), start, start + share), expected))
+        return max(differences(model, islice(cycle(files), start, start + share), expected))
 
     with ThreadPoolExecutor(THREADS) as executor:
         shared_drift = max(executor.map(worker, range(THREADS)))

@@ -31,7 +31,7 @@ from ghostnet.lazy import lazy_names
 if TYPE_CHECKING:
     from ghostnet import hub, kernels
     from ghostnet.data import transforms
-    from ghostnet.hub import create_model, load
+    from ghostnet.hub import create_model, load, open_model
     from ghostnet.kernels import fuse
     from ghostnet.models import (
         GhostBottleneck,
@@ -80,6 +80,7 @@ __all__ = [
     "list_models",
     "load",
     "mobilenet_v2_1x",
+    "open_model",
     "transforms",
 ]
 
@@ -92,7 +93,7 @@ _MODULES = {
 _find_name, _names = lazy_names(
     __name__,
     {
-        "ghostnet.hub": ("create_model", "load"),
+        "ghostnet.hub": ("create_model", "load", "open_model"),
         "ghostnet.kernels": ("fuse",),
         "ghostnet.models": (
             "GhostBottleneck",

@@ -32,8 +32,7 @@ from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import locate, released_parameters
 from ghostnet.hub.verified_file import found_hash, matches
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier
-from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.evaluation import Evaluation
 from ghostnet.model.forward import open_forward
 from ghostnet.models import Architecture, Complexity, complexity, find_model, network_spec
 
@@ -114,7 +113,7 @@ def verify(
         accuracy = Accuracy(card, "needs the card's checkpoint")
     elif data:
         images = oxford_pets.read_test_set(data)
-        accuracy = Accuracy(card, evaluate(Classifier(model), images, progress))
+        accuracy = Accuracy(card, model.evaluate(images, progress=progress))
     return [
         *checks,
         fit,

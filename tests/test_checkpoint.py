@@ -31,8 +31,6 @@ from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import CheckpointError
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier
-from ghostnet.model.evaluation import evaluate
 from ghostnet.models import MODELS, GhostNet, create_network, find_model
 
 SMALL = "ghostnet_050"
@@ -252,7 +250,7 @@ def test_timms_weights_have_timms_top1(shared: Path) -> None:
     images = read_folder(shared / "data/flowers/val")
     architecture = find_model("ghostnet_1x").architecture
     model = Model("converted", architecture, parameters, images.classes, Preprocess(224))
-    found = evaluate(Classifier(model, batch_size=32), images)
+    found = model.evaluate(images, batch_size=32)
     assert found.correct == 338
     assert "338 of 370" in (shared / "data/weights/README.md").read_text()
 

@@ -108,7 +108,7 @@ def test_the_quick_start_runs(
     namespace: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "index.md", "exec"), namespace)
-    assert capsys.readouterr().out == "cat: Abyssinian, 72.1%\n"
+    assert capsys.readouterr().out == "Abyssinian, 72.1%\n"
     assert namespace["logits"].shape == (1, 37)
 
 

@@ -1,4 +1,4 @@
-"""`predict --engine ray`: the rows of `predict --out`, also where an actor is killed."""
+"""`predict --ray`: the rows of `predict --out`, also where an actor is killed."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def test_two_actors_write_the_rows_of_one_process(
     ghostnet: Ghostnet, images: Path, expected: list[dict], address: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.parquet"
-    words = ("predict", images, "--out", out, "--engine", "ray", "--address", address)
+    words = ("predict", images, "--out", out, "--ray", "--address", address)
     summary = ghostnet.json(*words, status=1)
     assert ghostnet.err == ""
     assert rows_of(out) == expected
@@ -105,7 +105,7 @@ def test_a_killed_actor_loses_and_doubles_nothing(
     ghostnet: Ghostnet, images: Path, expected: list[dict], address: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.jsonl"
-    words = ("predict", images, "--out", out, "--engine", "ray", "--address", address)
+    words = ("predict", images, "--out", out, "--ray", "--address", address)
     with ThreadPoolExecutor(1) as executor:
         killing = executor.submit(kill_one_after_the_first_row, out)
         ghostnet(*words, status=1)
@@ -152,22 +152,22 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
 def test_what_the_engine_does_not_take_is_refused(
     ghostnet: Ghostnet, images: Path, tmp_path: Path
 ) -> None:
-    words = ("predict", images / "001.jpg", "--engine", "ray")
+    words = ("predict", images / "001.jpg", "--ray")
     ghostnet(*words, status=2)
-    assert "--engine ray needs --out" in ghostnet.err
+    assert "--ray needs --out" in ghostnet.err
     out = ("--out", tmp_path / "rows.csv")
     for option in (("--no-fuse",), ("--backend", "openvino"), ("--device", "GPU")):
         ghostnet(*words, *out, *option, status=2)
-        assert "--engine ray runs the fused kernels on CPUs" in ghostnet.err
+        assert "--ray runs the fused kernels on CPUs" in ghostnet.err
     ghostnet("predict", images, *out, "--address", "auto", status=2)
-    assert "--address needs --engine ray" in ghostnet.err
+    assert "--address needs --ray" in ghostnet.err
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://localhost:1", "nowhere"])
 def test_an_address_without_a_cluster_is_an_error(
     ghostnet: Ghostnet, images: Path, tmp_path: Path, address: str
 ) -> None:
-    words = ("predict", images, "--out", tmp_path / "rows.csv", "--engine", "ray")
+    words = ("predict", images, "--out", tmp_path / "rows.csv", "--ray")
     error = ghostnet.json(*words, "--address", address, status=1)["error"]
     assert f"{address}: expected a cluster of Ray, found none" in error
 
@@ -177,7 +177,7 @@ def test_a_cluster_starts_and_stops_with_the_command(
 ) -> None:
     monkeypatch.chdir(images)
     out = tmp_path / "rows.csv"
-    ghostnet("predict", "001.jpg", "002.jpg", "--out", out, "--engine", "ray")
+    ghostnet("predict", "001.jpg", "002.jpg", "--out", out, "--ray")
     assert ghostnet.err == ""
     ghostnet("predict", "001.jpg", "002.jpg", "--out", tmp_path / "expected.csv")
     assert out.read_bytes() == (tmp_path / "expected.csv").read_bytes()

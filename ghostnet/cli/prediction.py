@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,21 +31,13 @@ from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:
-    from ghostnet.errors import ImageError
     from ghostnet.inference.labeling import Labeler
-    from ghostnet.model.classifier import Classifier, ImageSource, Logits
-    from ghostnet.model.evaluation import Evaluation
+    from ghostnet.model import Evaluation, ImageSource, Model, Result
+    from ghostnet.model.forward import Forward
 
 
 OUT_BATCH = 32
 """Images that go through the network together where the answers go to a file."""
-
-
-class Engine(str, Enum):
-    """What labels the images of a file: this process, or the actors of a Ray cluster."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def predict(
@@ -71,9 +62,7 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at once. Default: 1, or 32 with OUT.")
     ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="What labels for OUT: this process, or a Ray cluster.")
-    ] = Engine.LOCAL,
+    ray: Annotated[bool, typer.Option("--ray", help="Label on a Ray cluster, into OUT.")] = False,
     address: Annotated[
         str | None,
         typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or one on this machine."),
@@ -92,15 +81,15 @@ def predict(
         raise typer.BadParameter("name images or folders, or a --list of them")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out")
-    if address and engine is not Engine.RAY:
-        raise typer.BadParameter("--address needs --engine ray")
-    if engine is Engine.RAY:
+    if address and not ray:
+        raise typer.BadParameter("--address needs --ray")
+    if ray:
         _check_ray(out, fuse=fuse, backend=backend, device=device)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if out else 1)
     names = NameList(paths or [], list_file, null)
-    if engine is Engine.RAY:
+    if ray:
         from ghostnet.inference.ray_cluster import connect
 
         assert out is not None  # which was checked
@@ -108,42 +97,52 @@ def predict(
         _label(cluster, names, out, top_k, resume=resume, as_json=as_json)
         return
     from ghostnet.export.runtimes import deploy
-    from ghostnet.model.classifier import Classifier
+    from ghostnet.inference.labeling import label_with
+    from ghostnet.model.forward import open_forward
 
-    forward = None if backend is Backend.GHOSTNET else deploy(opened, backend)
-    classifier = Classifier(opened, fused=fuse, batch_size=size, forward=forward)
+    is_own = backend is Backend.GHOSTNET
+    forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
     if out:
-        _label(nullcontext(classifier), names, out, top_k, resume=resume, as_json=as_json)
+        labeler = label_with(opened, batch_size=size, forward=forward)
+        _label(nullcontext(labeler), names, out, top_k, resume=resume, as_json=as_json)
     else:
-        _show(classifier, names, top_k, as_json=as_json)
+        _show(opened, names, top_k, batch_size=size, forward=forward, as_json=as_json)
 
 
 def _check_ray(out: Path | None, *, fuse: bool, backend: Backend, device: Device) -> None:
     """Check that the other options leave the work to the actors of a cluster."""
     if out is None:
-        raise typer.BadParameter("--engine ray needs --out")
+        raise typer.BadParameter("--ray needs --out")
     if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):
         raise typer.BadParameter(
-            "--engine ray runs the fused kernels on CPUs: leave out --no-fuse, --backend, --device"
+            "--ray runs the fused kernels on CPUs: leave out --no-fuse, --backend, --device"
         )
 
 
-def _show(classifier: "Classifier", names: NameList, top_k: int, *, as_json: bool) -> None:
+def _show(
+    model: "Model",
+    names: NameList,
+    top_k: int,
+    *,
+    batch_size: int,
+    forward: "Forward",
+    as_json: bool,
+) -> None:
     """Print the answers, with the time of the network for each image."""
     images, left_out = _sources([*names])
-    classifier.warm_up()
+    forward(model.preprocess.blank(batch_size))  # the first image does not wait for compilation
     with counting("predict", len(images)) as advance:
-        answers = []
-        for image, result in classifier.logits(images):
+        results = []
+        for result in model.results(images, batch_size=batch_size, forward=forward):
             advance(1)
-            answers.append(_answer(classifier, image, result, top_k))
+            results.append(result)
     if as_json:
         counts = [{"left_out": left_out}] if left_out else []
-        print_json([{k: v for k, v in answer.items() if k != "ms"} for answer in answers] + counts)
+        print_json([result.to_dict(top_k) for result in results] + counts)
     else:
-        rows = [(answer["file"], *_cells(answer)) for answer in answers]
-        print_table(classifier.model.name, ("file", "labels", "ms"), rows)
-    if any("error" in answer for answer in answers):
+        rows = [(result.name, *_cells(result, top_k)) for result in results]
+        print_table(model.name, ("file", "labels", "ms"), rows)
+    if any(result.error for result in results):
         raise typer.Exit(1)
 
 
@@ -188,7 +187,7 @@ def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
     """List the images that paths name, and count what is left out; ``-`` is an image on stdin."""
     from ghostnet.data.image_folder import find_images
     from ghostnet.errors import ImageError
-    from ghostnet.model.classifier import ImageSource
+    from ghostnet.model import ImageSource
 
     images = []
     left_out: dict[Path, str] = {}
@@ -203,20 +202,12 @@ def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
     return images, counts
 
 
-def _answer(
-    classifier: "Classifier", image: "ImageSource", result: "Logits | ImageError", top_k: int
-) -> dict[str, Any]:
-    """Describe the result for one image."""
-    answer = classifier.describe(image.name, result, top_k)
-    return answer if isinstance(result, Exception) else {**answer, "ms": result.milliseconds}
-
-
-def _cells(answer: dict[str, Any]) -> tuple[str, str]:
+def _cells(result: "Result", top_k: int) -> tuple[str, str]:
     """Return the cells of one image: its labels or its error, and the time of the network."""
-    if "error" in answer:
-        return answer["error"], ""
-    labels = (f"{p['probability']:6.1%}  {p['label']}" for p in answer["predictions"])
-    return "\n".join(labels), f"{answer['ms']:.1f}"
+    if result.error:
+        return str(result.error), ""
+    labels = (f"{best.probability:6.1%}  {best.label}" for best in result.top(top_k))
+    return "\n".join(labels), f"{result.milliseconds:.1f}"
 
 
 def eval(
@@ -240,14 +231,14 @@ def eval(
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.data.parts import measured_part
-    from ghostnet.model.classifier import Classifier
-    from ghostnet.model.evaluation import MAX_LABELED, evaluate
+    from ghostnet.model.evaluation import MAX_LABELED
+    from ghostnet.model.forward import open_forward
 
     images = read_folder(measured_part(folder))
     left_out = count_left_out(images.left_out)
-    classifier = Classifier(opened, fused=fuse, batch_size=batch_size)
+    forward = open_forward(opened, fused=fuse)
     with counting("eval", len(images.files)) as advance:
-        result = evaluate(classifier, images, advance)
+        result = opened.evaluate(images, batch_size=batch_size, forward=forward, progress=advance)
     document = result.as_dict() | {"left_out": left_out}
     if out:
         _write_confusion(result, document, out)

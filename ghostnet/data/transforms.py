@@ -60,11 +60,9 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
     try:
         opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
         with opened as file, _open(file, name) as image:
-            _check_size(image, name)
             if short_side is not None:
                 image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
-            image.load()
-            return _to_rgb(_upright(image), name)
+            return upright_rgb(image, name)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -73,6 +71,26 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
         raise ImageError(f"{name}: expected an image ({', '.join(FORMATS)})") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: expected an image, found no such file") from error
+    except Exception as error:  # Pillow's parsers raise almost anything on broken bytes
+        raise ImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Turn an image upright by its EXIF orientation, and convert it to RGB.
+
+    Args:
+        image: Image in any mode, whose pixels need not be loaded yet.
+        name: What errors call it.
+
+    Raises:
+        ImageError: It cannot be decoded, or is too large to decode safely.
+    """
+    _check_size(image, name)
+    try:
+        image.load()
+        return _to_rgb(_upright(image), name)
+    except ImageError:
+        raise
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
         raise ImageError(f"{name}: cannot be decoded ({error})") from error
 

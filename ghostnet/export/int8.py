@@ -21,8 +21,7 @@ from ghostnet.export.formats import Format, WeightBits, format_of
 from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier
-from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.evaluation import Evaluation
 from ghostnet.packages import needs
 
 with needs("onnxruntime", extra="export"):
@@ -235,7 +234,7 @@ def export_int8(
 
     def answers(content: bytes) -> Evaluation:
         forward = in_onnxruntime(content)
-        return evaluate(Classifier(model, batch_size=batch or 1, forward=forward), data, progress)
+        return model.evaluate(data, batch_size=batch or 1, forward=forward, progress=progress)
 
     before = answers(content)
     batches = (np.stack([image] * (batch or 1)) for image in images)

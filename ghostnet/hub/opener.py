@@ -17,11 +17,12 @@ from ghostnet.hub.card import ModelCard
 from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
 from ghostnet.model import Model
+from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.models.weights import Use
 
 
 def open_model(
-    name: str | Path,
+    name: str | Path = DEFAULT_MODEL,
     *,
     cache_dir: str | Path | None = None,
     watch: Watch = unwatched,

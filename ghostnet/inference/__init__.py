@@ -1,4 +1,4 @@
-"""Images to labels: the forward pass, the classifier and its evaluation."""
+"""Labels of many images: files of results, and Ray."""
 
 from typing import TYPE_CHECKING
 

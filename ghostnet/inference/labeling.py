@@ -3,18 +3,32 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from ghostnet.errors import ResultsError
 from ghostnet.inference.results import Answer, Results
-from ghostnet.model.classifier import ImageSource, readable
+from ghostnet.model import ImageSource, Model
+from ghostnet.model.forward import Forward
+from ghostnet.model.result import printable
+
+Labeler: TypeAlias = Callable[[Iterable[ImageSource], int], Iterable[Answer]]
+"""Maps images, and the number of labels for each, to answers in the order of the images."""
 
 
-class Labeler(Protocol):
-    """What labels images: a `Classifier`, or a `RayCluster` of them."""
+def label_with(model: Model, *, batch_size: int, forward: Forward) -> Labeler:
+    """Return what labels images in this process.
 
-    def answers(self, images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
-        """Yield the ``count`` likeliest labels of each image, or its error, in their order."""
+    Args:
+        model: The model.
+        batch_size: Images that go through the network together.
+        forward: What computes the logits.
+    """
+
+    def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
+        for result in model.results(images, batch_size=batch_size, forward=forward):
+            yield result.to_dict(count)
+
+    return answers
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ def label(
     progress(resumed)
     rows, errors = resumed, 0
     sources = (ImageSource(str(file), file) for file in images)
-    for answer in labeler.answers(sources, results.top_k):
+    for answer in labeler(sources, results.top_k):
         results.write(answer)
         rows += 1
         errors += "error" in answer
@@ -67,7 +81,7 @@ def _skip(images: Iterator[Path], results: Results) -> int:
     count = 0
     for name in results.names():
         file = next(images, None)
-        if file is None or readable(str(file)) != name:
+        if file is None or printable(str(file)) != name:
             raise ResultsError(
                 f"{results.path}: expected the rows of the same images, found {name} where "
                 f"{file or 'no image'} should be, in row {count + 1:,}; name another file"

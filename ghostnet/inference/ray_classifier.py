@@ -11,8 +11,7 @@ from ghostnet import kernels, runtime
 from ghostnet.errors import DatasetError
 from ghostnet.hub import open_model
 from ghostnet.inference.results import answer_table
-from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier, ImageSource
+from ghostnet.model import ImageSource, Model
 
 
 class RayClassifier:
@@ -52,10 +51,10 @@ class RayClassifier:
     ) -> None:
         runtime.hush()
         runtime.configure(runtime.Device.CPU)
-        opened = model if isinstance(model, Model) else open_model(model)
-        if kernels.available(opened.architecture):
+        self._model = model if isinstance(model, Model) else open_model(model)
+        if kernels.available(self._model.architecture):
             kernels.set_threads(1)
-        self._classifier = Classifier(opened, batch_size=batch_size, decoders=1)
+        self._batch_size = batch_size
         self._top_k = top_k
         self._folder = folder
 
@@ -73,7 +72,8 @@ class RayClassifier:
         Raises:
             DatasetError: There is no column ``path``.
         """
-        return answer_table([*self._classifier.answers(self._images(batch), self._top_k)])
+        results = self._model.predict([*self._images(batch)], batch_size=self._batch_size)
+        return answer_table([result.to_dict(self._top_k) for result in results])
 
     def _images(self, batch: Mapping[str, NDArray[Any]]) -> Iterator[ImageSource]:
         if "path" not in batch:

@@ -13,8 +13,7 @@ from typing import Any
 from ghostnet.errors import ClusterError
 from ghostnet.inference.ray_classifier import RayClassifier
 from ghostnet.inference.results import Answer, answers_in
-from ghostnet.model import Model
-from ghostnet.model.classifier import ImageSource
+from ghostnet.model import ImageSource, Model
 from ghostnet.packages import needs
 
 BLOCK_IMAGES = 256
@@ -38,7 +37,7 @@ class RayCluster:
         self.batch_size = batch_size
         self._ray = ray
 
-    def answers(self, images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
+    def __call__(self, images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
         """Yield the ``count`` likeliest labels of each image, or its error, in their order.
 
         Args:

@@ -13,7 +13,7 @@ from ghostnet.files import raising, replacing
 from ghostnet.packages import needs
 
 Answer = Mapping[str, Any]
-"""What `Classifier.describe` returns: ``file`` with ``predictions`` or ``error``."""
+"""What `Result.to_dict` returns: ``file`` with ``predictions`` or ``error``."""
 
 PART_ROWS = 10_000
 """Rows of a part of a Parquet data set."""

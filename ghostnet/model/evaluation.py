@@ -1,7 +1,7 @@
 """Accuracy of a classifier on a folder of labeled images."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Any
 from unicodedata import normalize
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import unknown_labels
-from ghostnet.errors import DatasetError, ImageError, listed
-from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier, ImageSource
+from ghostnet.errors import DatasetError, listed
+from ghostnet.model.result import Result
 from ghostnet.packages import needs
 
 
@@ -91,34 +90,36 @@ UNLABELED_INCHES = 10.0
 
 
 def evaluate(
-    classifier: Classifier,
+    model: str,
+    labels: tuple[str, ...],
     folder: ImageFolder,
+    results: Iterable[Result],
     progress: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
-    """Classify every image of a folder.
+    """Compare the results for the images of a folder with their classes.
 
     Args:
-        classifier: Its labels are the names of the folder's classes, in any order. Where they are
-            not known, the classes stand for them in their own order, with a warning.
+        model: What errors call the model.
+        labels: Names of the folder's classes, in any order. Where they are not known, the classes
+            stand for them in their own order, with a warning.
         folder: As `ghostnet.data.image_folder.read_folder` returns it.
+        results: The results for its files, in their order.
         progress: Called with 1 for each image.
 
     Raises:
         DatasetError: A class is not a label of the model, or of several of its classes; the labels
             are not known, and there is another number of classes; or no image can be read.
     """
-    labels = _labels(classifier.model, folder)
+    labels = _labels(model, labels, folder)
     truths = _label_indices(folder, labels)
-    truth_of = {str(file): truths[index] for file, index in folder.files}
     known, logits, skipped = [], [], []
-    sources = (ImageSource(str(file), file) for file, _ in folder.files)
-    for image, result in classifier.logits(sources):
+    for (_, index), result in zip(folder.files, results, strict=True):
         progress(1)
-        if isinstance(result, ImageError):
-            skipped.append((image.name, str(result)))
+        if result.error:
+            skipped.append((result.name, str(result.error)))
         else:
-            known.append(truth_of[image.name])
-            logits.append(result.values)
+            known.append(truths[index])
+            logits.append(result.logits)
     if not logits:
         raise DatasetError(
             f"expected at least one image that can be read; the first: {skipped[0][1]}"
@@ -147,24 +148,24 @@ def tally(
     return Evaluation(labels, confusion, in_top5, skipped)
 
 
-def _labels(model: Model, folder: ImageFolder) -> tuple[str, ...]:
+def _labels(model: str, labels: tuple[str, ...], folder: ImageFolder) -> tuple[str, ...]:
     """Return the labels of a model in Unicode NFC, as a folder's classes are.
 
     Where they are not known, the classes of the folder stand for them in their order, if there are
     as many.
     """
-    labels = tuple(normalize("NFC", label) for label in model.labels)
+    labels = tuple(normalize("NFC", label) for label in labels)
     if labels != unknown_labels(len(labels)) or set(folder.classes) <= set(labels):
         return labels
     if len(folder.classes) != len(labels):
         raise DatasetError(
-            f"{model.name}: expected a sub-folder for each of its {len(labels):,} classes, whose "
+            f"{model}: expected a sub-folder for each of its {len(labels):,} classes, whose "
             f"labels are not known, found {len(folder.classes):,}; name the labels with --labels"
         )
     warnings.warn(
-        f"{model.name}: the labels are not known; the folders stand for the classes in "
+        f"{model}: the labels are not known; the folders stand for the classes in "
         f"alphabetical order ({listed(folder.classes)}), unless --labels names them",
-        stacklevel=3,
+        stacklevel=4,
     )
     return folder.classes
 

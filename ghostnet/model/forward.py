@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet import kernels, runtime
-from ghostnet.model import Model
 
 if TYPE_CHECKING:
     from mindspore import nn
+
+    from ghostnet.model.model import Model
 
 Forward: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Maps a batch of preprocessed images to (batch, outputs)."""
 
 
 def open_forward(
-    model: Model, *, fused: bool = True, features: bool = False
+    model: "Model", *, fused: bool = True, features: bool = False
 ) -> "kernels.Session | MindSporeForward":
     """Choose what computes the forward pass of a model.
 
@@ -41,7 +42,7 @@ class MindSporeForward:
         features: Return the features that the classifier reads, rather than the logits.
     """
 
-    def __init__(self, model: Model, *, fused: bool, features: bool) -> None:
+    def __init__(self, model: "Model", *, fused: bool, features: bool) -> None:
         runtime.start_mindspore()
         from ghostnet.kernels.fused_network import fuse, fuse_if_possible
         from ghostnet.models.network import HeadFeatures

@@ -1,11 +1,26 @@
-"""An opened model: a network as data, and what is needed to use it."""
+"""An opened model: a network as data, and what people do with it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet import kernels
 from ghostnet.checkpoints import Parameters, classifier_names
+from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.parts import measured_part
 from ghostnet.data.transforms import Preprocess
+from ghostnet.errors import ImageError
+from ghostnet.kernels.cpu.packing import Dtype
+from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.forward import Forward, open_forward
+from ghostnet.model.images import ImageLike, ImageSource, is_one, named
+from ghostnet.model.pipeline import AHEAD, Logits, Pipeline
+from ghostnet.model.result import SHOWN, Result
 from ghostnet.models import Architecture
 from ghostnet.runtime import start_mindspore
 
@@ -13,9 +28,11 @@ if TYPE_CHECKING:
     from ghostnet.models.classification import ClassificationNetwork
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network as data, and what is needed to use it.
+
+    Several threads may use a model at once.
 
     Attributes:
         name: UID, path or URL that it was opened by.
@@ -23,6 +40,12 @@ class Model:
         parameters: Arrays by released name, float32.
         labels: Names of the classes; ``class 0``, ``class 1``, … where they are not known.
         preprocess: Maps an image to the network's input.
+
+    Examples:
+        >>> import ghostnet
+        >>> model = ghostnet.open_model()
+        >>> model.predict("cat.jpg").label
+        'Abyssinian'
     """
 
     name: str
@@ -30,6 +53,152 @@ class Model:
     parameters: Parameters
     labels: tuple[str, ...]
     preprocess: Preprocess
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # texts, bytes and files are sequences, too
+        self, images: ImageLike, *, batch_size: int = 1, forward: Forward | None = None
+    ) -> Result: ...
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # sequences are iterables
+        self, images: Sequence[ImageLike], *, batch_size: int = 1, forward: Forward | None = None
+    ) -> list[Result]: ...
+
+    @overload
+    def predict(
+        self, images: Iterable[ImageLike], *, batch_size: int = 1, forward: Forward | None = None
+    ) -> Iterator[Result]: ...
+
+    def predict(
+        self, images: Any, *, batch_size: int = 1, forward: Forward | None = None
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Label an image, several images, or a stream of them.
+
+        Args:
+            images: One image: a path, the bytes of a file or an open file, a Pillow image, a
+                (height, width, 3) uint8 array in RGB, or a (3, size, size) array of floats that
+                `preprocess` has normalized. Or several: a folder, a list of images and folders, or
+                an array with one more dimension. Or any other iterable, such as a generator.
+            batch_size: Images that go through the network together. More are faster; one answers
+                soonest.
+            forward: What computes the logits instead of the model's own forward pass, such as
+                `session`.
+
+        Returns:
+            A result for one image; a list of results for several, in their order, where a folder
+            stands for all images below it; an iterator for a stream, which is read as the results
+            are, at most two batches ahead. The type of a path does not tell whether it is a folder:
+            for a type checker, write ``[folder]``.
+
+        Raises:
+            ImageError: The one image cannot be read. In a list or a stream, its result has the
+                error instead.
+        """
+        if is_one(images):
+            (result,) = self.results([images], forward=forward)
+            if result.error:
+                raise result.error
+            return result
+        if isinstance(images, Path | Collection):
+            images = [images] if isinstance(images, str | Path) else images
+            return list(self.results(images, batch_size=batch_size, forward=forward))
+        return self.results(images, batch_size=batch_size, forward=forward, ahead=1)
+
+    def results(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        batch_size: int = 1,
+        forward: Forward | None = None,
+        ahead: int = AHEAD,
+    ) -> Iterator[Result]:
+        """Yield the results of images as they come, in their order.
+
+        Args:
+            images: Images and folders, as for `predict`.
+            batch_size: As for `predict`.
+            forward: As for `predict`.
+            ahead: Images that are decoded together, at least. A low number suits a source that has
+                to be waited for; a high one keeps all processors busy.
+        """
+        outcomes = self._run(images, batch_size, forward or self._forward, ahead)
+        for image, outcome in outcomes:
+            yield Result(image, self.labels, outcome)
+
+    @overload
+    def features(  # type: ignore[overload-overlap]
+        self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 1
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def features(
+        self, images: Iterable[ImageLike], *, batch_size: int = 1
+    ) -> Iterator[NDArray[np.float32]]: ...
+
+    def features(
+        self, images: Any, *, batch_size: int = 1
+    ) -> NDArray[np.float32] | Iterator[NDArray[np.float32]]:
+        """Return the features that the classifier reads.
+
+        Args:
+            images: As for `predict`.
+            batch_size: As for `predict`.
+
+        Returns:
+            (features,) float32 for one image, (images, features) for several, and an iterator of
+            the former for a stream.
+
+        Raises:
+            ImageError: An image cannot be read.
+        """
+        if is_one(images):
+            (row,) = self._features([images], 1, 1)
+            return row
+        if isinstance(images, Path | Collection):
+            images = [images] if isinstance(images, str | Path) else images
+            rows = self._features(images, batch_size, AHEAD)
+            return np.array([*rows], np.float32).reshape(-1, self.architecture.head_channels)
+        return self._features(images, batch_size, 1)
+
+    def evaluate(
+        self,
+        folder: str | Path | ImageFolder,
+        *,
+        batch_size: int = 1,
+        forward: Forward | None = None,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Evaluation:
+        """Measure the accuracy on labeled images.
+
+        Args:
+            folder: Folder with a sub-folder of images for each class, named by its label; or one
+                with such folders for training and for testing, as `measured_part` finds them.
+            batch_size: As for `predict`.
+            forward: As for `predict`.
+            progress: Called with 1 for each image.
+
+        Raises:
+            DatasetError: The folder does not hold images of the model's classes; see
+                `ghostnet.model.evaluation.evaluate`.
+        """
+        images = folder if isinstance(folder, ImageFolder) else read_folder(measured_part(Path(folder)))
+        files = [file for file, _ in images.files]
+        results = self.results(files, batch_size=batch_size, forward=forward)
+        return evaluate(self.name, self.labels, images, results, progress)
+
+    def session(self, *, threads: int | None = None, dtype: Dtype = "float32") -> kernels.Session:
+        """Open the model in the fused CPU kernels: arrays in, logits out.
+
+        Args:
+            threads: Threads of every session in this process; by default, they stay as they are.
+            dtype: ``float32`` or ``int8``; see `ghostnet.kernels.Session`.
+
+        Raises:
+            KernelError: The kernels are not available, or the processor does not have the dtype.
+        """
+        if threads is not None:
+            kernels.set_threads(threads)
+        return kernels.Session(self.architecture, self.parameters, dtype=dtype)
 
     @property
     def num_classes(self) -> int:
@@ -48,3 +217,43 @@ class Model:
         load_parameters(network, self.parameters, name=self.name)
         network.set_train(False)
         return network
+
+    @cached_property
+    def _forward(self) -> Forward:
+        return open_forward(self)
+
+    @cached_property
+    def _backbone(self) -> Forward:
+        return open_forward(self, features=True)
+
+    def _features(
+        self, images: Iterable[ImageLike], batch_size: int, ahead: int
+    ) -> Iterator[NDArray[np.float32]]:
+        for _, outcome in self._run(images, batch_size, self._backbone, ahead):
+            if isinstance(outcome, ImageError):
+                raise outcome
+            yield outcome.values
+
+    def _run(
+        self, images: Iterable[ImageLike], batch_size: int, forward: Forward, ahead: int
+    ) -> Iterator[tuple[ImageSource, Logits | ImageError]]:
+        """Yield each image with the network's answer, or with the error that it met."""
+        preprocess = self.preprocess
+
+        def put(image: ImageSource, place: NDArray[Any]) -> None:
+            image.put(preprocess, place)
+
+        pipeline = Pipeline(forward, put, preprocess.blank, batch_size, ahead)
+        return pipeline.run(named(images))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs; it opens the network itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __repr__(self) -> str:
+        size = self.preprocess.image_size
+        count = sum(values.size for values in self.parameters.values())
+        return (
+            f"Model({self.name!r}: {count / 1e6:.2f} M parameters, images of {size}×{size} pixels, "
+            f"{len(self.labels):,} classes: {', '.join(self.labels[:SHOWN])}, …)"
+        )

@@ -14,13 +14,13 @@ from ghostnet import kernels
 from ghostnet.model import Model
 from ghostnet.serving import pages
 from ghostnet.serving.authorization import Authorization
-from ghostnet.serving.engine import Engine
 from ghostnet.serving.inference import Inference
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
-from ghostnet.serving.prediction import Prediction
+from ghostnet.serving.predict_endpoint import PredictEndpoint
 from ghostnet.serving.refusal import Refusal, refuse
+from ghostnet.serving.served_model import ServedModel
 
 
 def create_application(
@@ -40,19 +40,19 @@ def create_application(
     if threads is not None:
         kernels.set_threads(threads)
     metrics = Metrics()
-    engine = Engine(model, limits, metrics.observe_batch)
+    served = ServedModel(model, limits, metrics.observe_batch)
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
-        engine.start()
+        served.start()
         yield
-        engine.stop()
+        served.stop()
 
     middleware = [Middleware(Observation, observe=metrics.observe_request)]
     if token is not None:
         middleware.append(Middleware(Authorization, token=token))
     return Starlette(
-        routes=_routes(engine, Intake(limits), metrics),
+        routes=_routes(served, Intake(limits), metrics),
         middleware=middleware,
         exception_handlers={
             Refusal: refuse,
@@ -64,11 +64,11 @@ def create_application(
     )
 
 
-def _routes(engine: Engine, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
-    inference = Inference(engine, intake)
+def _routes(model: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
+    inference = Inference(model, intake)
     models = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     return [
-        Route("/predict", Prediction(engine, intake).predict, methods=["POST"]),
+        Route("/predict", PredictEndpoint(model, intake).predict, methods=["POST"]),
         Route("/healthz", inference.show_live),
         Route("/readyz", inference.show_ready),
         Route("/metrics", metrics.show),

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.errors import ImageError
-from ghostnet.model.classifier import Logits, finite_logits
 from ghostnet.model.forward import Forward
+from ghostnet.model.pipeline import Logits, finite_logits
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.refusal import Refusal, busy
 

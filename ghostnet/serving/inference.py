@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 import ghostnet
 from ghostnet.errors import ImageError
 from ghostnet.serving.batcher import Source
-from ghostnet.serving.engine import Engine
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.protocol import (
     EXTENSIONS,
@@ -24,6 +23,7 @@ from ghostnet.serving.protocol import (
     read_floats,
 )
 from ghostnet.serving.refusal import Refusal
+from ghostnet.serving.served_model import ServedModel
 
 VERSION = "1"
 """The one version of the model."""
@@ -48,14 +48,14 @@ class Inference:
     """The endpoints.
 
     Args:
-        engine: What runs the images.
+        model: What runs the images.
         intake: What reads the bodies.
     """
 
-    def __init__(self, engine: Engine, intake: Intake) -> None:
-        self.engine = engine
+    def __init__(self, model: ServedModel, intake: Intake) -> None:
+        self.model = model
         self.intake = intake
-        size = engine.model.preprocess.image_size
+        size = model.model.preprocess.image_size
         self.input_shape = (3, size, size)
 
     async def show_server(self, request: Request) -> Response:
@@ -70,16 +70,16 @@ class Inference:
 
     async def show_ready(self, request: Request) -> Response:
         """Answer ``GET /v2/health/ready``."""
-        is_ready = self.engine.is_ready
+        is_ready = self.model.is_ready
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
     async def show_model(self, request: Request) -> Response:
         """Answer ``GET /v2/models/NAME``."""
         self._check_model(request)
-        outputs = [-1, self.engine.model.num_classes]
+        outputs = [-1, self.model.model.num_classes]
         return JSONResponse(
             {
-                "name": self.engine.name,
+                "name": self.model.name,
                 "versions": [VERSION],
                 "platform": "ghostnet",
                 "inputs": [
@@ -105,14 +105,14 @@ class Inference:
             length = _json_length(request)
             parsed, sources = await run_in_threadpool(self._read, body, length)
             del body
-            results = await self.engine.run(request, sources)
+            results = await self.model.run(request, sources)
         rows = []
         for index, result in enumerate(results):
             if isinstance(result, ImageError):
                 raise Refusal(422, f"image {index}: {result}")
             rows.append(result.values)
-        logits = np.stack(rows) if rows else np.zeros((0, self.engine.model.num_classes), "f4")
-        model = {"model_name": self.engine.name, "model_version": VERSION}
+        logits = np.stack(rows) if rows else np.zeros((0, self.model.model.num_classes), "f4")
+        model = {"model_name": self.model.name, "model_version": VERSION}
         content, header = format_response(parsed, model, self._outputs(parsed, logits))
         headers = {} if header is None else {JSON_LENGTH: str(header)}
         media_type = "application/json" if header is None else "application/octet-stream"
@@ -120,8 +120,8 @@ class Inference:
 
     def _check_model(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
-        if (name, version) != (self.engine.name, VERSION):
-            raise Refusal(404, f"expected the model {self.engine.name}, version {VERSION}")
+        if (name, version) != (self.model.name, VERSION):
+            raise Refusal(404, f"expected the model {self.model.name}, version {VERSION}")
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, list[Source]]:
         """Parse a body and read its images."""
@@ -163,7 +163,7 @@ class Inference:
 
     def _classify(self, values: NDArray[np.float32], count: int) -> NDArray[Any]:
         """Return the ``count`` highest values of each row as ``value:index:label``."""
-        labels = self.engine.model.labels
+        labels = self.model.model.labels
         best = np.argsort(-values, axis=1, kind="stable")[:, :count]
         texts = [
             [f"{row[i]:.6f}:{i}:{labels[i]}" for i in order]

@@ -16,8 +16,8 @@ from ghostnet.errors import FetchError, ImageError
 from ghostnet.files import sha256_of
 from ghostnet.hub.cache import cache_root
 from ghostnet.model import Model
-from ghostnet.model.classifier import Pipeline
 from ghostnet.model.forward import open_forward
+from ghostnet.model.pipeline import Pipeline
 from ghostnet.training.augment import Augment
 from ghostnet.training.head.feature_cache import FeatureCache, Features
 
@@ -101,7 +101,7 @@ def put_view(model: Model, view: View, place: NDArray[Any]) -> None:
         place[:] = augment(image, np.random.default_rng(view.number))
 
 
-def _pipeline(model: Model) -> Pipeline:
+def _pipeline(model: Model) -> Pipeline[View]:
     forward = open_forward(model, features=True)
     return Pipeline(
         forward,

@@ -11,8 +11,7 @@ from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
 from ghostnet.files import raising, write_whole
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier
-from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.evaluation import Evaluation
 from ghostnet.model.forward import open_forward
 from ghostnet.runtime import current_device
 from ghostnet.training.augment import Augment
@@ -176,8 +175,7 @@ class Examiner:
         """Evaluate the network as it is now."""
         self.model = replace(self.model, parameters=self.trainer.averages())
         self.forward.refresh(self.model.parameters)
-        classifier = Classifier(self.model, batch_size=EVALUATION_BATCH, forward=self.forward)
-        return evaluate(classifier, self.held_out)
+        return self.model.evaluate(self.held_out, batch_size=EVALUATION_BATCH, forward=self.forward)
 
 
 def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:

@@ -16,7 +16,7 @@ from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, replacing, write_whole
 from ghostnet.hub.cache import cache_root
-from ghostnet.model.classifier import Pipeline
+from ghostnet.model.pipeline import Pipeline
 from ghostnet.training.augment import Augment
 from ghostnet.training.source import Order, Source, describe_broken
 from ghostnet.training.teacher.network import BATCH_SIZE, Teacher

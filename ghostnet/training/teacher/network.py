@@ -16,7 +16,7 @@ from ghostnet.data.labels import read_labels
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, read_whole
-from ghostnet.model.classifier import Pipeline
+from ghostnet.model.pipeline import Pipeline
 from ghostnet.packages import needs
 from ghostnet.training.config import TeacherSettings, Triple
 

@@ -3,41 +3,43 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ghostnet.errors import ImageError
-from ghostnet.serving.engine import Engine
+from ghostnet.model import ImageSource, Result
 from ghostnet.serving.intake import Intake, read_images
 from ghostnet.serving.refusal import Refusal
+from ghostnet.serving.served_model import ServedModel
 
 TOP_K = 3
 """Labels for an image, by default."""
 
 
-class Prediction:
+class PredictEndpoint:
     """The endpoint.
 
     Args:
-        engine: What labels the images.
+        model: What labels the images.
         intake: What reads the bodies.
     """
 
-    def __init__(self, engine: Engine, intake: Intake) -> None:
-        self.engine = engine
+    def __init__(self, model: ServedModel, intake: Intake) -> None:
+        self.model = model
         self.intake = intake
 
     async def predict(self, request: Request) -> JSONResponse:
         """Label the images of a request; the status is 422 if one of them is broken."""
         top_k = _top_k(request)
         async with self.intake.body(request) as body:
-            images = await read_images(request, body, self.engine.limits)
+            images = await read_images(request, body, self.model.limits)
             del body
-            results = await self.engine.run(request, [image.content for image in images])
-        classifier = self.engine.classifier
-        answers = [
-            classifier.describe(image.name, result, top_k)
-            for image, result in zip(images, results, strict=True)
+            outcomes = await self.model.run(request, [image.content for image in images])
+        labels = self.model.model.labels
+        results = [
+            Result(ImageSource(image.name, image.content), labels, outcome)
+            for image, outcome in zip(images, outcomes, strict=True)
         ]
-        is_broken = any(isinstance(result, ImageError) for result in results)
-        return JSONResponse(answers, 422 if is_broken else 200)
+        is_broken = any(result.error for result in results)
+        return JSONResponse(
+            [result.to_dict(top_k) for result in results], 422 if is_broken else 200
+        )
 
 
 def _top_k(request: Request) -> int:

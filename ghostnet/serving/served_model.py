@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 
-from ghostnet import kernels
 from ghostnet.errors import ImageError
 from ghostnet.model import Model
-from ghostnet.model.classifier import Classifier, Logits
+from ghostnet.model.pipeline import Logits
 from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
 from ghostnet.serving.limits import Limits
 
 
-class Engine:
+class ServedModel:
     """A model that labels the images of many requests in common batches.
 
     Args:
@@ -36,16 +35,15 @@ class Engine:
         self.model = model
         self.limits = limits
         self.observe = observe
-        session = kernels.Session(model.architecture, model.parameters)
-        self.classifier = Classifier(model, batch_size=limits.batch, forward=session)
+        self.session = model.session()
         self.name = PurePosixPath(model.name).name.removesuffix(".ckpt").removesuffix(".md")
         self.is_ready = False
 
     def start(self) -> None:
         """Warm up and take images; to be called on the event loop."""
-        self.classifier.warm_up()
-        forward, blank = self.classifier.forward, self.model.preprocess.blank
-        self._batcher = Batcher(forward, self._put, blank, self.limits, self.observe)
+        blank = self.model.preprocess.blank
+        self.session(blank(self.limits.batch))
+        self._batcher = Batcher(self.session, self._put, blank, self.limits, self.observe)
         self.is_ready = True
 
     def stop(self) -> None:

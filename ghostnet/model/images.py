@@ -1,0 +1,184 @@
+"""What people call an image: a file, its bytes, a Pillow image or an array."""
+
+import io
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ghostnet.data.image_folder import walk_images
+from ghostnet.data.transforms import OFFSET, SCALE, Preprocess, upright_rgb
+from ghostnet.errors import ImageError
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+NORMALIZED_RANGE = float(OFFSET.min()) - 0.1, float((255 * SCALE + OFFSET).max()) + 0.1
+"""Range of the values of normalized images, which rounding may exceed a little."""
+
+THUMBNAIL = 160
+"""Longest side of a thumbnail, in pixels."""
+
+_loading = threading.Lock()
+"""Held while Pillow reads the pixels of an image that another thread may read, too."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image under the name that results give it.
+
+    Attributes:
+        name: Name of the image.
+        source: One of
+
+            - the path of an image file;
+            - the content of an image file, as bytes;
+            - a Pillow image;
+            - a (height, width, 3) uint8 array: an RGB image;
+            - a (3, image_size, image_size) array of floats: an image that `Preprocess` has
+              normalized. Values that all lie between 0 and 1 are refused, since they are most
+              likely not normalized.
+    """
+
+    name: str
+    source: Any
+
+    def put(self, preprocess: Preprocess, place: NDArray[Any]) -> None:
+        """Preprocess the image into its place in a batch.
+
+        Raises:
+            ImageError: It cannot be decoded, or is nothing that this class takes.
+        """
+        if _is_normalized(self.source):
+            np.copyto(place, self._checked(self.source, place.shape))
+        else:
+            preprocess.put(self.decode(preprocess), place)
+
+    def decode(self, preprocess: Preprocess) -> Image.Image:
+        """Return the image upright in RGB, at no smaller a size than preprocessing needs.
+
+        Raises:
+            ImageError: As `put`.
+        """
+        match self.source:
+            case str() as name if URL.match(name):
+                raise ImageError(
+                    f"{name}: a URL is not opened; download the image, and pass its file or bytes"
+                )
+            case str() | Path() as path:
+                return preprocess.decode(Path(path))
+            case bytes() | bytearray() | memoryview() as content:
+                return preprocess.decode(bytes(content))
+            case Image.Image() as image:
+                with _loading:
+                    return upright_rgb(image, self.name)
+            case np.ndarray() as array if array.dtype == np.uint8:
+                return upright_rgb(self._rgb(array), self.name)
+        raise ImageError(
+            f"{self.name}: {_described(self.source)} is not an image. Pass a path, bytes, a Pillow "
+            "image, a (height, width, 3) uint8 array in RGB, or a normalized (3, size, size) array "
+            "of floats."
+        )
+
+    def thumbnail(self) -> bytes | None:
+        """Return a small JPEG image, or None where the image cannot be decoded."""
+        try:
+            if _is_normalized(self.source):
+                values = (np.asarray(self.source) - OFFSET) / SCALE
+                pixels = values.round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+                image = Image.fromarray(np.ascontiguousarray(pixels))
+            else:
+                image = self.decode(Preprocess(THUMBNAIL))
+        except (ImageError, ValueError):
+            return None
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        content = io.BytesIO()
+        image.save(content, "JPEG", quality=80)
+        return content.getvalue()
+
+    def _rgb(self, array: NDArray[np.uint8]) -> Image.Image:
+        if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+            raise ImageError(
+                f"{self.name}: a uint8 array must be an RGB image of shape (height, width, 3), but "
+                f"this one has shape {array.shape}."
+            )
+        return Image.fromarray(np.ascontiguousarray(array))
+
+    def _checked(self, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        if array.shape != shape:
+            raise ImageError(
+                f"{self.name}: an array of floats must be a normalized image of shape {shape}, but "
+                f"this one has shape {array.shape}. Pass a (height, width, 3) uint8 array to have "
+                "it resized and normalized."
+            )
+        low, high = float(array.min()), float(array.max())
+        least, most = NORMALIZED_RANGE
+        if not least <= low <= high <= most or 0 <= low <= high <= 1:
+            raise ImageError(
+                f"{self.name}: the values of this array lie between {low:g} and {high:g}, so it "
+                "seems not to be normalized. Pass a (height, width, 3) uint8 array, or normalize "
+                "with `model.preprocess(image)`."
+            )
+        return array
+
+
+ImageLike: TypeAlias = (
+    str
+    | Path
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | NDArray[Any]
+    | ImageSource
+)
+"""What stands for an image; see `ImageSource`."""
+
+
+def is_one(images: object) -> TypeGuard[ImageLike]:
+    """Whether this is one image, rather than a folder, a batch, or any other iterable of images."""
+    match images:
+        case str() | Path():
+            return not os.path.isdir(images)
+        case np.ndarray():
+            return images.ndim != 4
+    kinds = (bytes, bytearray, memoryview, Image.Image, ImageSource)
+    return isinstance(images, kinds) or hasattr(images, "read") or not isinstance(images, Iterable)
+
+
+def named(images: Iterable[Any]) -> Iterator[ImageSource]:
+    """Yield images under their names, and the images below a folder in its place.
+
+    Args:
+        images: What stands for images, possibly without end.
+    """
+    for number, image in enumerate(images):
+        match image:
+            case ImageSource():
+                yield image
+            case str() if URL.match(image):
+                yield ImageSource(image, image)
+            case str() | Path():
+                yield from (ImageSource(str(file), file) for file in walk_images([Path(image)], {}))
+            case _ if hasattr(image, "read"):
+                yield ImageSource(str(getattr(image, "name", f"image {number}")), image.read())
+            case _:
+                name = getattr(image, "filename", "") or f"image {number}"
+                yield ImageSource(str(name), image)
+
+
+def _is_normalized(source: object) -> TypeGuard[NDArray[Any]]:
+    return isinstance(source, np.ndarray) and source.dtype.kind == "f"
+
+
+def _described(source: object) -> str:
+    if isinstance(source, np.ndarray):
+        return f"an array of {source.dtype}"
+    return f"an object of type {type(source).__name__}"
