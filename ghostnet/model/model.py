@@ -181,10 +181,11 @@ class Model:
             DatasetError: The folder does not hold images of the model's classes; see
                 `ghostnet.model.evaluation.evaluate`.
         """
-        images = folder if isinstance(folder, ImageFolder) else read_folder(measured_part(Path(folder)))
-        files = [file for file, _ in images.files]
+        if not isinstance(folder, ImageFolder):
+            folder = read_folder(measured_part(Path(folder)))
+        files = [file for file, _ in folder.files]
         results = self.results(files, batch_size=batch_size, forward=forward)
-        return evaluate(self.name, self.labels, images, results, progress)
+        return evaluate(self.name, self.labels, folder, results, progress)
 
     def session(self, *, threads: int | None = None, dtype: Dtype = "float32") -> kernels.Session:
         """Open the model in the fused CPU kernels: arrays in, logits out.
