@@ -239,6 +239,57 @@ def test_a_fused_network_is_refused(tmp_path: Path) -> None:
         export(fuse(network), tmp_path / "a.onnx")
 
 
+def replaced(network: GhostNet, name: str, cell: nn.Cell | None) -> GhostNet:
+    """The network with another cell by a name."""
+    owner, _, attribute = name.rpartition(".")
+    setattr(dict(network.cells_and_names())[owner], attribute, cell)
+    return network.set_train(False)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("act", nn.GELU()),
+        ("bn1", nn.BatchNorm2d(16, eps=1e-3)),
+        ("conv_head", nn.Conv2d(960, 1280, 1, has_bias=False)),
+        ("blocks.0.ghost1.cheap_operation.act", None),
+        ("classifier", nn.SequentialCell(nn.Dense(1280, 8), nn.ReLU(), nn.Dense(8, 2))),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["onnx", "mindir"])
+def test_a_replaced_layer_is_named(
+    name: str, cell: nn.Cell | None, suffix: str, tmp_path: Path
+) -> None:
+    network = replaced(ghostnet_1x(2), name, cell)
+    with pytest.raises(ExportError, match=f"was changed at {name}"):
+        export(network, tmp_path / f"a.{suffix}", 64)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "mindir"])
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize(
+    ("build", "chain"),
+    [
+        (ghostnet_1x, lambda dense: dense),
+        (mobilenet_v2_1x, lambda dense: nn.SequentialCell(nn.Dropout(p=0.2), dense)),
+    ],
+)
+def test_a_classifier_set_by_hand_is_exported(
+    build, chain, has_bias: bool, suffix: str, tmp_path: Path
+) -> None:
+    network = lively(build(2))
+    network.dropout = nn.Identity()
+    dense = nn.Dense(1280, 10, has_bias=has_bias)
+    network.classifier = chain(dense)
+    file = export(network.set_train(False), tmp_path / f"a.{suffix}", 64)
+    images = np.random.default_rng(1).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    content = file.read_bytes()
+    call = (
+        in_onnxruntime(content) if suffix == "onnx" else in_mindir(content, tmp_path / "b.mindir")
+    )
+    np.testing.assert_allclose(call(images), network(ms.Tensor(images)).asnumpy(), atol=1e-4)
+
+
 def test_the_command_exports_and_says_what_it_wrote(ghostnet: Ghostnet, tmp_path: Path) -> None:
     words = ("export", tmp_path / "a.onnx", "--model", FLOWERS)
     answer = ghostnet.json(*words, "--batch", 1, "--image-size", 160)

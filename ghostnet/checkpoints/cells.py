@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mindspore as ms
+from mindspore import nn
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.parameters import (
@@ -14,11 +15,51 @@ from ghostnet.checkpoints.parameters import (
     classifier_names,
 )
 from ghostnet.models.classification import ClassificationNetwork
+from ghostnet.models.network import build_network
 
 
 def parameters_of(network: ClassificationNetwork) -> Parameters:
     """Copy the parameters of a network into arrays."""
     return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+
+
+SETTINGS = (
+    *("kernel_size", "stride", "pad_mode", "padding", "dilation", "group"),
+    *("eps", "use_batch_statistics"),
+)
+"""Attributes of convolutions and batch norms that their answers depend on."""
+
+NEUTRAL = (nn.Dropout, nn.Identity)
+"""Cells that pass on their input in inference."""
+
+
+def altered_layer(network: ClassificationNetwork) -> str | None:
+    """Find out whether a layer of a network has been replaced since the network was built.
+
+    The last dense layer may have another number of classes, and no bias.
+
+    Returns:
+        The first layer that differs from the architecture, in words, or None.
+    """
+    original = build_network(network.architecture, network.num_classes)
+    if type(network).construct is not type(original).construct:
+        return f"construct of {type(network).__name__}"
+    found, expected = (dict(each.cells_and_names()) for each in (network, original))
+    for name in [*found, *(name for name in expected if name not in found)]:
+        if name and _computation(found.get(name)) != _computation(expected.get(name)):
+            kinds = [type(cells.get(name)).__name__ for cells in (found, expected)]
+            return f"{name}, which is {kinds[0]} in place of the original {kinds[1]}"
+    return None
+
+
+def _computation(cell: nn.Cell | None) -> tuple[object, ...]:
+    """Return what decides how a cell computes, apart from the values of its parameters."""
+    if cell is None or isinstance(cell, NEUTRAL):
+        return ()
+    if isinstance(cell, nn.Dense):
+        return (type(cell),)
+    shapes = {name: tuple(p.shape) for name, p in cell.parameters_and_names(expand=False)}
+    return type(cell), shapes, *(getattr(cell, setting, None) for setting in SETTINGS)
 
 
 def load_parameters(

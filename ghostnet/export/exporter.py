@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ghostnet.checkpoints.parameters import classifier_names
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import ExportError
 from ghostnet.export.formats import Format, format_of
@@ -138,8 +141,12 @@ def _writing(path: Path) -> AbstractContextManager[None]:
 
 
 def _as_model(network: "ClassificationNetwork") -> Model:
-    """Make a model of the architecture and the parameters of a MindSpore network."""
-    from ghostnet.checkpoints.cells import parameters_of
+    """Make a model of the architecture and the parameters of a MindSpore network.
+
+    Raises:
+        ExportError: It is not a network of this package, or a layer of it has been replaced.
+    """
+    from ghostnet.checkpoints.cells import altered_layer, parameters_of
     from ghostnet.models.classification import ClassificationNetwork
 
     if not isinstance(network, ClassificationNetwork):
@@ -147,9 +154,16 @@ def _as_model(network: "ClassificationNetwork") -> Model:
             f"a {type(network).__name__} cannot be exported; pass a network of this package, and "
             "export it before fusing it"
         )
-    architecture = network.architecture
+    if altered := altered_layer(network):
+        raise ExportError(
+            f"the network was changed at {altered}; export reads only the original layers, and a "
+            "classifier for any number of classes"
+        )
+    architecture, parameters = network.architecture, parameters_of(network)
+    weight, bias = classifier_names(architecture)
+    parameters.setdefault(bias, np.zeros(len(parameters[weight]), np.float32))
     preprocess = Preprocess(architecture.image_size)
-    return Model("network", architecture, parameters_of(network), (), preprocess)
+    return Model("network", architecture, parameters, (), preprocess)
 
 
 def _check_arguments(model: Model, batch: int | None) -> None:
