@@ -24,7 +24,7 @@ from ghostnet.models import (
     mobilenet_v2_1x,
     scale_width,
 )
-from ghostnet.models.complexity import complexity
+from ghostnet.models.cost import complexity
 from ghostnet.models.layers import GhostModule
 
 BUILDERS = {

@@ -6,7 +6,7 @@ Parameters travel as a dict of NumPy arrays under the names of the released chec
 
 from typing import TYPE_CHECKING
 
-from ghostnet.checkpoints.convert import Conversion, convert, is_foreign
+from ghostnet.checkpoints.conversion import Conversion, convert, is_foreign
 from ghostnet.checkpoints.finder import Found, find_network
 from ghostnet.checkpoints.formats import SUFFIXES, read_foreign
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint

@@ -9,6 +9,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.class_orders import class_orders
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import unknown_labels
 from ghostnet.errors import DatasetError, listed
@@ -152,19 +153,26 @@ def _labels(model: str, labels: tuple[str, ...], folder: ImageFolder) -> tuple[s
     """Return the labels of a model in Unicode NFC, as a folder's classes are.
 
     Where they are not known, the classes of the folder stand for them in their order, if there are
-    as many.
+    as many and all training tools sort them in that order.
     """
     labels = tuple(normalize("NFC", label) for label in labels)
     if labels != unknown_labels(len(labels)) or set(folder.classes) <= set(labels):
         return labels
     if len(folder.classes) != len(labels):
         raise DatasetError(
-            f"{model}: expected a sub-folder for each of its {len(labels):,} classes, whose "
-            f"labels are not known, found {len(folder.classes):,}; name the labels with --labels"
+            f"{model} has {len(labels):,} classes without labels, and the folder has "
+            f"{len(folder.classes):,} sub-folders; give the labels with --labels"
+        )
+    orders = class_orders(folder.classes)
+    if len(orders) > 1:
+        sorted_by = "; ".join(f"{tool}: {listed(order)}" for order, tool in orders.items())
+        raise DatasetError(
+            f"{model} has no labels, and training tools sort these folders in different "
+            f"orders ({sorted_by}); give the labels in the order of the training with --labels"
         )
     warnings.warn(
-        f"{model}: the labels are not known; the folders stand for the classes in "
-        f"alphabetical order ({listed(folder.classes)}), unless --labels names them",
+        f"{model} has no labels; the folders stand for its classes in alphabetical order "
+        f"({listed(folder.classes)}). If that is wrong, give the labels with --labels",
         stacklevel=4,
     )
     return folder.classes

@@ -18,7 +18,7 @@ from ghostnet.models.architectures import (
     make_divisible,
     scale_width,
 )
-from ghostnet.models.complexity import Complexity, complexity
+from ghostnet.models.cost import Complexity, complexity
 from ghostnet.models.registry import MODELS, ModelEntry, find_model, list_models
 from ghostnet.models.specs import LayerSpec, NetworkSpec, network_spec
 

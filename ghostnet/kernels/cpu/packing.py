@@ -41,8 +41,6 @@ PRECISIONS: Mapping[Dtype, int] = {"float32": 0, "int8": 1}
 CACHE_LINE = 64
 """Alignment of the packed weights, in bytes."""
 
-Parameters = Mapping[str, NDArray[Any]]
-
 
 class PlanHeader(NamedTuple):
     """First fields of a plan."""
@@ -81,7 +79,7 @@ class PackedNetwork(NamedTuple):
 
 def pack(
     architecture: Architecture,
-    parameters: Parameters,
+    parameters: Mapping[str, NDArray[Any]],
     *,
     features: bool = False,
     dtype: Dtype = "float32",
@@ -206,7 +204,9 @@ class Packer:
         ranges: Range of the input of each layer that may be packed in 8 bits, by name.
     """
 
-    def __init__(self, parameters: Parameters, ranges: Mapping[str, ValueRange]) -> None:
+    def __init__(
+        self, parameters: Mapping[str, NDArray[Any]], ranges: Mapping[str, ValueRange]
+    ) -> None:
         self.parameters = parameters
         self.ranges = ranges
 
