@@ -29,13 +29,20 @@ class IndexQueue {
   std::atomic<std::ptrdiff_t> next_{0};
 };
 
+// Compiled once for each kind of work. Where the compiler inlines a loop in several places, it may
+// contract multiplications and additions differently in each, and answers would depend on threads.
+template <class Work>
+[[gnu::noinline]] void take_indices(const Work& work, IndexQueue& indices) {
+  work(indices);
+}
+
 // Calls work(indices) on every thread that comes in time; `work` can allocate what its thread needs
 // before it takes indices. Runs on the calling thread alone if another call has leased the thread
 // pool. Throws what a thread threw, after the others have finished; then some indices may be missing.
 template <class Work>
 void parallel_for(int threads, std::ptrdiff_t count, Work work) {
   IndexQueue indices(count);
-  ThreadPool::Lease(threads).run(kIdleSpins, [&](int) { work(indices); });
+  ThreadPool::Lease(threads).run(kIdleSpins, [&](int) { take_indices(work, indices); });
 }
 
 }  // namespace ghostnet::cpu::training
