@@ -377,6 +377,29 @@ def test_every_network_has_its_gradients_at_every_size(name: str, mode: str) -> 
         assert distance <= 0.05 * np.linalg.norm(expected), f"{size} pixels"
 
 
+def freeze(network: nn.Cell, step: int) -> None:
+    """Freeze every ``step``-th batch norm."""
+    norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    for norm in norms[::step]:
+        norm.set_train(False)
+        norm.gamma.requires_grad = norm.beta.requires_grad = False
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("table", [TINY, TINY_MOBILENET], ids=lambda table: table.family)
+@pytest.mark.parametrize("step", [1, 2])
+def test_frozen_norms_stay_frozen(table: Architecture, step: int, mode: str) -> None:
+    mindspore.set_context(mode=MODES[mode])
+    images, weights = batch(32, 4)[0], Tensor(np.arange(20, dtype=np.float32).reshape(4, 5))
+    plain, other = tiny(table), tiny(table)
+    for each in (plain, other):
+        freeze(each, step)
+    fused = fuse(other, training=True)
+    expected = loss_and_gradients(plain, plain.trainable_params(), images, weights)
+    found = loss_and_gradients(fused, other.trainable_params(), images, weights)
+    assert_close(found | values(other), expected | values(plain))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_answers_are_the_same_to_the_bit_for_any_number_of_threads(
     name: str, instruction_set: str, kernel_settings: None
@@ -394,7 +417,9 @@ def test_answers_are_the_same_to_the_bit_for_any_number_of_threads(
         answers = []
         for threads in range(1, 6):
             kernels.set_threads(threads)
-            mindspore.load_param_into_net(plain, {n: Parameter(v.copy()) for n, v in before.items()})
+            mindspore.load_param_into_net(
+                plain, {n: Parameter(v.copy()) for n, v in before.items()}
+            )
             found = loss_and_gradients(cell, plain.trainable_params(), x, weights)
             answers.append(found | {f"after {n}": v for n, v in values(plain).items()})
         for answer in answers[1:]:

@@ -1,7 +1,8 @@
 """A network for training on CPUs: the parameters of the plain network, fused operators.
 
 Each cell here replaces one of `ghostnet.models.layers` or `ghostnet.models.mobilenet_v2` and shares
-its parameters, which keep their names.
+its parameters, which keep their names. Where a batch norm is frozen by ``set_train(False)``, the
+plain cells run.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,6 +52,12 @@ class Unit(NamedTuple):
     act: nn.Cell | None
 
 
+def normalized(norm: nn.BatchNorm2d, activation: nn.Cell | None, z: Tensor) -> Tensor:
+    """Apply a plain batch norm and its activation."""
+    y = norm(z)
+    return y if activation is None else activation(y)
+
+
 def units(cells: Iterable[nn.Cell]) -> list[Unit]:
     """Group the cells of a chain, in which a norm and maybe an activation follow a convolution."""
     listed = [*cells]
@@ -79,11 +86,14 @@ class FusedNorm(nn.Cell):
     def __init__(self, norm: nn.BatchNorm2d, activation: nn.Cell | None) -> None:
         super().__init__(auto_prefix=False)
         self.norm = norm
+        self.activation = activation
         self.settings = norm_settings(norm, activation)
         self.operator = training_operators.batch_norm().recompute()
 
     def construct(self, z: Tensor) -> Tensor:
         norm = self.norm
+        if not norm.training:
+            return normalized(norm, self.activation, z)
         y, _, mean, variance = self.operator(
             z, norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance, self.settings
         )
@@ -116,11 +126,14 @@ class FusedDepthwise(nn.Cell):
             )
         self.convolution = unit.conv
         self.norm = unit.bn
+        self.activation = unit.act
         self.settings = norm_settings(unit.bn, unit.act)
         self.operator = training_operators.depthwise(unit.conv.stride[0])
 
     def construct(self, x: Tensor) -> Tensor:
         norm = self.norm
+        if not norm.training:
+            return normalized(norm, self.activation, self.convolution(x))
         y, _, mean, variance = self.operator(
             x, self.convolution.weight,
             norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
@@ -137,6 +150,7 @@ class FusedGhostModule(nn.Cell):
     def __init__(self, module: GhostModule, *, residual: bool) -> None:
         super().__init__(auto_prefix=False)
         primary, cheap = module.primary_conv, module.cheap_operation
+        self.module = module
         self.primary = primary.conv
         self.primary_norm = primary.bn
         self.cheap = cheap.conv
@@ -147,6 +161,9 @@ class FusedGhostModule(nn.Cell):
 
     def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
         primary, cheap = self.primary_norm, self.cheap_norm
+        if not (primary.training and cheap.training):
+            plain = self.module(x)
+            return plain + residual[0] if residual else plain
         y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
             self.pointwise(x, self.primary.weight),
             primary.gamma, primary.beta, primary.moving_mean, primary.moving_variance,
@@ -228,8 +245,9 @@ class TrainableNetwork(nn.Cell):
     """A network with fused training, made by ``fuse(network, training=True)``.
 
     Maps (batch, 3, height, width) float32 to (batch, num_classes) float32. In training it gives
-    what the plain network does, gradients and moving statistics included. After
-    ``set_train(False)`` it runs the plain network.
+    what the plain network does, gradients and moving statistics included. A batch norm that is
+    frozen by its own ``set_train(False)`` stays so, and runs as a plain cell, which is slower.
+    After ``set_train(False)`` the plain network runs.
 
     Attributes:
         network: The plain network, whose parameters this cell shares.
@@ -239,7 +257,11 @@ class TrainableNetwork(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
         self.layers = chain(layers)
-        self.set_train(network.training)
+        training = network.training
+        others = [cell for _, cell in network.cells_and_names() if cell.training != training]
+        self.set_train(training)
+        for cell in others:
+            cell.add_flags(training=not training)
 
     def head(self, x: Tensor) -> Tensor:
         """Map (batch, channels) means to (batch, num_features)."""
