@@ -1,9 +1,12 @@
-"""The kernels' own C++ test, under sanitizers: what it prints says which shape is wrong."""
+"""The kernels' own C++ tests and those of the Python API, under sanitizers; and the build."""
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -16,6 +19,12 @@ library.PATH = Path(sys.argv[1])
 print(kernels.unavailable_reason())
 """
 
+SELECTIONS = {
+    "test_session.py": "(mobilenet or nose) and 33x250 or old_weights",
+    "test_kernel_limits.py": "not cannot_have",
+}
+"""Tests of the Python API without MindSpore that are quick under sanitizers, by file."""
+
 ROOT = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.skipif(
@@ -24,10 +33,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.nightly
-@pytest.mark.slow
-@pytest.mark.parametrize(("sanitizers", "batch"), [("address,undefined", 9), ("thread", 4)])
-def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Path) -> None:
+RUNTIMES = {"address,undefined": "libasan.so", "thread": "libtsan.so"}
+"""What is loaded before Python to run each of the sanitizers."""
+
+LARGEST_BATCH = {"address,undefined": 9, "thread": 4}
+
+PROGRAMS = ("kernels_test", "training_test", "memory_test")
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def sanitizers(request: pytest.FixtureRequest) -> str:
+    """Sanitizers that run together."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def sanitized(sanitizers: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the C++ tests and of the library, compiled with sanitizers."""
+    folder = tmp_path_factory.mktemp("sanitized")
     options = [
         "-DGHOSTNET_TESTS=ON",
         # GCC takes seven times as long to optimize sanitized vectors any further.
@@ -35,11 +58,36 @@ def test_kernels_against_the_reference(sanitizers: str, batch: int, tmp_path: Pa
         "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
         f"-DGHOSTNET_SANITIZE={sanitizers}",
     ]
-    run("cmake", "-S", ROOT, "-B", tmp_path, *options)
-    tests = ("kernels_test", "training_test")
-    run("cmake", "--build", tmp_path, "--parallel", "2", "--target", *tests)
-    run(tmp_path / "tests/cpp/kernels_test", batch)
-    run(tmp_path / "tests/cpp/training_test")
+    run("cmake", "-S", ROOT, "-B", folder, *options)
+    targets = (*PROGRAMS, "ghostnet_sanitized")
+    run("cmake", "--build", folder, "--parallel", "2", "--target", *targets)
+    return folder / "tests/cpp"
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_kernels_against_the_reference(sanitizers: str, sanitized: Path) -> None:
+    run(sanitized / "kernels_test", LARGEST_BATCH[sanitizers])
+    run(sanitized / "training_test")
+    run(sanitized / "memory_test")
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "selection"), SELECTIONS.items())
+def test_the_python_api(file: str, selection: str, sanitizers: str, sanitized: Path) -> None:
+    runtime = subprocess.check_output(
+        ["c++", f"-print-file-name={RUNTIMES[sanitizers]}"], text=True
+    ).strip()
+    environment = {
+        "LD_PRELOAD": runtime,
+        "SANITIZED_KERNELS": str(sanitized / "libghostnet_sanitized.so"),
+        # Python frees little at its end.
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "sanitized_kernels", "-p", "no:cacheprovider"]
+    command += ["-q", "--numprocesses", "0", ROOT / "tests" / file, "-k", selection]
+    run(*command, environment=environment)
 
 
 def test_no_compiler_is_one_clear_line(tmp_path: Path) -> None:
@@ -75,8 +123,12 @@ def test_a_library_of_another_version_says_so(tmp_path: Path) -> None:
     assert "found no GhostNetBatchNorm in them; install the package again" in result.stdout
 
 
-def run(*command: object) -> None:
+def run(*command: object, environment: Mapping[str, str] = MappingProxyType({})) -> None:
     result = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr

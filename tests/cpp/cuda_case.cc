@@ -7,11 +7,15 @@
 // values. OUTPUT gets the values of the logits, of which there are OUTPUTS for each image. The
 // threads of a thread block run in order and then in reverse order; answers that differ, as after a
 // race, are an error. Memory begins as NaN, so that the answer shows a read before a write.
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "operator.cu"
 
@@ -66,8 +70,8 @@ struct Arguments {
 Buffer answer(bool hard_swish, std::vector<Buffer>& tensors, int outputs, bool reverse_threads) {
   ghostnet::cuda::reverse_threads = reverse_threads;
   Arguments inputs(tensors);
-  const std::int64_t scratch = ghostnet_scratch_bytes(
-      static_cast<int>(tensors.size()), inputs.ranks.data(), inputs.shapes.data());
+  const std::int64_t scratch = ghostnet_scratch_bytes(static_cast<int>(tensors.size()),
+                                                      inputs.ranks.data(), inputs.shapes.data());
   const std::size_t count = tensors.size();
   tensors.push_back(make_buffer(tensors[0].is_half, {tensors[0].shape[0], outputs}));
   tensors.push_back(make_buffer(false, {scratch / 4}));

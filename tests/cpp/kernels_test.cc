@@ -3,6 +3,9 @@
 // of its own. Prints one line for each failure and exits with 1. The argument is the largest batch
 // to try, by default 9.
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -42,8 +45,7 @@ void check(bool holds, const std::string& what) {
 // Floats in an allocation of their own, with canaries before and after them.
 class Guarded {
  public:
-  explicit Guarded(std::size_t size)
-      : size_(size), memory_(new float[size + 2 * kCanaries]) {
+  explicit Guarded(std::size_t size) : size_(size), memory_(new float[size + 2 * kCanaries]) {
     std::fill_n(memory_.get(), size + 2 * kCanaries, kCanary);
   }
 
@@ -72,7 +74,8 @@ struct Case {
 // A small network has every kind of layer at every resolution. Channels are odd multiples, so that
 // channel tiles come in all sizes.
 std::vector<Case> cases() {
-  const Table relu{reference::kRelu, 8,
+  const Table relu{reference::kRelu,
+                   8,
                    {{8, 8, 3, 1, 0},
                     {20, 12, 3, 2, 0},
                     {28, 12, 5, 1, 4},
@@ -81,13 +84,16 @@ std::vector<Case> cases() {
                     {100, 36, 3, 2, 0},
                     {92, 40, 3, 1, 20},
                     {120, 52, 5, 2, 28}},
-                   100, 76, 11};
+                   100,
+                   76,
+                   11};
   Table swish = relu;
   swish.activation = reference::kHardSwish;
   swish.classes = 0;
-  const Table wide{reference::kRelu, 16, {{16, 16, 3, 1, 0}, {48, 26, 5, 1, 4}, {74, 26, 5, 2, 0}},
-                   60, 33, 7};
-  const Table residual{reference::kRelu6, 8,
+  const Table wide{
+      reference::kRelu, 16, {{16, 16, 3, 1, 0}, {48, 26, 5, 1, 4}, {74, 26, 5, 2, 0}}, 60, 33, 7};
+  const Table residual{reference::kRelu6,
+                       8,
                        {{8, 5, 3, 1, 0},
                         {30, 7, 3, 2, 0},
                         {42, 7, 3, 1, 0},
@@ -96,16 +102,29 @@ std::vector<Case> cases() {
                         {90, 37, 3, 2, 0},
                         {111, 37, 3, 1, 0},
                         {96, 53, 3, 2, 0}},
-                       99, 0, 11, reference::kInvertedResidual};
+                       99,
+                       0,
+                       11,
+                       reference::kInvertedResidual};
   Table features = residual;
   features.classes = 0;
-  return {{"relu", relu, 64, 64},       {"relu", relu, 32, 32},       {"relu", relu, 61, 97},
-          {"relu", relu, 193, 227},     {"swish", swish, 75, 53},     {"swish", swish, 33, 130},
-          {"wide", wide, 96, 31},       {"wide", wide, 7, 5},         {"relu", relu, 1, 1},
-          {"swish", swish, 2, 19},      {"residual", residual, 64, 64},
-          {"residual", residual, 61, 97}, {"residual", residual, 193, 227},
-          {"residual", residual, 33, 130}, {"residual", residual, 1, 1},
-          {"features", features, 75, 53}, {"features", features, 2, 19}};
+  return {{"relu", relu, 64, 64},
+          {"relu", relu, 32, 32},
+          {"relu", relu, 61, 97},
+          {"relu", relu, 193, 227},
+          {"swish", swish, 75, 53},
+          {"swish", swish, 33, 130},
+          {"wide", wide, 96, 31},
+          {"wide", wide, 7, 5},
+          {"relu", relu, 1, 1},
+          {"swish", swish, 2, 19},
+          {"residual", residual, 64, 64},
+          {"residual", residual, 61, 97},
+          {"residual", residual, 193, 227},
+          {"residual", residual, 33, 130},
+          {"residual", residual, 1, 1},
+          {"features", features, 75, 53},
+          {"features", features, 2, 19}};
 }
 
 void compare(const std::vector<double>& expected, const float* actual, Precision precision,
@@ -142,9 +161,8 @@ void check_case(const Case& one, Precision precision, unsigned seed, int images)
   Guarded weights(packer.weights.size());
   std::copy(packer.weights.begin(), packer.weights.end(), weights.data());
   const std::vector<std::int32_t> plan = reference::plan_of(one.table, precision);
-  const ghostnet::cpu::Model model =
-      ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), weights.data(),
-                  std::int64_t(weights.size())});
+  const ghostnet::cpu::Model model = ghostnet::cpu::read_model(
+      {plan.data(), std::int64_t(plan.size()), weights.data(), std::int64_t(weights.size())});
 
   for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
     if (ghostnet::cpu::forward_for(set, precision) == nullptr) continue;
@@ -156,9 +174,8 @@ void check_case(const Case& one, Precision precision, unsigned seed, int images)
         ghostnet::cpu::run(model, {pixels.data(), one.height, one.width, out.data()}, batch);
         const std::string what = one.name + " " + std::to_string(one.height) + "x" +
                                  std::to_string(one.width) + " " + ghostnet::cpu::name(set) +
-                                 (precision == Precision::kInt8 ? " int8" : "") +
-                                 " threads " + std::to_string(threads) + " batch " +
-                                 std::to_string(batch);
+                                 (precision == Precision::kInt8 ? " int8" : "") + " threads " +
+                                 std::to_string(threads) + " batch " + std::to_string(batch);
         for (int i = 0; i < batch; ++i) {
           compare(expected[i], out.data() + i * expected[i].size(), precision, what);
         }
@@ -176,7 +193,7 @@ void check_calls_at_once(const Case& one) {
   const std::vector<std::int32_t> plan = reference::plan_of(one.table, Precision::kFloat32);
   const ghostnet::cpu::Model model =
       ghostnet::cpu::read_model({plan.data(), std::int64_t(plan.size()), packer.weights.data(),
-                  std::int64_t(packer.weights.size())});
+                                 std::int64_t(packer.weights.size())});
   const std::vector<float> image(std::size_t(3) * one.height * one.width, 0.5F);
   ghostnet::cpu::set_threads(2);
   std::vector<std::vector<float>> answers(3, std::vector<float>(one.table.classes));

@@ -3,6 +3,8 @@
 // one line for each failure and exits with 1.
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -107,8 +109,8 @@ void fail_each_allocation(const std::string& name, bool once, Floats& out,
 
 void fail_inference(int threads, int images, bool once) {
   constexpr int kSide = 33;
-  const reference::Table table{reference::kRelu, 8, {{20, 12, 3, 2, 4}, {28, 12, 5, 1, 0}}, 40, 16,
-                               11};
+  const reference::Table table{
+      reference::kRelu, 8, {{20, 12, 3, 2, 4}, {28, 12, 5, 1, 0}}, 40, 16, 11};
   const reference::Network network(table, 1);
   constexpr auto kPrecision = ghostnet::cpu::Precision::kFloat32;
   reference::Packer packer(kPrecision);
@@ -140,9 +142,8 @@ void fail_training(const std::string& name, Operator run, std::vector<int64_t> f
   int ranks[] = {4, 4, 4};
   int64_t* shapes[] = {first.data(), second.data(), result.data()};
   ghostnet_set_threads(threads);
-  fail_each_allocation(name + ", threads " + std::to_string(threads), once, out, [&] {
-    return run(3, data, ranks, shapes, nullptr, nullptr, nullptr);
-  });
+  fail_each_allocation(name + ", threads " + std::to_string(threads), once, out,
+                       [&] { return run(3, data, ranks, shapes, nullptr, nullptr, nullptr); });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Packs the plan and the weights of a reference network for the kernels.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -54,8 +55,8 @@ class Packer {
     std::vector<float> packed;
     if (precision_ == Precision::kInt8 && ghostnet_is_faster_in_int8(count, in)) {
       packed.resize(ghostnet_int8_size(count, in));
-      ghostnet_pack_int8(from, count, in, layer.low.data(), layer.high.data(),
-                         packed.data(), bias.data());
+      ghostnet_pack_int8(from, count, in, layer.low.data(), layer.high.data(), packed.data(),
+                         bias.data());
     } else {
       packed.resize(ghostnet_pointwise_size(count, in));
       ghostnet_pack_pointwise(from, count, in, packed.data());
@@ -119,8 +120,7 @@ inline std::vector<std::int32_t> plan_of(const Table& table, Precision precision
     plan.insert(plan.end(), values, values + sizeof part / sizeof *values);
   };
   append(ghostnet::cpu::PlanHeader{int(precision), table.kind, table.stem, table.activation,
-                                   int(table.rows.size()), table.last, table.head,
-                                   table.classes});
+                                   int(table.rows.size()), table.last, table.head, table.classes});
   for (const Row& row : table.rows) {
     append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed});
   }

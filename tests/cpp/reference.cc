@@ -2,6 +2,7 @@
 #include "reference.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace reference {
 

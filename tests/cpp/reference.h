@@ -2,7 +2,9 @@
 // height, width).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -194,7 +196,8 @@ struct Network {
         inverted_residuals(make_blocks<InvertedResidual>(kInvertedResidual)),
         last(channels_before(table, table.rows.size()), table.last, 1, 1, 1, random) {
     if (table.head > 0) head.emplace_back(table.last, table.head, 1, 1, 1, random);
-    if (table.classes > 0) classifier.emplace_back(table.features(), table.classes, 1, 1, 1, random);
+    if (table.classes > 0)
+      classifier.emplace_back(table.features(), table.classes, 1, 1, 1, random);
   }
 
   std::vector<double> operator()(const Map& image) const {

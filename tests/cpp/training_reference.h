@@ -2,6 +2,8 @@
 // precision over (images, channels, height, width).
 #pragma once
 
+#include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "reference.h"
@@ -21,9 +23,7 @@ struct Batch {
   double& at(int n, int c, int y, int x) {
     return data[((std::size_t(n) * channels + c) * height + y) * width + x];
   }
-  double at(int n, int c, int y, int x) const {
-    return const_cast<Batch*>(this)->at(n, c, y, x);
-  }
+  double at(int n, int c, int y, int x) const { return const_cast<Batch*>(this)->at(n, c, y, x); }
   bool holds(int y, int x) const { return y >= 0 && y < height && x >= 0 && x < width; }
 };
 
@@ -87,9 +87,8 @@ struct Norm {
     double mean = 0;
     double squares = 0;
     const double count = double(z.images) * z.height * z.width;
-    each(z, [&](int n, int c, int y, int x) {
-      mean += c == channel ? z.at(n, c, y, x) / count : 0;
-    });
+    each(z,
+         [&](int n, int c, int y, int x) { mean += c == channel ? z.at(n, c, y, x) / count : 0; });
     each(z, [&](int n, int c, int y, int x) {
       squares += c == channel ? std::pow(z.at(n, c, y, x) - mean, 2) : 0;
     });

@@ -3,10 +3,15 @@
 // of its own, and the floats beside it must not change. Prints one line for each failure and exits
 // with 1.
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "training/operators.h"
 #include "training_reference.h"
@@ -65,7 +70,7 @@ class Call {
   Call& out(const Values& values) { return out({int64_t(values.size())}, values); }
 
   // Runs an operator with every instruction set and number of threads.
-  void run(Operator Operators::*which) {
+  void run(Operator Operators::* which) {
     for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
       const Operator chosen = ghostnet::cpu::training::operators_for(set).*which;
       check(chosen.arguments == int(data_.size()), name_ + ": wrong number of arguments");
@@ -126,8 +131,8 @@ class Call {
             where + ": off by " + std::to_string(difference) + " of " + std::to_string(largest));
       const auto canary = [](float value) { return value == kCanary; };
       check(std::all_of(found - kCanaries, found, canary) &&
-                std::all_of(found + tensor.values.size(),
-                            found + tensor.values.size() + kCanaries, canary),
+                std::all_of(found + tensor.values.size(), found + tensor.values.size() + kCanaries,
+                            canary),
             where + ": wrote outside");
     }
   }
@@ -196,7 +201,8 @@ void check_batch_norm(const Batch& z, Activation activation, const std::string& 
   backward.run(&Operators::batch_norm_gradient);
 }
 
-void check_depthwise(const Batch& x, int kernel, int stride, Activation activation, const std::string& size) {
+void check_depthwise(const Batch& x, int kernel, int stride, Activation activation,
+                     const std::string& size) {
   const std::string name =
       std::to_string(kernel) + " stride " + std::to_string(stride) + " " + size;
   const Values filter = random_values(std::size_t(x.channels) * kernel * kernel);
@@ -230,7 +236,8 @@ Batch joined(const Batch& a, const Batch& b) {
   return both;
 }
 
-void check_ghost(const Batch& z, Activation activation, bool has_residual, const std::string& size) {
+void check_ghost(const Batch& z, Activation activation, bool has_residual,
+                 const std::string& size) {
   const Measured primary(z, activation);
   const Batch own = primary.norm(z);
   const Values filter = random_values(std::size_t(z.channels) * 9);
@@ -290,10 +297,16 @@ void check_pointwise(const Batch& x, int outputs, const std::string& size) {
     }
   });
   Call("pointwise " + name).in(x).in(shape, weights).out(z).run(&Operators::pointwise);
-  Call("pointwise input gradient " + name).in(dz).in(shape, weights).out(dx).run(
-      &Operators::pointwise_input_gradient);
-  Call("pointwise weight gradient " + name).in(dz).in(x).out(shape, dweights).run(
-      &Operators::pointwise_weight_gradient);
+  Call("pointwise input gradient " + name)
+      .in(dz)
+      .in(shape, weights)
+      .out(dx)
+      .run(&Operators::pointwise_input_gradient);
+  Call("pointwise weight gradient " + name)
+      .in(dz)
+      .in(x)
+      .out(shape, dweights)
+      .run(&Operators::pointwise_weight_gradient);
 }
 
 void check_unfold(const Batch& x, const std::string& size) {
@@ -316,8 +329,12 @@ struct Dense {
   Values weights, bias, dweights, dbias;
 
   Dense(int rows_, int columns_)
-      : rows(rows_), columns(columns_), weights(random_values(std::size_t(rows) * columns)),
-        bias(random_values(rows)), dweights(weights.size()), dbias(rows) {}
+      : rows(rows_),
+        columns(columns_),
+        weights(random_values(std::size_t(rows) * columns)),
+        bias(random_values(rows)),
+        dweights(weights.size()),
+        dbias(rows) {}
 
   Values operator()(const Values& in) const {
     Values out = bias;
@@ -371,13 +388,28 @@ void check_squeeze_excite(const Batch& x, int reduced, const std::string& size) 
   const std::vector<int64_t> wide = {x.images, channels}, narrow = {x.images, reduced};
   const std::vector<int64_t> down = {reduced, channels, 1, 1}, up = {channels, reduced, 1, 1};
   Call("squeeze-excite " + size)
-      .in(x).in(down, reduce.weights).in(reduce.bias).in(up, expand.weights).in(expand.bias)
-      .out(y).out(wide, all_means).out(narrow, all_squeezed).out(wide, all_excitations)
+      .in(x)
+      .in(down, reduce.weights)
+      .in(reduce.bias)
+      .in(up, expand.weights)
+      .in(expand.bias)
+      .out(y)
+      .out(wide, all_means)
+      .out(narrow, all_squeezed)
+      .out(wide, all_excitations)
       .run(&Operators::squeeze_excite);
   Call("squeeze-excite gradient " + size)
-      .in(dy).in(x).in(down, reduce.weights).in(up, expand.weights)
-      .in(wide, all_means).in(narrow, all_squeezed).in(wide, all_excitations)
-      .out(dx).out(down, reduce.dweights).out(reduce.dbias).out(up, expand.dweights)
+      .in(dy)
+      .in(x)
+      .in(down, reduce.weights)
+      .in(up, expand.weights)
+      .in(wide, all_means)
+      .in(narrow, all_squeezed)
+      .in(wide, all_excitations)
+      .out(dx)
+      .out(down, reduce.dweights)
+      .out(reduce.dbias)
+      .out(up, expand.dweights)
       .out(expand.dbias)
       .run(&Operators::squeeze_excite_gradient);
 }

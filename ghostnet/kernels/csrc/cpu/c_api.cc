@@ -7,8 +7,11 @@
 #include <string>
 
 #include "network/inference.h"
+#include "network/model.h"
+#include "ops/dense.h"
 #include "ops/int8_packing.h"
 #include "runtime/settings.h"
+#include "simd/instruction_set.h"
 
 using namespace ghostnet::cpu;
 

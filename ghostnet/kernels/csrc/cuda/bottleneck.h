@@ -22,10 +22,10 @@ void bottleneck(Stream& stream, const BottleneckParams<T>& params, const Workspa
   const auto& [block, schedule, activation, in, out] = params;
   const bool gated = block.has_squeeze_excite();
   const int out_pixels = schedule.out.image_pixels();
-  stream.launch(GhostKernel<T>{
-      block.ghost1, block.downsample, activation, schedule.ghost1, schedule.in,
-      MapSource<T>{in, nullptr, block.in(), schedule.in.image_pixels()}, nullptr, space.expanded,
-      gated ? space.sums : nullptr});
+  stream.launch(GhostKernel<T>{block.ghost1, block.downsample, activation, schedule.ghost1,
+                               schedule.in,
+                               MapSource<T>{in, nullptr, block.in(), schedule.in.image_pixels()},
+                               nullptr, space.expanded, gated ? space.sums : nullptr});
   if (gated) {
     const ChannelSums sums{space.sums, schedule.ghost1.tiling.per_image(), block.expanded(),
                            1.0F / out_pixels};

@@ -1,6 +1,8 @@
 // Sums over the pixels of a channel, from which squeeze-excite and the head take means.
 #pragma once
 
+#include <cstdint>
+
 #include "float4.h"
 #include "tile.h"
 

@@ -4,6 +4,8 @@
 // for kImages images, and splits the input channels among its threads.
 #pragma once
 
+#include <cstdint>
+
 #include "channel_sums.h"
 #include "model.h"
 
@@ -13,7 +15,7 @@ template <class Out>
 struct DenseKernel {
   static constexpr int kImages = 4;
   static constexpr int kQuads = 8;
-  static constexpr int kSplits = 16;    // of the input channels
+  static constexpr int kSplits = 16;   // of the input channels
   static constexpr int kSlice = 1024;  // input channels in shared memory at a time
   static constexpr int kThreads = kQuads * kSplits;
 
@@ -42,9 +44,8 @@ struct DenseKernel {
     });
     for (int channel = 0; channel < layer.in; channel += kSlice) {
       threads.each([&](int thread, Registers&) { stage(thread, image, channel, shared); });
-      threads.each([&](int thread, Registers& own) {
-        add_slice(thread, first_quad, channel, shared, own);
-      });
+      threads.each(
+          [&](int thread, Registers& own) { add_slice(thread, first_quad, channel, shared, own); });
     }
     threads.each([&](int thread, Registers& own) {
       for (int i = 0; i < kImages; ++i) store(shared + 4 * sum_index(thread, i), own.sums[i]);

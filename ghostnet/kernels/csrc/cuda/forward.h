@@ -1,6 +1,8 @@
 // A batch of images through the whole network.
 #pragma once
 
+#include <cstddef>
+
 #include "bottleneck.h"
 #include "last_unit.h"
 #include "stem.h"
@@ -23,13 +25,17 @@ void head(Stream& stream, const Model& model, const Schedule& schedule, const T*
   const Head& layers = model.head;
   const int pixels = schedule.last_grid.image_pixels();
   const int images = schedule.last_grid.images;
-  const LastUnitKernel<T> last{layers.last, model.activation, schedule.last_grid, schedule.last,
-                               MapSource<T>{map, nullptr, layers.last.in, pixels}, space.sums};
+  const LastUnitKernel<T> last{layers.last,
+                               model.activation,
+                               schedule.last_grid,
+                               schedule.last,
+                               MapSource<T>{map, nullptr, layers.last.in, pixels},
+                               space.sums};
   stream.launch(last);
   const ChannelSums means{space.sums, last.regions(), layers.last.out, 1.0F / pixels};
   if (layers.classifier.out == 0) {
-    stream.launch(DenseKernel<T>{layers.head, model.activation, means, images, batch.out,
-                                 batch.outputs});
+    stream.launch(
+        DenseKernel<T>{layers.head, model.activation, means, images, batch.out, batch.outputs});
     return;
   }
   stream.launch(DenseKernel<float>{layers.head, model.activation, means, images, space.features,

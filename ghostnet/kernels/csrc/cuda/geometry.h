@@ -99,9 +99,7 @@ struct Tiling {
   GHOSTNET_HOST_DEVICE int down() const { return ceil_div(grid.height, rows); }
   GHOSTNET_HOST_DEVICE int across() const { return ceil_div(grid.width, columns); }
   GHOSTNET_HOST_DEVICE int per_image() const { return down() * across(); }
-  GHOSTNET_HOST_DEVICE int regions() const {
-    return ceil_div(grid.images, images) * per_image();
-  }
+  GHOSTNET_HOST_DEVICE int regions() const { return ceil_div(grid.images, images) * per_image(); }
 
   GHOSTNET_DEVICE Region region(int index) const {
     const int image = index / per_image() * images;

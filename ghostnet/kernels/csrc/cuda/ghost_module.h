@@ -7,6 +7,8 @@
 // stays in shared memory too, and the expanded map exists only at the smaller size.
 #pragma once
 
+#include <cstdint>
+
 #include "channel_sums.h"
 #include "depthwise.h"
 #include "ghost_tile.h"
@@ -58,7 +60,7 @@ struct GhostKernel {
     const Region expanded =
         downsample.kernel > 0 ? output.receptive_field(downsample.kernel, 2, grid) : output;
     const Region primary = expanded.with_halo(1, grid);
-    return {region, block_index % quad_tiles * tile.quads, output, expanded, primary,
+    return {region, block_index % quad_tiles * tile.quads,      output, expanded, primary,
             memory, memory + primary.pixels() * tile.channels()};
   }
 
@@ -73,8 +75,7 @@ struct GhostKernel {
       }
     });
     const TileProduct<MapSource<T>> product{
-        tile,   module.primary,      source,        at.first_quad,
-        pixels, at.primary.pixels(), at.primary_map};
+        tile, module.primary, source, at.first_quad, pixels, at.primary.pixels(), at.primary_map};
     multiply<T>(threads, product, activation, at.primary_map);
     if (downsample.kernel > 0) {
       threads.each([&](int thread, Registers&) { keep_cheap(at, thread); });
@@ -173,8 +174,8 @@ struct GhostKernel {
     return half * module.half() + 4 * (at.first_quad + quad);
   }
 
-  GHOSTNET_DEVICE void write(const Site& at, const Position& here, int half, int quad,
-                             Float4 value, Registers& own) const {
+  GHOSTNET_DEVICE void write(const Site& at, const Position& here, int half, int quad, Float4 value,
+                             Registers& own) const {
     own.channel_sums[half] = own.channel_sums[half] + value;
     const std::int64_t place =
         static_cast<std::int64_t>(pixel_of(ghost_tile.tiling.grid, here)) * module.channels() +

@@ -84,8 +84,8 @@ class GhostTileChooser {
       const int spare = tiles(tiling, quads) / busy_tiles;
       tiling.images = max(1, min(max_pixels / pixels, min(in_.images, spare)));
     }
-    const Tile tile = make_tile(policy_, {tiling.images * pixels, quads, module_.primary.in,
-                                          tiles(tiling, quads)});
+    const Tile tile = make_tile(
+        policy_, {tiling.images * pixels, quads, module_.primary.in, tiles(tiling, quads)});
     return {tile, tiling, kernel_ > 0 ? tiling.images * expanded_pixels(tiling) : 0};
   }
 

@@ -1,6 +1,8 @@
 // The last ConvUnit and the mean of its map.
 #pragma once
 
+#include <cstdint>
+
 #include "channel_sums.h"
 #include "pointwise.h"
 
@@ -26,8 +28,8 @@ struct LastUnitKernel {
 
   LaunchSize size() const {
     return {grid.images * regions() * tile.tiles_for(layer.quads()), tile.threads(),
-            tile.pixels + max(max(tile.staging_floats(), tile.value_floats()),
-                              reduction_floats(tile, 1))};
+            tile.pixels +
+                max(max(tile.staging_floats(), tile.value_floats()), reduction_floats(tile, 1))};
   }
 
   GHOSTNET_DEVICE void run(ThreadBlock<Registers>& threads, int block_index, float* shared) const {
@@ -42,8 +44,7 @@ struct LastUnitKernel {
       const int first = region / regions() * grid.image_pixels() + begin;
       for (int i = thread; i < count; i += tile.threads()) pixels[i] = first + i;
     });
-    const TileProduct<MapSource<T>> product{tile,   layer, source, first_quad,
-                                            pixels, count, values};
+    const TileProduct<MapSource<T>> product{tile, layer, source, first_quad, pixels, count, values};
     multiply<T>(threads, product, activation, values);
     threads.each([&](int thread, Registers& own) {
       own.channel_sums[0] = Float4{};

@@ -5,6 +5,7 @@
 // half of a Ghost module for itself.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -92,15 +92,15 @@ int run(Activation activation, const Arguments& arguments, const char* type, voi
 #define GHOSTNET_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Returns 0, an error of CUDA, or kWrongInputs.
-#define GHOSTNET_FORWARD(symbol, activation)                                                       \
-  GHOSTNET_EXPORT int symbol(int count, void** data, int* ranks, int64_t** shapes,                 \
-                             const char** types, void* stream, void*) {                            \
-    using namespace ghostnet::cuda;                                                                \
-    try {                                                                                          \
-      return run(activation, Arguments(count, data, ranks, shapes), types[0], stream);             \
-    } catch (const std::exception&) {                                                              \
-      return kWrongInputs;                                                                         \
-    }                                                                                              \
+#define GHOSTNET_FORWARD(symbol, activation)                                           \
+  GHOSTNET_EXPORT int symbol(int count, void** data, int* ranks, int64_t** shapes,     \
+                             const char** types, void* stream, void*) {                \
+    using namespace ghostnet::cuda;                                                    \
+    try {                                                                              \
+      return run(activation, Arguments(count, data, ranks, shapes), types[0], stream); \
+    } catch (const std::exception&) {                                                  \
+      return kWrongInputs;                                                             \
+    }                                                                                  \
   }
 
 GHOSTNET_FORWARD(GhostNetReluForward, Activation::kRelu)

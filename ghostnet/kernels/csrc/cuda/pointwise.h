@@ -5,6 +5,8 @@
 // output, so that it reads four outputs at once.
 #pragma once
 
+#include <cstdint>
+
 #include "model.h"
 #include "tile.h"
 

@@ -35,9 +35,11 @@ inline Tile flat_tile(const Pointwise& layer, int images, int pixels) {
 inline BlockSchedule schedule_block(const Bottleneck& block, const Grid& in) {
   const Grid out = in.strided_by(block.stride());
   const bool needs_sums = block.has_squeeze_excite();
-  BlockSchedule schedule{
-      in, out, GhostTileChooser(block.ghost1, block.downsample, in, needs_sums).best(),
-      GhostTileChooser(block.ghost2, {}, out, false).best(), {}};
+  BlockSchedule schedule{in,
+                         out,
+                         GhostTileChooser(block.ghost1, block.downsample, in, needs_sums).best(),
+                         GhostTileChooser(block.ghost2, {}, out, false).best(),
+                         {}};
   if (block.has_shortcut()) {
     schedule.shortcut = flat_tile(block.shortcut.pointwise, 1, out.pixels());
   }

@@ -2,6 +2,8 @@
 // convolution, when it stages them.
 #pragma once
 
+#include <cstdint>
+
 #include "depthwise.h"
 #include "pointwise.h"
 

@@ -7,8 +7,8 @@ namespace ghostnet::cuda {
 
 inline void squeeze_excite(Stream& stream, const SqueezeExcite& layer, const ChannelSums& sums,
                            int images, float* squeezed, float* gates) {
-  stream.launch(DenseKernel<float>{
-      layer.reduce, Activation::kRelu, sums, images, squeezed, layer.reduce.out});
+  stream.launch(DenseKernel<float>{layer.reduce, Activation::kRelu, sums, images, squeezed,
+                                   layer.reduce.out});
   stream.launch(DenseKernel<float>{layer.expand, Activation::kHardSigmoid,
                                    ChannelSums{squeezed, 1, layer.reduce.out, 1.0F}, images, gates,
                                    layer.expand.out});

@@ -2,6 +2,8 @@
 // computes all channels of one pixel.
 #pragma once
 
+#include <cstdint>
+
 #include "geometry.h"
 #include "model.h"
 
@@ -40,8 +42,8 @@ struct StemKernel {
       const int column = left + i % 3;
       const bool inside = row >= 0 && row < in.height && column >= 0 && column < in.width;
       const std::int64_t plane = image * 3 + i / 9;
-      taps[i] = inside ? static_cast<float>(images[(plane * in.height + row) * in.width + column])
-                       : 0.0F;
+      taps[i] =
+          inside ? static_cast<float>(images[(plane * in.height + row) * in.width + column]) : 0.0F;
     }
     for (int quad = 0; quad < layer.quads(); ++quad) {
       Float4 sum = load(layer.bias() + 4 * quad);

@@ -1,6 +1,7 @@
 // The memory that one call works in: one allocation, made by the caller.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "schedule.h"

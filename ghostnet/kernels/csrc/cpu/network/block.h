@@ -1,7 +1,13 @@
 // What the blocks of both kinds share.
 #pragma once
 
+#include <cstddef>
+
 #include "network/context.h"
+#include "network/model.h"
+#include "ops/planes.h"
+#include "ops/range.h"
+#include "simd/prefetch.h"
 
 namespace ghostnet::cpu {
 

@@ -6,12 +6,23 @@
 // of the expanded map at the border of two threads twice, which is faster than to exchange them.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "network/block.h"
+#include "network/context.h"
 #include "network/feature_maps.h"
+#include "network/model.h"
+#include "network/piece_sums.h"
 #include "network/team_squeeze_excite.h"
+#include "network/workspace.h"
+#include "ops/activation.h"
 #include "ops/channel_sums.h"
+#include "ops/depthwise.h"
+#include "ops/planes.h"
+#include "ops/range.h"
+#include "simd/prefetch.h"
 
 namespace ghostnet::cpu {
 
@@ -174,18 +185,18 @@ class BottleneckTask {
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
       add<Lanes>(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
-      depthwise<Lanes>({primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
-                        Activation::kNone, residual[1].plane(c), out_.plane(channel + half),
-                        out_grid_},
-                       3, 1, rows);
+      depthwise<Lanes>(
+          {primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
+           Activation::kNone, residual[1].plane(c), out_.plane(channel + half), out_grid_},
+          3, 1, rows);
     }
   }
 
   // The cheap operation of the first Ghost module, for one primary plane.
   DepthwiseParams cheap_params(std::ptrdiff_t channel, const float* in, float* out) const {
     const Depthwise& cheap = block_.ghost1.cheap;
-    return {in,          in_grid_, cheap.filter(channel), cheap.bias[channel],
-            activation_, nullptr,  out,                   in_grid_};
+    return {in,  in_grid_, cheap.filter(channel), cheap.bias[channel], activation_, nullptr,
+            out, in_grid_};
   }
 
   // A depthwise convolution of one plane with the bottleneck's stride, without activation.

@@ -1,6 +1,8 @@
 // What all layers of a forward pass share, as one thread of the team sees it.
 #pragma once
 
+#include "network/model.h"
+#include "network/schedule.h"
 #include "network/workspace.h"
 #include "runtime/thread_team.h"
 

@@ -1,5 +1,7 @@
 #include "network/dispatch.h"
 
+#include "network/model.h"
+
 namespace ghostnet::cpu {
 
 namespace {

@@ -1,7 +1,10 @@
 // The forward pass of each instruction set, and the choice between them.
 #pragma once
 
+#include <cstddef>
+
 #include "network/context.h"
+#include "network/model.h"
 #include "simd/instruction_set.h"
 
 namespace ghostnet::cpu {

@@ -1,6 +1,10 @@
 #include "network/feature_maps.h"
 
 #include <algorithm>
+#include <cstddef>
+
+#include "ops/planes.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 namespace {

@@ -6,8 +6,17 @@
 // on passing cache lines to one another.
 #pragma once
 
+#include <cstddef>
+
 #include "network/context.h"
+#include "network/geometry.h"
+#include "network/model.h"
 #include "network/row_partition.h"
+#include "network/schedule.h"
+#include "network/workspace.h"
+#include "ops/planes.h"
+#include "ops/range.h"
+#include "runtime/thread_team.h"
 
 namespace ghostnet::cpu {
 
@@ -44,8 +53,7 @@ class FeatureMaps {
   Planes input_of(int rank, std::size_t index) const {
     const Grid& grid = schedule_.geometry(index).input(index);
     if (!is_by_rows(index)) return {space_.maps[index % 2], grid.stride()};
-    return partial_planes(space_.threads[rank].maps[index % 2],
-                          grid.span(kept_rows(rank, index)));
+    return partial_planes(space_.threads[rank].maps[index % 2], grid.span(kept_rows(rank, index)));
   }
 
   const Model& model_;

@@ -1,10 +1,26 @@
 // The whole network, for a team of threads on the same images.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
+#include "network/block.h"
 #include "network/bottleneck.h"
+#include "network/context.h"
 #include "network/dispatch.h"
+#include "network/feature_maps.h"
+#include "network/geometry.h"
 #include "network/head.h"
 #include "network/inverted_residual.h"
+#include "network/model.h"
+#include "network/schedule.h"
+#include "network/workspace.h"
+#include "ops/planes.h"
+#include "ops/range.h"
+#include "ops/squeeze_excite.h"
+#include "ops/stem.h"
+#include "runtime/thread_team.h"
+#include "simd/prefetch.h"
 
 namespace ghostnet::cpu {
 
@@ -34,9 +50,9 @@ void run_block(std::size_t index, Planes in, const ForwardContext& context) {
   const FeatureMaps maps(context);
   maps.fetch_halo(index);
   const Geometry& geometry = context.schedule.geometry(index);
-  const BlockParams params{context.model.blocks[index],   geometry.input(index),
-                           geometry.output(index),        in,
-                           maps.input(index + 1),         dense_from(index + 1, context)};
+  const BlockParams params{context.model.blocks[index], geometry.input(index),
+                           geometry.output(index),      in,
+                           maps.input(index + 1),       dense_from(index + 1, context)};
   if (params.block.kind == BlockKind::kInvertedResidual) {
     InvertedResidualTask<PointwiseKernel>(params, context).run();
   } else {
@@ -48,8 +64,8 @@ template <int Lanes>
 void run_stem(const Image& image, Planes out, const ForwardContext& context) {
   const Grid& grid = context.schedule.one.input(0);
   ThreadWorkspace& own = context.own();
-  const StemParams params{context.model.stem, context.model.activation, image,           grid,
-                          out,                own.phases,               &own.prefetcher};
+  const StemParams params{context.model.stem, context.model.activation, image, grid, out,
+                          own.phases,         &own.prefetcher};
   stem<Lanes>(params, own_rows(context.member, grid));
   context.member.sync();
 }

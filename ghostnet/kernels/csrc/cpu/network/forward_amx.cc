@@ -1,5 +1,12 @@
+#include <cstddef>
+
+#include "network/context.h"
+#include "network/dispatch.h"
 #include "network/forward.h"
+#include "ops/pointwise.h"
 #include "ops/pointwise_amx.h"
+#include "simd/amx.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 namespace {

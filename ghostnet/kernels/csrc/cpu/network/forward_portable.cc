@@ -1,4 +1,7 @@
+#include "network/context.h"
+#include "network/dispatch.h"
 #include "network/forward.h"
+#include "ops/pointwise.h"
 
 namespace ghostnet::cpu {
 

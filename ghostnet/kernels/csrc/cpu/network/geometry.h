@@ -1,6 +1,7 @@
 // The grids of a model's feature maps, for a number of images of one size.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

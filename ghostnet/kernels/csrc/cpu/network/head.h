@@ -2,16 +2,27 @@
 // has, and the classifier.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "network/context.h"
+#include "network/model.h"
+#include "network/workspace.h"
+#include "ops/activation.h"
 #include "ops/channel_sums.h"
+#include "ops/dense.h"
+#include "ops/planes.h"
+#include "ops/pointwise.h"
+#include "ops/range.h"
+#include "runtime/thread_team.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
 // Computes the means of the last ConvUnit's map, whose planes never exist all at once: a channel
 // tile is summed as soon as it is computed.
 template <class PointwiseKernel>
-void pool_last(const Pointwise& layer, const Grid& grid, Planes in,
-               const ForwardContext& context) {
+void pool_last(const Pointwise& layer, const Grid& grid, Planes in, const ForwardContext& context) {
   constexpr int Lanes = PointwiseKernel::kLanes;
   ThreadWorkspace& own = context.own();
   const ChannelRows pooled = context.workspace.pooled;

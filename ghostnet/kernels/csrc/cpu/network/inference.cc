@@ -1,11 +1,19 @@
 #include "network/inference.h"
 
 #include <atomic>
+#include <cstddef>
 #include <exception>
 
+#include "network/context.h"
+#include "network/model.h"
+#include "network/schedule.h"
+#include "network/workspace.h"
+#include "ops/range.h"
+#include "runtime/arena.h"
 #include "runtime/settings.h"
 #include "runtime/team_size.h"
 #include "runtime/thread_pool.h"
+#include "runtime/thread_team.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -13,8 +21,8 @@ namespace {
 // Images that one thread takes through the low maps together.
 constexpr int kGroup = 4;
 
-// How often an idle thread checks for the next call before it sleeps: at least 0.2 ms, about the time
-// that MindSpore takes from one call to the next. Ten times as many did not shorten calls; a
+// How often an idle thread checks for the next call before it sleeps: at least 0.2 ms, about the
+// time that MindSpore takes from one call to the next. Ten times as many did not shorten calls; a
 // twentieth lengthened them by 4 %.
 constexpr int kIdleSpins = 20000;
 

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "network/dispatch.h"
+#include "network/model.h"
 
 namespace ghostnet::cpu {
 

@@ -5,12 +5,23 @@
 // projection reads no halo of it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "network/block.h"
+#include "network/context.h"
+#include "network/model.h"
 #include "network/row_partition.h"
+#include "network/workspace.h"
+#include "ops/activation.h"
+#include "ops/depthwise.h"
+#include "ops/planes.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 
-// One thread's part of a block. `PointwiseKernel` is VectorPointwise, AmxPointwise or Int8Pointwise.
+// One thread's part of a block. `PointwiseKernel` is VectorPointwise, AmxPointwise or
+// Int8Pointwise.
 template <class PointwiseKernel>
 class InvertedResidualTask {
   static constexpr int Lanes = PointwiseKernel::kLanes;

@@ -4,6 +4,9 @@
 #include <stdexcept>
 
 #include "network/plan.h"
+#include "ops/activation.h"
+#include "ops/amx_packing.h"
+#include "ops/int8_packing.h"
 #include "simd/amx_tile.h"
 
 namespace ghostnet::cpu {
@@ -130,8 +133,7 @@ bool is_known(const PlanHeader& header) {
 PlanHeader read_header(const PackedModel& packed) {
   PlanHeader header{};
   if (packed.plan_size >= kPlanHeaderSize) std::memcpy(&header, packed.plan, sizeof header);
-  if (header.blocks < 0 ||
-      packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
+  if (header.blocks < 0 || packed.plan_size != kPlanHeaderSize + kPlanBlockSize * header.blocks) {
     throw std::invalid_argument("a plan of the wrong length");
   }
   if (!is_known(header)) throw std::invalid_argument("a plan of an unknown network");

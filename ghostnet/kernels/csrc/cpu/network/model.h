@@ -1,9 +1,11 @@
 // The layers of a fused network: their sizes and where their weights lie.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "ops/activation.h"
 #include "ops/dense.h"
 #include "ops/depthwise.h"
 #include "ops/pointwise.h"

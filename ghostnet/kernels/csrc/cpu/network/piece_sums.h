@@ -1,8 +1,14 @@
 // One thread's sums of channels over the pieces of a map.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "network/row_partition.h"
 #include "ops/channel_sums.h"
+#include "ops/dense.h"
+#include "ops/planes.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 
@@ -21,8 +27,8 @@ struct PieceSums {
     for (int image = 0; image < grid.images; ++image) {
       const Range own = grid.images == 1 ? rows_ : grid.image_rows(image);
       const Range whole = grid.image_rows(image);
-      std::ptrdiff_t piece = image * pieces_per_image(grid) +
-                             (own.begin - whole.begin) / piece_height(grid);
+      std::ptrdiff_t piece =
+          image * pieces_per_image(grid) + (own.begin - whole.begin) / piece_height(grid);
       for (std::ptrdiff_t row = own.begin; row < own.end; row += piece_height(grid), ++piece) {
         const Range part{row, std::min(own.end, row + piece_height(grid))};
         rows.row(piece)[channel] = span_sum<Lanes>(plane, grid.span(part));

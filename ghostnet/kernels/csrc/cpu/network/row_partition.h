@@ -1,7 +1,10 @@
 // How a team partitions a bottleneck: by rows where the map is high, else by channel tiles.
 #pragma once
 
+#include "network/model.h"
 #include "network/row_tiling.h"
+#include "ops/planes.h"
+#include "ops/range.h"
 #include "runtime/thread_team.h"
 
 namespace ghostnet::cpu {
@@ -33,8 +36,8 @@ inline bool is_partitioned_by_rows(const Grid& out, int threads) {
 
 // The rows of input, halo included, that a bottleneck reads for some rows of output: those under
 // its expanded map, which has a halo of one row, and one more row for the first cheap operation. A
-// shortcut reads no others. An inverted residual reads fewer, but keeps these, since a thread's rows
-// of the input, which need not lie under its rows of the output, have to be among them.
+// shortcut reads no others. An inverted residual reads fewer, but keeps these, since a thread's
+// rows of the input, which need not lie under its rows of the output, have to be among them.
 inline Range rows_read(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
   const Range expanded = out.with_halo(rows, 1);
   return in.with_halo(block.stride == 1 ? expanded : rows_under(block, in, out, expanded), 1);

@@ -2,8 +2,12 @@
 // channel tile keeps aside stay in the second-level cache.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "network/model.h"
 #include "ops/planes.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 
@@ -32,8 +36,7 @@ inline std::ptrdiff_t row_tile_height(const Bottleneck& block, const Grid& in, c
 // Positions of the input under a row tile, with the halo of the cheap operation.
 inline std::ptrdiff_t input_tile_positions(const Bottleneck& block, const Grid& in,
                                            const Grid& out) {
-  const std::ptrdiff_t rows =
-      std::min<std::ptrdiff_t>(out.rows(), row_tile_height(block, in, out));
+  const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(out.rows(), row_tile_height(block, in, out));
   const std::ptrdiff_t under = block.stride == 1 ? rows + 2 : 2 * rows + block.kernel + 2;
   return std::min(in.stride(), under * in.width);
 }

@@ -1,6 +1,9 @@
 #include "network/schedule.h"
 
 #include <algorithm>
+#include <cstddef>
+
+#include "network/model.h"
 
 namespace ghostnet::cpu {
 namespace {

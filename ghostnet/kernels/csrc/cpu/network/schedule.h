@@ -3,7 +3,10 @@
 // where the weights outweigh the maps, they go together.
 #pragma once
 
+#include <cstddef>
+
 #include "network/geometry.h"
+#include "network/model.h"
 
 namespace ghostnet::cpu {
 

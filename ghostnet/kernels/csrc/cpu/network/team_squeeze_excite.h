@@ -1,9 +1,16 @@
 // Squeeze-excite by a team of threads.
 #pragma once
 
+#include <cstddef>
+
 #include "network/context.h"
 #include "network/piece_sums.h"
+#include "network/workspace.h"
+#include "ops/dense.h"
+#include "ops/planes.h"
 #include "ops/squeeze_excite.h"
+#include "runtime/thread_team.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 

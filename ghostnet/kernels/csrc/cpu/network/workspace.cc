@@ -1,8 +1,14 @@
 #include "network/workspace.h"
 
 #include <algorithm>
+#include <cstddef>
 
+#include "network/geometry.h"
+#include "network/model.h"
 #include "network/piece_sums.h"
+#include "ops/amx_packing.h"
+#include "ops/planes.h"
+#include "ops/pointwise.h"
 #include "ops/stem.h"
 
 namespace ghostnet::cpu {

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "network/model.h"
 #include "network/schedule.h"
 #include "ops/dense.h"
 #include "runtime/arena.h"

@@ -1,6 +1,7 @@
 #include "ops/amx_packing.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "simd/rounding.h"
@@ -42,8 +43,7 @@ void pack_amx_weights(const float* weights, int out, int in, float* packed) {
     const Range channels = tiles.tile(tile);
     const std::ptrdiff_t first = AmxWeights::offset(channels, amx_chunks(in), 0, 0);
     for (std::ptrdiff_t n = channels.begin; n < channels.end; ++n) {
-      pack_channel(weights + n * in, in,
-                   bytes + first + (n - channels.begin) * amx::kTileRowBytes,
+      pack_channel(weights + n * in, in, bytes + first + (n - channels.begin) * amx::kTileRowBytes,
                    channels.size() * amx::kTileRowBytes);
     }
   }

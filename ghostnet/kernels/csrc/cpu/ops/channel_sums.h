@@ -1,8 +1,12 @@
 // Sums over the pixels of a channel, from which squeeze-excite and the head take means.
 #pragma once
 
+#include <cstddef>
+
 #include "ops/dense.h"
 #include "ops/planes.h"
+#include "ops/range.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 

@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "ops/activation.h"
 #include "ops/range.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 

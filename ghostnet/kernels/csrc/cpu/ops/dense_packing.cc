@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
 #include "ops/dense.h"
 #include "simd/rounding.h"
 

@@ -5,11 +5,15 @@
 // once for a vector of outputs, and lanes shift once for each column instead of each weight.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <utility>
 
 #include "ops/activation.h"
 #include "ops/planes.h"
+#include "ops/range.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
@@ -19,9 +23,7 @@ struct Depthwise {
   const float* weights;  // [channel][kernel][kernel]
   const float* bias;
 
-  const float* filter(std::ptrdiff_t channel) const {
-    return weights + channel * kernel * kernel;
-  }
+  const float* filter(std::ptrdiff_t channel) const { return weights + channel * kernel * kernel; }
 };
 
 // The convolution of one plane.
@@ -164,8 +166,8 @@ struct OutputRow {
   std::ptrdiff_t index;  // in its image
 };
 
-// Where the input row under each row of the kernel begins; a row of zeros stands for one outside the
-// image.
+// Where the input row under each row of the kernel begins; a row of zeros stands for one outside
+// the image.
 template <int Kernel>
 inline std::array<const float*, Kernel> rows_under_kernel(const DepthwiseParams& params,
                                                           OutputRow row) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ops/pointwise.h"
+#include "ops/range.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -41,7 +42,8 @@ void pack_int8_weights(const float* weights, int out, int in, InputRanges ranges
       for (std::ptrdiff_t n = channels.begin; n < channels.end; ++n) {
         for (int k = group; k < group + Int8Weights::kGroup; ++k) {
           const float rounded = std::nearbyint(scaled(n, k) / steps[n]);
-          *next++ = static_cast<std::int8_t>(rounded);
+          // A weight that is not finite makes the bias a NaN, and so the output.
+          *next++ = std::isnan(rounded) ? 0 : static_cast<std::int8_t>(rounded);
           bias[n] -= steps[n] * rounded * (zeros[k] - 0.5F);
         }
       }

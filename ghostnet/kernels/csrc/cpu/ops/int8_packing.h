@@ -1,9 +1,9 @@
 // The layout of weights and pixels of 8 bits.
 //
-// A pixel x of channel k becomes the byte q = round(x · scale[k] + zero[k]), from 0 to 255. A weight
-// becomes a whole number w from -127 to 127, times a step that all weights of an output share. The
-// scales of the inputs are part of the weights, and the zeros part of the bias, so that the sum of
-// products of an output is step · Σ w · q + bias.
+// A pixel x of channel k becomes the byte q = round(x · scale[k] + zero[k]), from 0 to 255. A
+// weight becomes a whole number w from -127 to 127, times a step that all weights of an output
+// share. The scales of the inputs are part of the weights, and the zeros part of the bias, so that
+// the sum of products of an output is step · Σ w · q + bias.
 #pragma once
 
 #include <cstddef>

@@ -6,12 +6,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <utility>
 
 #include "ops/activation.h"
 #include "ops/amx_packing.h"
 #include "ops/int8_packing.h"
 #include "ops/planes.h"
+#include "ops/range.h"
 #include "simd/prefetch.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
@@ -116,8 +120,8 @@ template <int Lanes, Activation Act, int Channels, int Vectors, Remainder Rest, 
   }
 }
 
-// Computes one register tile, the first channels of a channel tile of `TileChannels`. The sums begin
-// with the bias.
+// Computes one register tile, the first channels of a channel tile of `TileChannels`. The sums
+// begin with the bias.
 template <int Lanes, int TileChannels, int Channels, int Vectors, Remainder Rest, class Offsets>
 inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff_t position,
                           std::ptrdiff_t end) {
@@ -192,8 +196,8 @@ inline void register_tiles(const ChannelTileParams<Offsets>& params, std::ptrdif
   constexpr int kFirst = RegisterTile<Lanes>::channels(TileChannels);
   register_tile<Lanes, TileChannels, kFirst, Vectors, Rest>(params, position, end);
   if constexpr (kFirst < TileChannels) {
-    register_tile<Lanes, TileChannels, TileChannels - kFirst, Vectors, Rest>(
-        params.from(kFirst), position, end);
+    register_tile<Lanes, TileChannels, TileChannels - kFirst, Vectors, Rest>(params.from(kFirst),
+                                                                             position, end);
   }
 }
 

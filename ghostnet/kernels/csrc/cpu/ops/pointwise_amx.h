@@ -3,9 +3,17 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+#include <cstddef>
+
 #include "ops/activation.h"
+#include "ops/amx_packing.h"
+#include "ops/planes.h"
 #include "ops/pointwise.h"
+#include "ops/range.h"
 #include "simd/amx.h"
+#include "simd/prefetch.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
@@ -168,8 +176,7 @@ class AmxPointwise {
     const std::ptrdiff_t at = span_.begin + vector * kLanes;
     const std::ptrdiff_t end = std::min(channel + amx::kTileRows, target.channels.end);
     for (; channel < end; ++channel, sums += kLanes) {
-      const Floats<kLanes> sum =
-          load<kLanes>(sums) + broadcast<kLanes>(target.layer.bias[channel]);
+      const Floats<kLanes> sum = load<kLanes>(sums) + broadcast<kLanes>(target.layer.bias[channel]);
       store_first<kLanes>(target.out.plane(channel - target.channels.begin) + at,
                           activate<kLanes>(target.activation, sum), span_.end - at);
     }

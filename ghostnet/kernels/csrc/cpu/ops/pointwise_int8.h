@@ -1,8 +1,20 @@
 // Pointwise convolution on 8 bits, with VNNI.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "ops/activation.h"
+#include "ops/int8_packing.h"
+#include "ops/planes.h"
 #include "ops/pointwise.h"
+#include "ops/range.h"
 #include "simd/dot_product.h"
+#include "simd/prefetch.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
@@ -31,8 +43,8 @@ class Int8Pointwise {
       const float* const pixels = in.data + span.begin + vector * Lanes;
       for (int group = 0; group < groups_; ++group) {
         const int first = group * Int8Weights::kGroup;
-        const Bits<Lanes> bytes = round_group(layer.int8_weights, first,
-                                              pixels + first * in.stride, in.stride);
+        const Bits<Lanes> bytes =
+            round_group(layer.int8_weights, first, pixels + first * in.stride, in.stride);
         std::memcpy(bytes_of(vector) + group * Lanes, &bytes, sizeof bytes);
       }
     }
@@ -132,8 +144,9 @@ class Int8Pointwise {
       float* const row = target.out.plane(First + n) + position;
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) {
-        const Floats<Lanes> sum = __builtin_convertvector(sums[n][v], Floats<Lanes>) *
-                                      target.steps[First + n] + target.bias[First + n];
+        const Floats<Lanes> sum =
+            __builtin_convertvector(sums[n][v], Floats<Lanes>) * target.steps[First + n] +
+            target.bias[First + n];
         store_first<Lanes>(row + v * Lanes, activate<Lanes>(target.activation, sum),
                            span_.end - position - v * Lanes);
       }

@@ -1,4 +1,8 @@
+#include <cstddef>
+
+#include "ops/amx_packing.h"
 #include "ops/pointwise.h"
+#include "ops/range.h"
 #include "simd/amx_tile.h"
 
 namespace ghostnet::cpu {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "ops/dense.h"
+#include "ops/range.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
@@ -12,8 +14,7 @@ struct SqueezeExcite {
 };
 
 template <int Lanes>
-void squeeze(const Dense& reduce, ChannelRows means, ChannelRows squeezed, int images,
-             Range rows) {
+void squeeze(const Dense& reduce, ChannelRows means, ChannelRows squeezed, int images, Range rows) {
   dense<Lanes>(reduce, means, squeezed, images, rows);
   for_each_vector<Lanes>(squeezed, images, rows, [](Floats<Lanes> x) { return relu<Lanes>(x); });
 }

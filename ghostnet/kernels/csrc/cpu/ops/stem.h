@@ -6,7 +6,14 @@
 // first-level cache.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
+#include "ops/activation.h"
+#include "ops/planes.h"
 #include "ops/pointwise.h"
+#include "ops/range.h"
+#include "simd/prefetch.h"
 
 namespace ghostnet::cpu {
 
@@ -82,8 +89,8 @@ void split_phases(const Image& image, const Grid& grid, const PhaseLayout& layou
     for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.width) {
       const std::ptrdiff_t from = 2 * row + row_parity;
       const bool inside = from >= 0 && from < image.height;
-      const float* in = image.pixels + (std::ptrdiff_t{color} * image.height +
-                                        (inside ? from : 0)) * image.width;
+      const float* in =
+          image.pixels + (std::ptrdiff_t{color} * image.height + (inside ? from : 0)) * image.width;
       split_row<Lanes>(in, inside ? image.width : 0, x - 1, out, grid.width);
     }
   }

@@ -42,7 +42,9 @@ class EventCount {
   void notify_all() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (sleepers_.load() == 0) return;
-    { const std::lock_guard<std::mutex> lock(mutex_); }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+    }
     notified_.notify_all();
   }
 

@@ -74,16 +74,14 @@ void ThreadPool::open_call() {
 
 void ThreadPool::close_call() {
   state_.fetch_sub(kOpen, std::memory_order_relaxed);
-  finished_.wait(kTeamSpins, [this] {
-    return (state_.load(std::memory_order_acquire) & kMembers) == 0;
-  });
+  finished_.wait(kTeamSpins,
+                 [this] { return (state_.load(std::memory_order_acquire) & kMembers) == 0; });
 }
 
 void ThreadPool::run_thread(int rank, std::uint64_t seen) {
   for (;;) {
-    called_.wait(idle_spins_.load(std::memory_order_relaxed), [&] {
-      return call_number(state_.load(std::memory_order_relaxed)) != seen;
-    });
+    called_.wait(idle_spins_.load(std::memory_order_relaxed),
+                 [&] { return call_number(state_.load(std::memory_order_relaxed)) != seen; });
     seen = join_call(rank);
   }
 }

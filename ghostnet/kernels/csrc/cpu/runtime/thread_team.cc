@@ -9,9 +9,8 @@ void Barrier::wait() {
     generation_.store(generation + 1, std::memory_order_release);
     released_.notify_all();
   } else {
-    released_.wait(kTeamSpins, [&] {
-      return generation_.load(std::memory_order_acquire) != generation;
-    });
+    released_.wait(kTeamSpins,
+                   [&] { return generation_.load(std::memory_order_acquire) != generation; });
   }
 }
 

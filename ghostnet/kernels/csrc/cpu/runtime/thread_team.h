@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 
 #include "ops/range.h"
 #include "runtime/event_count.h"

@@ -1,15 +1,17 @@
 // Products of bytes, which VNNI adds up four at a time.
 #pragma once
 
+#include <cstdint>
+
 #include "simd/vector.h"
 
 namespace ghostnet::cpu {
 
 #if defined(__x86_64__)
 
-// Adds to each lane of `sums` the products of its four unsigned bytes in `bytes` and the four signed
-// bytes in `weights`. The instruction is written down, so that it needs no option of the compiler
-// and no file of its own; the caller has checked that the processor has it.
+// Adds to each lane of `sums` the products of its four unsigned bytes in `bytes` and the four
+// signed bytes in `weights`. The instruction is written down, so that it needs no option of the
+// compiler and no file of its own; the caller has checked that the processor has it.
 template <int Lanes>
 inline Bits<Lanes> add_products(Bits<Lanes> sums, Bits<Lanes> bytes, const std::int32_t& weights);
 

@@ -148,8 +148,7 @@ inline Floats<Lanes> interleaved_half(Floats<Lanes> even, Floats<Lanes> odd,
 
 // The lanes of `even` and `odd` by turns, in two vectors.
 template <int Lanes>
-inline std::pair<Floats<Lanes>, Floats<Lanes>> interleaved(Floats<Lanes> even,
-                                                           Floats<Lanes> odd) {
+inline std::pair<Floats<Lanes>, Floats<Lanes>> interleaved(Floats<Lanes> even, Floats<Lanes> odd) {
   constexpr auto kLanes = std::make_integer_sequence<int, Lanes>{};
   return {interleaved_half<Lanes, 0>(even, odd, kLanes),
           interleaved_half<Lanes, Lanes / 2>(even, odd, kLanes)};

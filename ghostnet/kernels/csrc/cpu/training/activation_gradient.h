@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "ops/activation.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu::training {
 

@@ -1,5 +1,5 @@
 // The arguments of every training operator, inputs first, in the order in which
-// ghostnet/kernels/training_operators.py passes them.
+// ghostnet/kernels/cpu/training_operators.py passes them.
 //
 // z is the output of a convolution before its norm, y that of the norm and activation; the
 // gradient of the loss with respect to v is named v_gradient. Statistics are

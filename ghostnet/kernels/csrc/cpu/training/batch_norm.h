@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
+#include "ops/activation.h"
+#include "simd/vector.h"
 #include "training/activation_gradient.h"
 #include "training/feature_maps.h"
 #include "training/vector_loop.h"
@@ -154,8 +157,8 @@ NormGradientSums norm_gradient_sums(const Norm& norm, const NormGradientInputs& 
   with_activation(norm.activation, [&, z = z, dy = dy, size = size](auto act) {
     const auto sums = sum_terms<Lanes, 2>(size, [&](auto lanes, std::ptrdiff_t i) {
       const Floats<lanes> value = load<lanes>(z + i);
-      const Floats<lanes> g = activation_gradient<lanes>(act, value * affine.scale + affine.shift,
-                                                         load<lanes>(dy + i));
+      const Floats<lanes> g =
+          activation_gradient<lanes>(act, value * affine.scale + affine.shift, load<lanes>(dy + i));
       return Terms<lanes, 2>{g, g * (value - mean)};
     });
     found = {sums[0], sums[1], size};
@@ -202,12 +205,12 @@ template <int Lanes>
 void normalize_gradient(const Norm& norm, const NormGradient& gradient, ConstChannel z,
                         ConstChannel dy, Channel dz) {
   for (int image = 0; image < z.images; ++image) {
-    with_normalized_gradient(
-        norm, gradient, {z.plane(image), dy.plane(image), z.size}, [&](auto values) {
-          for_each_vector<Lanes>(z.size, [&](auto lanes, std::ptrdiff_t i) {
-            store<lanes>(dz.plane(image) + i, values(lanes, i));
-          });
-        });
+    with_normalized_gradient(norm, gradient, {z.plane(image), dy.plane(image), z.size},
+                             [&](auto values) {
+                               for_each_vector<Lanes>(z.size, [&](auto lanes, std::ptrdiff_t i) {
+                                 store<lanes>(dz.plane(image) + i, values(lanes, i));
+                               });
+                             });
   }
 }
 

@@ -1,4 +1,5 @@
 // The C API of training: one function for each operator of ops.Custom.
+#include <cstdint>
 #include <exception>
 #include <mutex>
 
@@ -21,7 +22,7 @@ void release_freed_memory() {
 #endif
 }
 
-int launch(Operator Operators::*which, const Tensors& tensors) {
+int launch(Operator Operators::* which, const Tensors& tensors) {
   release_freed_memory();
   const Settings now = settings();
   const Operator chosen = operators_for(now.instruction_set).*which;
@@ -38,11 +39,11 @@ int launch(Operator Operators::*which, const Tensors& tensors) {
 }  // namespace ghostnet::cpu::training
 
 // Returns 0, or 1 for a wrong number of arguments or where memory ran out.
-#define GHOSTNET_OPERATOR(symbol, which)                                                           \
-  extern "C" __attribute__((visibility("default"))) int symbol(                                    \
-      int count, void** data, int* ranks, int64_t** shapes, const char**, void*, void*) {          \
-    using namespace ghostnet::cpu::training;                                                       \
-    return launch(&Operators::which, Tensors(count, data, ranks, shapes));                         \
+#define GHOSTNET_OPERATOR(symbol, which)                                                  \
+  extern "C" __attribute__((visibility("default"))) int symbol(                           \
+      int count, void** data, int* ranks, int64_t** shapes, const char**, void*, void*) { \
+    using namespace ghostnet::cpu::training;                                              \
+    return launch(&Operators::which, Tensors(count, data, ranks, shapes));                \
   }
 
 GHOSTNET_OPERATOR(GhostNetUnfold, unfold)

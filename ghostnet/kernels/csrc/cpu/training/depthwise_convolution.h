@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
+#include "simd/vector.h"
 #include "training/padded_plane.h"
 
 namespace ghostnet::cpu::training {
@@ -82,8 +84,8 @@ void correlate(const PaddedPlane& in, const Taps<Lanes, Kernel>& taps, int y, fl
     const float* const corner = in.row(y * Stride - Kernel / 2) - Kernel / 2;
     float* const first = out + std::ptrdiff_t{y} * width;
     cover_row<Lanes>(width, [&](int x) {
-      const auto sums = correlate_vectors<Lanes, Kernel, Stride, Rows>(corner + x * Stride,
-                                                                       in.pitch(), taps);
+      const auto sums =
+          correlate_vectors<Lanes, Kernel, Stride, Rows>(corner + x * Stride, in.pitch(), taps);
 #pragma GCC unroll 8
       for (int row = 0; row < Rows; ++row) {
         store_first<Lanes>(first + row * width + x, in_order_of<Lanes, Stride>(sums[row]), width);

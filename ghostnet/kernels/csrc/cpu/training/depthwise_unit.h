@@ -1,10 +1,15 @@
 // One channel of a depthwise ConvUnit: convolution, batch norm, activation; forward and backward.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <memory>
 
 #include "training/batch_norm.h"
 #include "training/depthwise_convolution.h"
+#include "training/feature_maps.h"
+#include "training/padded_plane.h"
 
 namespace ghostnet::cpu::training {
 
@@ -75,9 +80,8 @@ NormGradient depthwise_backward(const DepthwiseUnit<Kernel>& unit, const Depthwi
   const NormGradient gradient = norm_gradient(unit.norm, sums);
   std::array<double, Kernel * Kernel> taps = {};
   for (int image = 0; image < z.images; ++image) {
-    with_normalized_gradient(unit.norm, gradient, norm_inputs(image), [&](auto values) {
-      scratch.dz.set<Lanes>(values);
-    });
+    with_normalized_gradient(unit.norm, gradient, norm_inputs(image),
+                             [&](auto values) { scratch.dz.set<Lanes>(values); });
     set_input(image, scratch.x);
     add_filter_gradient<Lanes, Kernel>(scratch.x, scratch.dz, unit.stride, taps);
     convolve_gradient<Lanes, Kernel>(scratch.dz, unit.filter, unit.stride,

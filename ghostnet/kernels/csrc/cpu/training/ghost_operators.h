@@ -3,7 +3,17 @@
 // through all of them while it is in the cache.
 #pragma once
 
+#include <cstddef>
+
+#include "training/arguments.h"
+#include "training/batch_norm.h"
+#include "training/depthwise_convolution.h"
+#include "training/depthwise_unit.h"
+#include "training/feature_maps.h"
 #include "training/norm_operators.h"
+#include "training/operators.h"
+#include "training/padded_plane.h"
+#include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
@@ -28,9 +38,9 @@ void ghost(const Tensors& t, int threads) {
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps y = t.maps_out(A::kY);
   const auto primary = NormParameters::of<A>(t);
-  const NormParameters cheap{t.in(A::kCheapGamma),       t.in(A::kCheapBeta),
-                             t.in(A::kCheapMovingMean),  t.in(A::kCheapMovingVariance),
-                             t.out(A::kCheapStatistics), t.out(A::kCheapNextMean),
+  const NormParameters cheap{t.in(A::kCheapGamma),        t.in(A::kCheapBeta),
+                             t.in(A::kCheapMovingMean),   t.in(A::kCheapMovingVariance),
+                             t.out(A::kCheapStatistics),  t.out(A::kCheapNextMean),
                              t.out(A::kCheapNextVariance)};
   const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
@@ -86,8 +96,8 @@ void ghost_gradient(const Tensors& t, int threads) {
       const auto finish = [&](int image) {
         float* const plane = gradient.plane(image);
         add<Lanes>(dy.channel(c).plane(image), gradient.size, plane);
-        sums += norm_gradient_sums<Lanes>(primary,
-                                          {z.channel(c).plane(image), plane, gradient.size});
+        sums +=
+            norm_gradient_sums<Lanes>(primary, {z.channel(c).plane(image), plane, gradient.size});
       };
       const NormGradient of_cheap = depthwise_backward<Lanes, 3>(
           cheap, {dy.channel(channels + c), t.out(A::kFilterGradient) + c * 9, gradient}, scratch,

@@ -2,9 +2,17 @@
 // at a time, so that all passes over a channel but the first find it in the cache.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
+#include "ops/activation.h"
 #include "training/arguments.h"
+#include "training/batch_norm.h"
+#include "training/depthwise_convolution.h"
 #include "training/depthwise_unit.h"
+#include "training/feature_maps.h"
 #include "training/operators.h"
+#include "training/padded_plane.h"
 #include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
@@ -43,8 +51,8 @@ struct NormParameters {
 // Saves the statistics of channel `c` of a norm's input and updates the moving ones. The moving
 // variance is the unbiased one.
 template <int Lanes>
-Affine update_statistics(const NormParameters& norm, const NormSettings& settings,
-                         std::ptrdiff_t c, std::ptrdiff_t channels, const Moments& found) {
+Affine update_statistics(const NormParameters& norm, const NormSettings& settings, std::ptrdiff_t c,
+                         std::ptrdiff_t channels, const Moments& found) {
   const auto freedom = std::max<std::ptrdiff_t>(1, found.count - 1);
   const double unbiased = found.squares / freedom;
   const auto move = [&](float from, double to) {

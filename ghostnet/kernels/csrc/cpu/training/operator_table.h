@@ -1,7 +1,9 @@
 // The operators of one instruction set; each `operators_*.cc` instantiates those of its own.
 #pragma once
 
+#include "training/arguments.h"
 #include "training/ghost_operators.h"
+#include "training/operators.h"
 #include "training/pointwise_operators.h"
 #include "training/squeeze_excite_operators.h"
 #include "training/stem_operators.h"

@@ -1,6 +1,7 @@
 // The operators of training, forward and backward, for each instruction set.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "simd/instruction_set.h"

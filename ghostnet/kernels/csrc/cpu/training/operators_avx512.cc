@@ -1,4 +1,5 @@
 #include "training/operator_table.h"
+#include "training/operators.h"
 
 namespace ghostnet::cpu::training {
 

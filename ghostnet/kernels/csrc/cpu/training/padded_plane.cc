@@ -1,5 +1,7 @@
 #include "training/padded_plane.h"
 
+#include <cstddef>
+
 namespace ghostnet::cpu::training {
 
 PaddedPlane::PaddedPlane(int height, int width, int border)

@@ -2,6 +2,7 @@
 // which is the right one of a row and the left one of the next.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "simd/vector.h"

@@ -9,8 +9,8 @@
 namespace ghostnet::cpu::training {
 
 // How often an idle thread checks for the next operator before it sleeps. More of it does not
-// shorten a step on a quiet machine; beside another process, it takes the processor from the caller,
-// which then computes by a quarter less.
+// shorten a step on a quiet machine; beside another process, it takes the processor from the
+// caller, which then computes by a quarter less.
 constexpr int kIdleSpins = 1000;
 
 // Hands out the indices 0, …, count - 1, each once, to whichever thread asks next.
@@ -38,7 +38,8 @@ template <class Work>
 
 // Calls work(indices) on every thread that comes in time; `work` can allocate what its thread needs
 // before it takes indices. Runs on the calling thread alone if another call has leased the thread
-// pool. Throws what a thread threw, after the others have finished; then some indices may be missing.
+// pool. Throws what a thread threw, after the others have finished; then some indices may be
+// missing.
 template <class Work>
 void parallel_for(int threads, std::ptrdiff_t count, Work work) {
   IndexQueue indices(count);

@@ -1,7 +1,11 @@
 // Pointwise convolution and its two gradients, as operators.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "training/arguments.h"
+#include "training/feature_maps.h"
 #include "training/gemm.h"
 #include "training/operators.h"
 #include "training/parallel_for.h"

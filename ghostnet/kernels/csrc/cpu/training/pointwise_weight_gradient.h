@@ -2,7 +2,10 @@
 // over all images and pixels of the product of their planes, out[a][b] = Σ outer[a] · inner[b].
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -66,7 +69,8 @@ void add_products(const PlanePairs& planes, Floats<Lanes>* sums) {
     }
     if (rest > 0 && size > Lanes) {  // the last vector overlaps the one before: mask the overlap
       const Bits<Lanes> fresh = lanes_from<Lanes>(Lanes - rest);
-      add([&](std::ptrdiff_t row) {
+      add(
+          [&](std::ptrdiff_t row) {
             return keep<Lanes>(reinterpret_cast<const std::int32_t*>(&fresh),
                                load<Lanes>(outer + row + size - Lanes));
           },
@@ -94,8 +98,8 @@ constexpr std::array<AddProducts<Lanes>, kOuter<Lanes>> add_products_row(
 
 // [inner channels - 1][outer channels - 1]
 template <int Lanes, int... Index>
-constexpr std::array<std::array<AddProducts<Lanes>, kOuter<Lanes>>, sizeof...(Index)> add_products_table(
-    std::integer_sequence<int, Index...>) {
+constexpr std::array<std::array<AddProducts<Lanes>, kOuter<Lanes>>, sizeof...(Index)>
+add_products_table(std::integer_sequence<int, Index...>) {
   return {add_products_row<Lanes, Index + 1>(std::make_integer_sequence<int, kOuter<Lanes>>{})...};
 }
 
@@ -117,14 +121,14 @@ void channel_products(const ChannelProducts& products, int first, int count) {
       add_products_table<Lanes>(std::make_integer_sequence<int, kInner<Lanes>>{});
   constexpr std::ptrdiff_t kCachedFloats = 1 << 17;
   const Shape& shape = products.inner.shape;
-  const int group =
-      static_cast<int>(std::max<std::ptrdiff_t>(1, kCachedFloats / shape.image()));
+  const int group = static_cast<int>(std::max<std::ptrdiff_t>(1, kCachedFloats / shape.image()));
   std::vector<Floats<Lanes>> sums(shape.channels * count, Floats<Lanes>{});
   for (int image = 0; image < shape.images; image += group) {
     for (int b = 0; b < shape.channels; b += kInner<Lanes>) {
       const ConstChannel outer = products.outer.channel(first);
       const ConstChannel inner = products.inner.channel(b);
-      const PlanePairs planes{outer.plane(image), inner.plane(image), outer.stride, inner.stride,
+      const PlanePairs planes{outer.plane(image), inner.plane(image),
+                              outer.stride,       inner.stride,
                               inner.size,         std::min(group, shape.images - image)};
       kTable[std::min(kInner<Lanes>, shape.channels - b) - 1][count - 1](planes, &sums[b * count]);
     }

@@ -2,8 +2,14 @@
 // cache from the means to the scaling.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "simd/vector.h"
 #include "training/activation_gradient.h"
 #include "training/arguments.h"
+#include "training/feature_maps.h"
 #include "training/operators.h"
 #include "training/parallel_for.h"
 #include "training/vector_loop.h"
@@ -13,9 +19,8 @@ namespace ghostnet::cpu::training {
 // Σ a · b
 template <int Lanes>
 float dot(const float* a, const float* b, std::ptrdiff_t size) {
-  return sum_vectors<Lanes>(size, [=](auto lanes, std::ptrdiff_t i) {
-    return load<lanes>(a + i) * load<lanes>(b + i);
-  });
+  return sum_vectors<Lanes>(
+      size, [=](auto lanes, std::ptrdiff_t i) { return load<lanes>(a + i) * load<lanes>(b + i); });
 }
 
 // to += factor · from
@@ -57,22 +62,22 @@ void squeeze_excite_image(const SqueezeExciteLayers& layers, const SqueezeExcite
   const auto [x, plane, means, squeezed, excitations, y] = image;
   for (int c = 0; c < layers.channels; ++c) {
     const float* from = x + c * plane;
-    means[c] = sum_vectors<Lanes>(plane, [from](auto lanes, std::ptrdiff_t i) {
-                 return load<lanes>(from + i);
-               }) / plane;
+    means[c] = sum_vectors<Lanes>(
+                   plane, [from](auto lanes, std::ptrdiff_t i) { return load<lanes>(from + i); }) /
+               plane;
   }
   for (int r = 0; r < layers.squeezed_size; ++r) {
-    squeezed[r] = std::max(0.0F, layers.reduce_bias[r] +
-                                     dot<Lanes>(layers.reduce_row(r), means, layers.channels));
+    squeezed[r] = std::max(
+        0.0F, layers.reduce_bias[r] + dot<Lanes>(layers.reduce_row(r), means, layers.channels));
   }
   for (int c = 0; c < layers.channels; ++c) {
     excitations[c] =
         layers.expand_bias[c] + dot<Lanes>(layers.expand_row(c), squeezed, layers.squeezed_size);
     const float gate = gate_of(excitations[c]);
-    for_each_vector<Lanes>(plane, [from = x + c * plane, to = y + c * plane, gate](
-                                      auto lanes, std::ptrdiff_t i) {
-      store<lanes>(to + i, gate * load<lanes>(from + i));
-    });
+    for_each_vector<Lanes>(
+        plane, [from = x + c * plane, to = y + c * plane, gate](auto lanes, std::ptrdiff_t i) {
+          store<lanes>(to + i, gate * load<lanes>(from + i));
+        });
   }
 }
 
@@ -83,8 +88,9 @@ void squeeze_excite(const Tensors& t, int threads) {
   const FeatureMaps y = t.maps_out(A::kY);
   const int channels = x.shape.channels;
   const int squeezed_size = static_cast<int>(t.extent(A::kReduce, 0));
-  const SqueezeExciteLayers layers{t.in(A::kReduce), t.in(A::kReduceBias), t.in(A::kExpand),
-                                   t.in(A::kExpandBias), channels, squeezed_size};
+  const SqueezeExciteLayers layers{t.in(A::kReduce), t.in(A::kReduceBias),
+                                   t.in(A::kExpand), t.in(A::kExpandBias),
+                                   channels,         squeezed_size};
   parallel_for(threads, x.shape.images, [&](IndexQueue& indices) {
     indices.for_each([&](std::ptrdiff_t image) {
       squeeze_excite_image<Lanes>(
@@ -173,7 +179,7 @@ void squeeze_excite_gradient(const Tensors& t, int threads) {
   const int images = x.shape.images;
   const int channels = x.shape.channels;
   const int squeezed_size = static_cast<int>(t.extent(A::kReduce, 0));
-  const SqueezeExciteLayers layers{t.in(A::kReduce), nullptr, t.in(A::kExpand),
+  const SqueezeExciteLayers layers{t.in(A::kReduce), nullptr,  t.in(A::kExpand),
                                    nullptr,          channels, squeezed_size};
   std::vector<float> dsqueezed(std::size_t(images) * squeezed_size);
   std::vector<float> dexcitations(std::size_t(images) * channels);

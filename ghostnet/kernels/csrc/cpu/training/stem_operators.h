@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "training/arguments.h"
+#include "training/feature_maps.h"
 #include "training/operators.h"
 #include "training/parallel_for.h"
 
@@ -49,9 +51,10 @@ void unfold(const Tensors& t, int threads) {
     indices.for_each([&](std::ptrdiff_t copy) {
       const float* from = in.data + copy / kTaps * in.shape.plane();
       float* to = out.data + copy * out.shape.plane();
-      each_pixel(Tap(copy), in.shape, out.shape,
-                 [=](std::ptrdiff_t i, std::ptrdiff_t o) { to[o] = from[i]; },
-                 [=](std::ptrdiff_t o) { to[o] = 0; });
+      each_pixel(
+          Tap(copy), in.shape, out.shape,
+          [=](std::ptrdiff_t i, std::ptrdiff_t o) { to[o] = from[i]; },
+          [=](std::ptrdiff_t o) { to[o] = 0; });
     });
   });
 }
@@ -67,9 +70,9 @@ void unfold_gradient(const Tensors& t, int threads) {
       std::fill_n(to, out.shape.plane(), 0.0F);
       for (int tap = 0; tap < kTaps; ++tap) {
         const float* from = in.data + (channel * kTaps + tap) * in.shape.plane();
-        each_pixel(Tap(tap), out.shape, in.shape,
-                   [=](std::ptrdiff_t i, std::ptrdiff_t o) { to[i] += from[o]; },
-                   [](std::ptrdiff_t) {});
+        each_pixel(
+            Tap(tap), out.shape, in.shape,
+            [=](std::ptrdiff_t i, std::ptrdiff_t o) { to[i] += from[o]; }, [](std::ptrdiff_t) {});
       }
     });
   });

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <type_traits>
 
 #include "simd/vector.h"
@@ -65,9 +66,8 @@ inline std::array<float, Count> sum_terms(std::ptrdiff_t count, Body terms) {
 // Σ terms(lanes, i)
 template <int Lanes, class Body>
 inline float sum_vectors(std::ptrdiff_t count, Body terms) {
-  return sum_terms<Lanes, 1>(count, [&](auto lanes, std::ptrdiff_t i) {
-    return Terms<lanes, 1>{terms(lanes, i)};
-  })[0];
+  return sum_terms<Lanes, 1>(
+      count, [&](auto lanes, std::ptrdiff_t i) { return Terms<lanes, 1>{terms(lanes, i)}; })[0];
 }
 
 }  // namespace ghostnet::cpu::training
