@@ -159,7 +159,7 @@ def test_new_weights_reach_a_compiled_graph() -> None:
 )
 def test_wrong_images_and_training_are_refused(array: NDArray) -> None:
     fused = FusedGhostNet(small(), host_device())
-    with pytest.raises(KernelError, match="images: expected"):
+    with pytest.raises(KernelError, match=r"[Ii]mages"):
         fused(Tensor(array))
     fused.set_train(True)
     with pytest.raises(KernelError, match="cannot be trained"):
@@ -168,10 +168,13 @@ def test_wrong_images_and_training_are_refused(array: NDArray) -> None:
 
 def test_inverted_residuals_are_refused() -> None:
     network = small_mobilenet()
-    with pytest.raises(KernelError, match="expected Ghost bottlenecks to fuse a network for a GPU"):
+    with pytest.raises(KernelError, match="Inverted residuals cannot be fused for a GPU"):
         pack(network.architecture, parameters_of(network))
     ghost = replace(small().architecture, activation="relu6")
-    with pytest.raises(KernelError, match=r"expected one of relu, hard_swish .* found relu6"):
+    with pytest.raises(
+        KernelError,
+        match="activation relu6 cannot be fused for a GPU",
+    ):
         pack(ghost, parameters_of(small()))
 
 

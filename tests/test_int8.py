@@ -78,7 +78,7 @@ def test_an_instruction_set_without_vnni_is_named() -> None:
     model = open_model(FLOWERS)
     session = kernels.Session(model.architecture, model.parameters, dtype="int8")
     kernels.set_instruction_set("portable")
-    reason = "dtype int8: expected a processor with VNNI.*found portable without it; use float32"
+    reason = "dtype int8 needs a processor with VNNI.*portable is without it here. Use float32"
     with pytest.raises(KernelError, match=reason):
         session(draw(1, 32, 32))
     with pytest.raises(KernelError, match=reason):
@@ -87,7 +87,7 @@ def test_an_instruction_set_without_vnni_is_named() -> None:
 
 def test_another_dtype_is_named() -> None:
     model = open_model(FLOWERS)
-    with pytest.raises(KernelError, match="dtype: expected one of float32, int8, found 'bfloat16'"):
+    with pytest.raises(KernelError, match="dtype 'bfloat16' is not one of float32, int8"):
         kernels.Session(model.architecture, model.parameters, dtype="bfloat16")  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match="dtype: expected float32 to train a network, found 'int8'"

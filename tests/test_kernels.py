@@ -334,7 +334,7 @@ def test_wrong_images_are_refused(array: Floats) -> None:
         ms.set_context(mode=mode)
         fused = fuse(small())
         for call in (fused, fused.construct):
-            with pytest.raises(KernelError, match="images: expected"):
+            with pytest.raises(KernelError, match=r"[Ii]mages"):
                 call(Tensor(array))
 
 
@@ -376,9 +376,18 @@ FIVE = (Block(5, 32, 16, 0, 1),)
 @pytest.mark.parametrize(
     ("architecture", "reason"),
     [
-        (replace(GHOSTNET_1X, activation="gelu"), "expected one of relu, hard_swish, relu6"),
-        (replace(MOBILENET_V2_1X, activation="relu"), "expected relu6 to fuse inverted residuals"),
-        (replace(MOBILENET_V2_1X, blocks=FIVE), "expected kernels of 3 and no squeeze-excite"),
+        (
+            replace(GHOSTNET_1X, activation="gelu"),
+            "activation gelu cannot be fused",
+        ),
+        (
+            replace(MOBILENET_V2_1X, activation="relu"),
+            "activation relu cannot be fused",
+        ),
+        (
+            replace(MOBILENET_V2_1X, blocks=FIVE),
+            "without squeeze-excite",
+        ),
     ],
 )
 def test_what_the_kernels_do_not_know_is_named(architecture: Architecture, reason: str) -> None:
@@ -387,7 +396,7 @@ def test_what_the_kernels_do_not_know_is_named(architecture: Architecture, reaso
 
 def test_settings_are_checked() -> None:
     for name in ("abacus", "portable\0", ""):
-        with pytest.raises(KernelError, match="instruction set: expected one of"):
+        with pytest.raises(KernelError, match=r"instruction set: .* choose one of"):
             kernels.set_instruction_set(name)
     kernels.set_threads(3)
     assert kernels.threads() == 3
@@ -404,8 +413,8 @@ def run_with_instruction_set(name: str, program: str) -> str:
 def test_the_environment_chooses_the_instruction_set() -> None:
     assert run_with_instruction_set("portable", "kernels.instruction_set()") == "portable"
     reason = run_with_instruction_set("abacus", "kernels.unavailable_reason()")
-    assert reason.startswith("GHOSTNET_INSTRUCTION_SET: expected one of ")
-    assert reason.endswith("portable, found 'abacus'")
+    assert reason.startswith("GHOSTNET_INSTRUCTION_SET: 'abacus' is not available here; choose one")
+    assert reason.endswith("portable.")
 
 
 def test_without_the_library_the_plain_network_runs_and_says_why(
@@ -416,7 +425,7 @@ def test_without_the_library_the_plain_network_runs_and_says_why(
     monkeypatch.setattr(library, "PATH", tmp_path / "libghostnet_cpu.so")
     library.load.cache_clear()
     assert not kernels.available()
-    with pytest.warns(UserWarning, match="expected the compiled kernels"):
+    with pytest.warns(UserWarning, match="compiled kernels are missing"):
         assert fuse_if_possible(small()) is small()
     with pytest.raises(KernelError, match="GHOSTNET_NO_KERNELS"):
         fuse(small())

@@ -94,10 +94,12 @@ def check_images(images: Any) -> None:
         KernelError: It has another type, dtype or shape.
     """
     if not isinstance(images, np.ndarray):
-        raise KernelError(f"images: expected a NumPy array, found {type(images).__name__}")
+        raise KernelError(f"The images are a {type(images).__name__}; pass a NumPy array.")
     check_shape(images.shape)
     if images.dtype != np.float32:
-        raise KernelError(f"images: expected float32, found {images.dtype}; convert them (astype)")
+        raise KernelError(
+            f"The images have the dtype {images.dtype}; convert them to float32 (astype)."
+        )
 
 
 def check_shape(shape: Any) -> None:
@@ -107,4 +109,7 @@ def check_shape(shape: Any) -> None:
         KernelError: It is another.
     """
     if len(shape) != 4 or shape[1] != 3 or 0 in shape:
-        raise KernelError(f"images: expected (batch, 3, height, width), found {tuple(shape)}")
+        raise KernelError(
+            f"The images have the shape {tuple(shape)}; pass (batch, 3, height, width), none of "
+            "them 0."
+        )

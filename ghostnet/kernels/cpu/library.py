@@ -87,18 +87,18 @@ def load() -> ctypes.CDLL:
     """
     if not PATH.exists():
         raise KernelError(
-            f"expected the compiled kernels, found no {PATH}; install the package with a C++ "
-            "compiler and without GHOSTNET_NO_KERNELS"
+            f"The compiled kernels are missing: there is no {PATH}. Install the package with a C++ "
+            "compiler and without GHOSTNET_NO_KERNELS."
         )
     try:
         library = ctypes.CDLL(str(PATH))
     except OSError as error:
-        raise KernelError(f"{PATH}: the compiled kernels cannot be loaded: {error}") from error
+        raise KernelError(f"The compiled kernels cannot be loaded: {error}.") from error
     missing = [symbol for symbol in SYMBOLS if not hasattr(library, symbol)]
     if missing:
         raise KernelError(
-            f"{PATH}: expected the kernels of this version, found no {missing[0]} in them; install "
-            "the package again, or in a checkout: cmake -S . -B build && cmake --build build"
+            f"{PATH} belongs to another version: it has no {missing[0]}. Install the package "
+            "again, or run in a checkout: cmake -S . -B build && cmake --build build"
         )
     for kind in KINDS:
         getattr(library, f"ghostnet_{kind}_size").restype = ctypes.c_int64
@@ -180,7 +180,9 @@ def set_instruction_set(name: str) -> None:
 def _choose(library: ctypes.CDLL, name: str, source: str) -> None:
     known = _instruction_sets(library)
     if name not in known:
-        raise KernelError(f"{source}: expected one of {', '.join(known)}, found {name!r}")
+        raise KernelError(
+            f"{source}: {name!r} is not available here; choose one of {', '.join(known)}."
+        )
     library.ghostnet_set_instruction_set(name.encode())
 
 
@@ -235,8 +237,8 @@ def no_int8_reason() -> str:
     if load().ghostnet_has_int8():
         return ""
     return (
-        "dtype int8: expected a processor with VNNI, which multiplies bytes, found "
-        f"{instruction_set()} without it; use float32"
+        "The dtype int8 needs a processor with VNNI, which multiplies bytes; "
+        f"{instruction_set()} is without it here. Use float32."
     )
 
 

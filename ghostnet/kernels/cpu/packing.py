@@ -136,21 +136,22 @@ def pack(
 
 
 def unsupported_reason(architecture: Architecture) -> str | None:
-    """Say which layer of an architecture the kernels do not know; None where they know all."""
+    """Say which layer of an architecture the kernels lack; None if they have all."""
     if architecture.quantized:
         return (
-            "expected convolutions in floating point to fuse a network, found convolutions on 8 "
-            "bits, whose inputs the kernels do not round; run the network itself, without fusing it"
+            "A network with convolutions on 8 bits cannot be fused, because the kernels do not "
+            "round their inputs; run the network itself."
         )
     if architecture.activation not in ACTIVATIONS:
         return (
-            f"activation: expected one of {', '.join(ACTIVATIONS)} to fuse a network, found "
-            f"{architecture.activation}"
+            f"A network with the activation {architecture.activation} cannot be fused; the kernels "
+            f"have {', '.join(ACTIVATIONS)}."
         )
     for row in architecture.blocks:
         if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
             return (
-                f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse a network, found {row}"
+                f"{row} cannot be fused; the kernels have filters of 3 or 5 pixels and strides of "
+                "1 or 2."
             )
     if architecture.family == "mobilenet_v2":
         return _unsupported_residual(architecture)
@@ -158,26 +159,26 @@ def unsupported_reason(architecture: Architecture) -> str | None:
 
 
 def _unsupported_residual(architecture: Architecture) -> str | None:
-    """Say which inverted residual the kernels do not know; None where they know all."""
+    """Say which inverted residual the kernels lack; None if they have all."""
     if architecture.activation != "relu6":
         return (
-            "activation: expected relu6 to fuse inverted residuals, found "
-            f"{architecture.activation}"
+            f"Inverted residuals with the activation {architecture.activation} cannot be fused; "
+            "the kernels have them with relu6."
         )
     for row in architecture.blocks:
         if row.kernel_size != 3 or row.se_channels:
             return (
-                "expected kernels of 3 and no squeeze-excite to fuse inverted residuals, found "
-                f"{row}"
+                f"{row} cannot be fused; the kernels have inverted residuals with filters of 3 "
+                "pixels and without squeeze-excite."
             )
     return None
 
 
 def check_architecture(architecture: Architecture) -> None:
-    """Check that the kernels know every layer of an architecture.
+    """Check that the kernels have every layer of an architecture.
 
     Raises:
-        KernelError: They do not.
+        KernelError: A layer is not supported.
     """
     reason = unsupported_reason(architecture)
     if reason is not None:
@@ -188,10 +189,10 @@ def check_dtype(dtype: str) -> None:
     """Check that the kernels have a type, on this processor.
 
     Raises:
-        KernelError: They do not.
+        KernelError: The dtype is not supported, or not on this processor.
     """
     if dtype not in PRECISIONS:
-        raise KernelError(f"dtype: expected one of {', '.join(PRECISIONS)}, found {dtype!r}")
+        raise KernelError(f"The dtype {dtype!r} is not one of {', '.join(PRECISIONS)}.")
     if dtype == "int8" and (reason := library.no_int8_reason()):
         raise KernelError(reason)
 

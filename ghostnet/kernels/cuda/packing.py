@@ -86,16 +86,16 @@ def pack(
 
 
 def unsupported_reason(architecture: Architecture) -> str | None:
-    """Say which layer of an architecture the kernels do not know; None where they know all."""
+    """Say which layer of an architecture the kernels lack; None if they have all."""
     if architecture.family != "ghostnet":
         return (
-            "expected Ghost bottlenecks to fuse a network for a GPU, found inverted residuals; run "
-            "the network itself, without fusing it, or fuse it for a CPU"
+            "Inverted residuals cannot be fused for a GPU, whose kernels have Ghost bottlenecks; "
+            "run the network itself, or fuse it for a CPU."
         )
     if architecture.activation not in SYMBOLS:
         return (
-            f"activation: expected one of {', '.join(SYMBOLS)} to fuse a network for a GPU, found "
-            f"{architecture.activation}"
+            f"A network with the activation {architecture.activation} cannot be fused for a GPU; "
+            f"its kernels have {', '.join(SYMBOLS)}."
         )
     return cpu_reason(architecture)
 
