@@ -30,6 +30,7 @@ from ghostnet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ghostnet import hub, kernels
+    from ghostnet.checkpoints import merge_branches
     from ghostnet.data import transforms
     from ghostnet.hub import create_model, load, open_model
     from ghostnet.kernels import fuse
@@ -79,6 +80,7 @@ __all__ = [
     "kernels",
     "list_models",
     "load",
+    "merge_branches",
     "mobilenet_v2_1x",
     "open_model",
     "transforms",
@@ -93,6 +95,7 @@ _MODULES = {
 _find_name, _names = lazy_names(
     __name__,
     {
+        "ghostnet.checkpoints": ("merge_branches",),
         "ghostnet.hub": ("create_model", "load", "open_model"),
         "ghostnet.kernels": ("fuse",),
         "ghostnet.models": (

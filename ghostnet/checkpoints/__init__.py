@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ghostnet.checkpoints.conversion import Conversion, convert, is_foreign
 from ghostnet.checkpoints.finder import Found, find_network
 from ghostnet.checkpoints.formats import SUFFIXES, read_foreign
+from ghostnet.checkpoints.merging import merged_parameters
 from ghostnet.checkpoints.mindspore import parse_checkpoint, read_checkpoint, write_checkpoint
 from ghostnet.checkpoints.parameters import (
     CLASSIFIER,
@@ -23,7 +24,7 @@ from ghostnet.checkpoints.parameters import (
 from ghostnet.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ghostnet.checkpoints.cells import load_parameters, parameters_of
+    from ghostnet.checkpoints.cells import load_parameters, merge_branches, parameters_of
 
 __all__ = [
     "CLASSIFIER",
@@ -41,6 +42,8 @@ __all__ = [
     "identify",
     "is_foreign",
     "load_parameters",
+    "merge_branches",
+    "merged_parameters",
     "parameters_of",
     "parse_checkpoint",
     "read_checkpoint",
@@ -49,5 +52,5 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"ghostnet.checkpoints.cells": ("load_parameters", "parameters_of")}
+    __name__, {"ghostnet.checkpoints.cells": ("load_parameters", "merge_branches", "parameters_of")}
 )

@@ -7,6 +7,7 @@ import mindspore as ms
 from mindspore import nn
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.merging import merged_parameters
 from ghostnet.checkpoints.parameters import (
     Parameters,
     as_float32,
@@ -89,3 +90,22 @@ def load_parameters(
     check_finite(fitted, name)
     for key, parameter in wanted.items():
         parameter.set_data(ms.Tensor(fitted[key].copy()))
+
+
+def merge_branches(network: ClassificationNetwork) -> ClassificationNetwork:
+    """Build the network for inference of a GhostNetV3 or RepGhost that was trained with branches.
+
+    Args:
+        network: A network with branches; its own parameters stay as they are.
+
+    Returns:
+        A network in inference state with the same logits, in which each sum of branches is one
+        convolution. A network without branches is returned as it is.
+    """
+    architecture = network.architecture
+    if architecture.form != "branched":
+        return network
+    merged = build_network(architecture.merged, network.num_classes)
+    load_parameters(merged, merged_parameters(architecture, parameters_of(network)))
+    merged.set_train(False)
+    return merged

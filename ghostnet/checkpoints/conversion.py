@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.finder import Found, find_network
+from ghostnet.checkpoints.merging import merged_parameters
 from ghostnet.checkpoints.parameters import (
     Parameters,
     count_classes,
@@ -24,16 +25,33 @@ _BATCH_NORM = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
+_GHOST = r"(ghost[12]\.(?:primary_conv|cheap_operation))"
+_UNIT = (
+    r"((?:ghost[12]\.(?:primary_conv|cheap_operation)|dw)(?:\.branches\.[0-2]|\.scale)?"
+    r"|ghost1\.(?:gates|short_conv)\.[0-2]|shortcut\.[01])"
+)
+_CHAINS = (("shortcut", "shortcut", 2), ("ghost1.short_conv", "ghost1.gates", 3))
+"""Units, each a convolution and a batch norm, that PyTorch numbers in one sequence."""
+
 _IN_BLOCK_MODULES = (
-    (r"(ghost[12]\.(?:primary_conv|cheap_operation))\.0", r"\1.conv"),
-    (r"(ghost[12]\.(?:primary_conv|cheap_operation))\.1", r"\1.bn"),
+    (_UNIT + r"\.(conv|bn)", r"\1.\2"),
+    (_GHOST + r"(?:\.0)?", r"\1.conv"),
+    (_GHOST + r"\.1", r"\1.bn"),
     (r"conv_dw", "dw.conv"),
     (r"bn_dw", "dw.bn"),
-    (r"shortcut\.0", "shortcut.0.conv"),
-    (r"shortcut\.1", "shortcut.0.bn"),
-    (r"shortcut\.2", "shortcut.1.conv"),
-    (r"shortcut\.3", "shortcut.1.bn"),
-    (r"((?:ghost[12]\.(?:primary_conv|cheap_operation)|dw|shortcut\.[01])\.(?:conv|bn))", r"\1"),
+    *(
+        (re.escape(f"{chain}.{2 * index + odd}"), f"{released}.{index}.{kind}")
+        for chain, released, length in _CHAINS
+        for index in range(length)
+        for odd, kind in enumerate(("conv", "bn"))
+    ),
+    (r"(ghost[12])\.primary_rpr_conv\.(\d)\.(conv|bn)1?", r"\1.primary_conv.branches.\2.\3"),
+    (r"(ghost[12])\.cheap_rpr_conv\.(\d)\.(conv|bn)1?", r"\1.cheap_operation.branches.\2.\3"),
+    (r"(ghost[12])\.cheap_rpr_scale\.(conv|bn)1?", r"\1.cheap_operation.scale.\2"),
+    (r"(ghost[12])\.cheap_(?:rpr_|operation\.)skip", r"\1.cheap_operation.skip"),
+    (r"dw_rpr_conv\.(\d)\.(conv|bn)1?", r"dw.branches.\1.\2"),
+    (r"dw_rpr_scale\.(conv|bn)1?", r"dw.scale.\1"),
+    (r"(ghost[12]\.fusion_bn)(?:\.0)?", r"\1"),
     (r"(se\.conv_(?:reduce|expand))", r"\1"),
     (r"(?:features\.0|conv)", "conv"),
     (r"(?:features\.1|bn1?)", "bn"),
@@ -43,7 +61,9 @@ _OUTER_MODULES = (
     (r"(features\.\d+(?:\.layers\.\d+)?|classifier\.1)", r"\1"),
 )
 """The second row is MobileNetV2, whose released names are MindCV's."""
-_FOREIGN = re.compile(r"\.primary_conv\.\d+\.")
+_FOREIGN = re.compile(r"\.primary_(?:rpr_)?conv\.\d+\.")
+_NORMS = ("bn", "bn1", "skip")
+"""Last parts of the released names of batch norms."""
 _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
 
@@ -65,7 +85,11 @@ class Conversion:
 
 
 def convert(
-    source: Mapping[str, NDArray[Any]], name: str = "checkpoint", use: Use | None = None
+    source: Mapping[str, NDArray[Any]],
+    name: str = "checkpoint",
+    use: Use | None = None,
+    *,
+    keep_branches: bool = False,
 ) -> Conversion:
     """Find a network among tensors and give its parameters the released names.
 
@@ -75,6 +99,8 @@ def convert(
         name: What errors call the source.
         use: The average or the raw weights; by default as in
             `ghostnet.checkpoints.finder.find_network`.
+        keep_branches: Keep the branches of a GhostNetV3 or RepGhost in training, to train it on; by
+            default they are merged.
 
     Raises:
         CheckpointError: A tensor inside the network has no counterpart, one is missing, or no
@@ -95,6 +121,8 @@ def convert(
     architecture = identify(parameters, name)
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)
+    if architecture.form == "branched" and not keep_branches:
+        fitted, architecture = merged_parameters(architecture, fitted), architecture.merged
     return Conversion(fitted, architecture, classes, found)
 
 
@@ -118,6 +146,6 @@ def _released_name(name: str, order: Mapping[str, int]) -> str | None:
     for pattern, target in _IN_BLOCK_MODULES if match else _OUTER_MODULES:
         if re.fullmatch(pattern, module):
             module = re.sub(pattern, target, module)
-            leaf = _BATCH_NORM.get(leaf, leaf) if module.endswith(("bn", "bn1")) else leaf
+            leaf = _BATCH_NORM.get(leaf, leaf) if module.endswith(_NORMS) else leaf
             return f"{prefix}{module}.{leaf}"
     return None

@@ -22,8 +22,8 @@ CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model", "modu
 COMPILED = "_orig_mod."
 """What ``torch.compile`` puts into the names of a network, at any place."""
 
-COUNTER = ".num_batches_tracked"
-"""Batch norm's counter in PyTorch, which MindSpore does not have."""
+COUNTERS = (".num_batches_tracked", "total_ops", "total_params")
+"""Ends of the names of what is counted beside a network: by PyTorch's batch norms, and by thop."""
 
 _NAME = re.compile(
     r"((?:.+?[./])??)"
@@ -103,7 +103,7 @@ def _groups(names: Iterable[str], file: str) -> dict[str, dict[str, str]]:
     """Map each prefix to the parameters behind it: their names without it, and in the file."""
     groups: dict[str, dict[str, str]] = {}
     for name in names:
-        if name.endswith(COUNTER):
+        if name.endswith(COUNTERS):
             continue
         if match := _NAME.fullmatch(name.replace(COMPILED, "")):
             group = groups.setdefault(match[1], {})

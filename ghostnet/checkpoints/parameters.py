@@ -5,16 +5,17 @@ Parameters are a dict of arrays under the names of the released checkpoints.
 
 import operator
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, network_spec
-from ghostnet.models.architectures import GHOSTNET_1X, Family
-from ghostnet.models.specs import CLASSIFIERS, Shape
+from ghostnet.models.architectures import GHOSTNET_1X, Family, Form, Upsampling
+from ghostnet.models.specs import ATTENTIONS, CLASSIFIERS, Shape
 
 Parameters: TypeAlias = dict[str, NDArray[Any]]
 
@@ -40,12 +41,12 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
         CheckpointError: No registered architecture fits.
     """
     found = {family: widths(parameters) for family, widths in _WIDTHS.items()}
-    quantized = "conv_stem.scale_a" in parameters
-    architectures = (entry.architecture for entry in MODELS.values())
+    kind = _kind(parameters)
+    tables = [entry.architecture for entry in MODELS.values()]
     alike = {
         table: sum(map(operator.eq, found[table.family], _table_widths(table)))
-        for table in architectures
-        if len(found[table.family]) == len(table.blocks) and quantized is table.quantized
+        for table in dict.fromkeys((*tables, *(table.merged for table in tables)))
+        if _kind_of(table) == kind and len(found[table.family]) == len(table.blocks)
     }
     best = max(alike, key=alike.__getitem__, default=None)
     if best and 2 * alike[best] > len(best.blocks):
@@ -54,6 +55,29 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
         f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others, such as "
         f"{listed(parameters)}"
     )
+
+
+class _Kind(NamedTuple):
+    """What the names of parameters tell of their network, whatever its widths."""
+
+    quantized: bool
+    form: Form
+    upsampling: Upsampling | None
+
+
+def _kind(names: Iterable[str]) -> _Kind:
+    """Judge parameters by their released names."""
+    text = "\n".join(names)
+    if ".branches." in text or ".fusion_bn." in text:
+        form: Form = "branched"
+    else:
+        form = "merged" if ".cheap_operation.conv.bias" in text else "plain"
+    attentions = (way for way, name in ATTENTIONS.items() if f".{name}." in text)
+    return _Kind("conv_stem.scale_a" in text, form, next(attentions, None))
+
+
+def _kind_of(table: Architecture) -> _Kind:
+    return _Kind(table.quantized, table.form, table.upsampling if table.attends else None)
 
 
 def count_classes(
@@ -148,17 +172,28 @@ def _channels(parameters: Mapping[str, NDArray[Any]], name: str) -> int:
     return len(parameters[name]) if name in parameters and parameters[name].ndim else 0
 
 
-def _bottleneck_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
-    """Return the (expansion, output, squeeze-excite) channels of each block of a checkpoint."""
+def _bottleneck_widths(parameters: Mapping[str, NDArray[Any]], halves: int = 2) -> Widths:
+    """Return the (expansion, output, squeeze-excite) channels of each block of a checkpoint.
+
+    Args:
+        parameters: Arrays by released name.
+        halves: Channels of a module's output over those of its pointwise convolution.
+    """
     count = len({name.split(".")[1] for name in parameters if name.startswith("blocks.")}) - 1
     return [
         (
-            2 * _channels(parameters, f"blocks.{index}.ghost1.primary_conv.conv.weight"),
-            2 * _channels(parameters, f"blocks.{index}.ghost2.primary_conv.conv.weight"),
+            halves * _primary_channels(parameters, f"blocks.{index}.ghost1"),
+            halves * _primary_channels(parameters, f"blocks.{index}.ghost2"),
             _channels(parameters, f"blocks.{index}.se.conv_reduce.weight"),
         )
         for index in range(count)
     ]
+
+
+def _primary_channels(parameters: Mapping[str, NDArray[Any]], module: str) -> int:
+    """Return the output channels of a module's pointwise convolution, or of its first branch."""
+    owners = ("primary_conv", "primary_conv.branches.0")
+    return max(_channels(parameters, f"{module}.{owner}.conv.weight") for owner in owners)
 
 
 def _inverted_residual_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
@@ -178,6 +213,7 @@ def _inverted_residual_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
 
 _WIDTHS: Mapping[Family, Callable[[Mapping[str, NDArray[Any]]], Widths]] = {
     "ghostnet": _bottleneck_widths,
+    "repghost": partial(_bottleneck_widths, halves=1),
     "mobilenet_v2": _inverted_residual_widths,
 }
 

@@ -163,6 +163,14 @@ def convert(
             "where a PyTorch file has one."
         ),
     ] = None,
+    keep_branches: Annotated[
+        bool,
+        typer.Option(
+            "--keep-branches",
+            help="Keep the branches of a GhostNetV3 or RepGhost in training, to train it on. "
+            "Default: merge them.",
+        ),
+    ] = False,
     force: ForceOption = False,
     labels: Annotated[
         Path | None,
@@ -184,15 +192,19 @@ def convert(
     from ghostnet.export import check_target
     from ghostnet.files import sha256_of
     from ghostnet.hub.card_writer import write_converted_card
+    from ghostnet.models.registry import network_name
 
     check_target(target, force)
-    conversion = checkpoints.convert(checkpoints.read_foreign(source), str(source), use)
+    conversion = checkpoints.convert(
+        checkpoints.read_foreign(source), str(source), use, keep_branches=keep_branches
+    )
     named = _named(source, conversion, labels) if labels else None
     checkpoints.write_checkpoint(conversion.parameters, target)
     found = conversion.found
     answer: dict[str, Any] = {
         "file": str(target),
         "sha256": sha256_of(target),
+        "network": network_name(conversion.architecture),
         "parameters": len(conversion.parameters),
         "num_classes": conversion.num_classes,
         "use": found.use.value,

@@ -9,10 +9,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 
-from ghostnet.checkpoints.cells import parameters_of
+from ghostnet.checkpoints.cells import merge_branches, parameters_of
+from ghostnet.checkpoints.folding import fold
 from ghostnet.data.transforms import MEAN, STD
 from ghostnet.export.metadata import Metadata
-from ghostnet.kernels.folding import fold
 from ghostnet.models.classification import ClassificationNetwork
 
 
@@ -31,9 +31,9 @@ class Normalized(nn.Cell):
 
 
 def folded_network(network: ClassificationNetwork) -> ClassificationNetwork:
-    """Copy a network for inference, with every batch norm folded into its convolution."""
-    parameters = parameters_of(network)
-    result: ClassificationNetwork = copy.deepcopy(network)
+    """Copy a network for inference: branches merged, and every batch norm in its convolution."""
+    result: ClassificationNetwork = copy.deepcopy(merge_branches(network))
+    parameters = parameters_of(result)
     result.set_train(False)
     cells = dict(result.cells_and_names())
     for layer in result.spec.layers():

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints import count_classes
+from ghostnet.checkpoints.folding import fold
 from ghostnet.data.transforms import MEAN, STD
 from ghostnet.export.metadata import INPUT, OUTPUT, PRODUCER, Metadata
-from ghostnet.kernels.folding import fold
 from ghostnet.models import Architecture, LayerSpec, network_spec
-from ghostnet.models.architectures import Activation
+from ghostnet.models.architectures import Activation, Upsampling
 from ghostnet.models.specs import (
+    AttentionSpec,
     BlockSpec,
     BottleneckSpec,
     GhostModuleSpec,
@@ -31,6 +32,17 @@ with needs("onnx", extra="export"):
 OPSET = 13
 IR_VERSION = 7
 """Versions of ONNX 1.8 (2020), the first that can quantize the weights channel by channel."""
+
+
+RESIZE: Mapping[Upsampling, Mapping[str, str]] = {
+    "nearest": {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "asymmetric",
+        "nearest_mode": "floor",
+    },
+    "bilinear": {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+}
+"""Attributes of the operator that enlarges the gates of an attention."""
 
 
 class Graph:
@@ -98,9 +110,9 @@ class Graph:
             layer.name,
             x,
             *self.weights(layer),
-            kernel_shape=[layer.kernel_size] * 2,
+            kernel_shape=layer.kernel_shape,
             strides=[layer.stride] * 2,
-            pads=[layer.kernel_size // 2] * 4,
+            pads=[size // 2 for size in layer.kernel_shape] * 2,
             group=layer.in_channels if layer.kind == "depthwise" else 1,
         )
         return self.activation(layer.activation, x, f"{layer.name}.act")
@@ -108,8 +120,20 @@ class Graph:
     def ghost_module(self, module: GhostModuleSpec, x: str, name: str) -> str:
         """Append a Ghost module."""
         primary = self.convolution(module.primary, x)
-        cheap = self.convolution(module.cheap, primary)
-        return self.add("Concat", name, primary, cheap, axis=1)
+        y = self.convolution(module.cheap, primary)
+        if module.is_concatenated:
+            y = self.add("Concat", name, primary, y, axis=1)
+        return self.attention(module.attention, x, y) if module.attention else y
+
+    def attention(self, spec: AttentionSpec, x: str, y: str) -> str:
+        """Append GhostNetV2's attention: gates computed from ``x`` scale ``y``."""
+        gates = self.add("AveragePool", f"{y}.pool", x, kernel_shape=[2, 2], strides=[2, 2])
+        for layer in (spec.pointwise, spec.horizontal, spec.vertical):
+            gates = self.convolution(layer, gates)
+        gates = self.add("Sigmoid", f"{y}.gates", gates)
+        size = self.add("Shape", f"{y}.shape", y)
+        gates = self.add("Resize", f"{y}.resized", gates, "", "", size, **RESIZE[spec.upsampling])
+        return self.add("Mul", f"{y}.gated", y, gates)
 
     def squeeze_excite(self, spec: SqueezeExciteSpec, x: str, name: str) -> str:
         """Append squeeze-excite."""

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.folding import Array
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import Dtype, pack
-from ghostnet.kernels.folding import Array
 from ghostnet.models import Architecture
 
 

@@ -1,16 +1,28 @@
 """Architecture tables: all that tells one network from another, as data.
 
 Sources: tables 1 and 7 of the paper (Han et al., CVPR 2020) for GhostNet-1x, the MindSpore model
-zoo for GhostNet-600, table 2 of Sandler et al. (CVPR 2018) for MobileNetV2.
+zoo for GhostNet-600, Tang et al. (NeurIPS 2022) for the attention of GhostNetV2, Liu et al.
+(arXiv:2404.11202) for the branches of GhostNetV3, Chen et al. (arXiv:2211.06088) for RepGhost,
+table 2 of Sandler et al. (CVPR 2018) for MobileNetV2.
 """
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import mul
 from typing import Literal, NamedTuple, TypeAlias
 
 Activation: TypeAlias = Literal["relu", "relu6", "hard_swish"]
 
-Family: TypeAlias = Literal["ghostnet", "mobilenet_v2"]
-"""What the blocks are, Ghost bottlenecks or inverted residuals, and what the layers are called."""
+Family: TypeAlias = Literal["ghostnet", "repghost", "mobilenet_v2"]
+"""What the blocks are made of: Ghost modules, RepGhost modules or inverted residuals."""
+
+Form: TypeAlias = Literal["plain", "branched", "merged"]
+"""Whether layers are single convolutions, sums of parallel branches to train, or these sums merged
+into single convolutions for inference."""
+
+Upsampling: TypeAlias = Literal["nearest", "bilinear"]
+"""How the gates of GhostNetV2's attention grow to the size of the map. The authors' code and timm
+take the nearest gate; the MindSpore model zoo interpolates, with aligned corners."""
 
 
 class Block(NamedTuple):
@@ -21,6 +33,7 @@ class Block(NamedTuple):
     out_channels: int
     se_channels: int
     stride: int
+    attention: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,8 @@ class Architecture:
         image_size: Height and width of the images that the network was designed for, in pixels.
         quantized: Whether its convolutions quantize their inputs and weights to 8 bits.
         family: The kind of network.
+        form: How its layers stand for branches.
+        upsampling: How the gates of its attention grow to the size of the map.
     """
 
     stem_channels: int
@@ -47,6 +62,27 @@ class Architecture:
     image_size: int
     quantized: bool = False
     family: Family = "ghostnet"
+    form: Form = "plain"
+    upsampling: Upsampling = "nearest"
+
+    @property
+    def merged(self) -> "Architecture":
+        """The architecture with its branches merged, for inference."""
+        return replace(self, form="merged") if self.form == "branched" else self
+
+    @property
+    def attends(self) -> bool:
+        """Whether any block has attention."""
+        return any(block.attention for block in self.blocks)
+
+    @property
+    def min_side(self) -> int:
+        """The least height and width of an image, in pixels: attention pools the smallest map."""
+        if not self.attends:
+            return 1
+        reductions = accumulate((block.stride for block in self.blocks), mul, initial=2)
+        attending = zip(reductions, self.blocks, strict=False)
+        return max(reduction for reduction, block in attending if block.attention) + 1
 
     @property
     def inputs_and_blocks(self) -> tuple[tuple[int, Block], ...]:
@@ -86,6 +122,42 @@ GHOSTNET_NOSE_1X = replace(
 )
 
 GHOSTNET_INT8_1X = replace(GHOSTNET_1X, quantized=True)
+
+GHOSTNETV2_1X = replace(
+    GHOSTNET_1X,
+    blocks=(
+        *GHOSTNET_1X.blocks[:2],
+        *(block._replace(attention=True) for block in GHOSTNET_1X.blocks[2:]),
+    ),
+)
+
+GHOSTNETV2_ZOO_1X = replace(GHOSTNETV2_1X, upsampling="bilinear")
+
+GHOSTNETV3_1X = replace(GHOSTNETV2_1X, form="branched")
+
+REPGHOSTNET_1X = replace(
+    GHOSTNET_1X,
+    blocks=(
+        Block(3, 8, 16, 0, 1),
+        Block(3, 24, 24, 0, 2),
+        Block(3, 36, 24, 0, 1),
+        Block(5, 36, 40, 12, 2),
+        Block(5, 60, 40, 16, 1),
+        Block(3, 120, 80, 0, 2),
+        Block(3, 100, 80, 0, 1),
+        Block(3, 120, 80, 0, 1),
+        Block(3, 120, 80, 0, 1),
+        Block(3, 240, 112, 60, 1),
+        Block(3, 336, 112, 84, 1),
+        Block(5, 336, 160, 84, 2),
+        Block(5, 480, 160, 0, 1),
+        Block(5, 480, 160, 120, 1),
+        Block(5, 480, 160, 0, 1),
+        Block(5, 480, 160, 120, 1),
+    ),
+    family="repghost",
+    form="branched",
+)
 
 # The width of 1.75 is multiplied in: output channels in multiples of 4, expansion in multiples of
 # 8, squeeze-excite a tenth of the expansion in multiples of 8.

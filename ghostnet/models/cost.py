@@ -37,16 +37,21 @@ def complexity(
         Complexity(parameters=3948905, multiply_adds=139917872)
     """
     layers = network if isinstance(network, Iterable) else network.spec.layers()
-    counts = [(_parameters(layer), _multiply_adds(layer, image_size)) for layer in layers]
+    parts = [part for layer in layers for part in layer.parts()]
+    counts = [(_parameters(part), _multiply_adds(part, image_size)) for part in parts]
     return Complexity(*map(sum, zip(*counts, strict=True)))
+
+
+def _weights(layer: LayerSpec) -> int:
+    return 0 if layer.kind == "identity" else prod(layer.weight_shape)
 
 
 def _parameters(layer: LayerSpec) -> int:
     """Count the weight, and the bias or the two parameters of the batch norm."""
     vectors = 2 if layer.norm else 1
-    return prod(layer.weight_shape) + vectors * layer.out_channels
+    return _weights(layer) + vectors * layer.out_channels
 
 
 def _multiply_adds(layer: LayerSpec, image_size: int) -> int:
-    side = -(-image_size // layer.reduction) if layer.reduction else 1
-    return prod(layer.weight_shape) * side * side
+    side = -(-image_size // layer.reduction) // layer.pooling if layer.reduction else 1
+    return _weights(layer) * side * side

@@ -39,6 +39,9 @@ def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
             stride=block.stride,
             se_channels=block.se_channels,
             activation=ACTIVATIONS[architecture.activation],
+            family=architecture.family,
+            form=architecture.form,
+            attention=architecture.upsampling if block.attention else None,
         )
         for in_channels, block in architecture.inputs_and_blocks
     ]
@@ -159,6 +162,7 @@ def mobilenet_v2_1x(num_classes: int = 1000, drop_rate: float = 0.2) -> MobileNe
 
 NETWORKS: Mapping[Family, type[GhostNet | MobileNetV2]] = {
     "ghostnet": GhostNet,
+    "repghost": GhostNet,
     "mobilenet_v2": MobileNetV2,
 }
 """The cell of each family."""

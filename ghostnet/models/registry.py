@@ -1,5 +1,6 @@
 """The registry of models: one row each, with every name that the field calls it by."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -9,7 +10,11 @@ from ghostnet.models.architectures import (
     GHOSTNET_600M,
     GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
+    GHOSTNETV2_1X,
+    GHOSTNETV2_ZOO_1X,
+    GHOSTNETV3_1X,
     MOBILENET_V2_1X,
+    REPGHOSTNET_1X,
     Architecture,
     scale_width,
 )
@@ -48,6 +53,26 @@ class ModelEntry:
         """Every name of the model, as `canonical` spells it."""
         spelled = (self.name, self.hub_name, self.title, *self.aliases)
         return frozenset(canonical(name) for name in spelled if name)
+
+
+_WIDTHS = (
+    ("ghostnetv2", "GhostNetV2", GHOSTNETV2_1X, (1.0, 1.3, 1.6)),
+    ("ghostnetv3", "GhostNetV3", GHOSTNETV3_1X, (0.5, 1.0, 1.3, 1.6)),
+    ("repghostnet", "RepGhostNet", REPGHOSTNET_1X, (0.5, 0.58, 0.8, 1.0, 1.11, 1.3, 1.5, 2.0)),
+)
+"""Networks that come in several widths: timm's name, the name on cards, the table of width 1."""
+
+
+def _entries_of_widths() -> Iterator[ModelEntry]:
+    """Yield an entry for each width, named as in timm: ``ghostnetv2_130`` is 1.3 times as wide."""
+    for name, hub_name, architecture, widths in _WIDTHS:
+        for width in widths:
+            percent = f"{round(width * 100):03d}"
+            yield ModelEntry(
+                f"{name}_{percent}",
+                f"{hub_name}_{percent}",
+                scale_width(architecture, width),
+            )
 
 
 _ENTRIES = (
@@ -96,6 +121,8 @@ _ENTRIES = (
         aliases=("ghostnet_1.3x",),
         mindcv_name="ghostnet_130",
     ),
+    *_entries_of_widths(),
+    ModelEntry("ghostnetv2_1x", "GhostNetV2-1x", GHOSTNETV2_ZOO_1X),
     ModelEntry(
         "mobilenet_v2_1x",
         "MobileNetV2-1x",
@@ -135,8 +162,18 @@ def find_model(name: str) -> ModelEntry:
 
 
 def model_of(architecture: Architecture) -> ModelEntry | None:
-    """Find the model that has an architecture; None where none is registered with it."""
-    return next((entry for entry in MODELS.values() if entry.architecture == architecture), None)
+    """Find the model that has an architecture, its branches merged or not; None without one."""
+    entries = (
+        entry for entry in MODELS.values() if entry.architecture.merged == architecture.merged
+    )
+    return next(entries, None)
+
+
+def network_name(architecture: Architecture) -> str:
+    """Name the network of an architecture: its model, and whether its branches are merged."""
+    entry = model_of(architecture)
+    name = entry.name if entry else "a network of your own"
+    return f"{name}, {architecture.form}" if architecture.form != "plain" else name
 
 
 def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.folding import Array
 from ghostnet.errors import KernelError
-from ghostnet.kernels.folding import Array
 
 PATH = Path(__file__).parents[1] / "libghostnet_cpu.so"
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.folding import Array, FoldedLayer, fold
 from ghostnet.checkpoints.parameters import check_parameters, count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
-from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.architectures import Activation, Family
 from ghostnet.models.specs import (
@@ -141,6 +141,12 @@ def unsupported_reason(architecture: Architecture) -> str | None:
         return (
             "A network with convolutions on 8 bits cannot be fused, because the kernels do not "
             "round their inputs; run the network itself."
+        )
+    if architecture.family == "repghost" or architecture.attends:
+        layer = "the attention of GhostNetV2 and V3" if architecture.attends else "RepGhost modules"
+        return (
+            f"the fused kernels do not support {layer} yet; run the network itself, or export it "
+            "to ONNX"
         )
     if architecture.activation not in ACTIVATIONS:
         return (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.kernels.folding import Array
+from ghostnet.checkpoints.folding import Array
 from ghostnet.models.architectures import Activation
 from ghostnet.models.specs import (
     BottleneckSpec,

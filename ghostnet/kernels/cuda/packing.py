@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.checkpoints.folding import Array, FoldedLayer, fold
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.packing import unsupported_reason as cpu_reason
 from ghostnet.kernels.cuda.library import SYMBOLS
-from ghostnet.kernels.folding import Array, FoldedLayer, fold
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, LayerSpec
 
@@ -87,6 +87,8 @@ def pack(
 
 def unsupported_reason(architecture: Architecture) -> str | None:
     """Say which layer of an architecture the kernels lack; None if they have all."""
+    if architecture.family == "repghost" or architecture.attends:
+        return cpu_reason(architecture)
     if architecture.family != "ghostnet":
         return (
             "Inverted residuals cannot be fused for a GPU, whose kernels have Ghost bottlenecks; "

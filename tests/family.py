@@ -1,0 +1,98 @@
+"""Small networks of the Ghost family, and the reference values that stand beside the checkout."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ghostnet.models import Architecture, Block, find_model, network_spec
+
+TINY_BLOCKS = (
+    Block(3, 16, 16, 0, 1),
+    Block(3, 24, 24, 0, 2),
+    Block(5, 40, 24, 8, 1),
+    Block(5, 40, 32, 12, 2),
+    Block(3, 48, 32, 0, 1),
+)
+
+
+def tiny(name: str) -> Architecture:
+    """Return a network of a registered one's kind with five blocks, two of them strided."""
+    table = find_model(name).architecture
+    attention = (table.attends and index >= 2 for index in range(len(TINY_BLOCKS)))
+    return replace(
+        table,
+        stem_channels=16,
+        blocks=tuple(
+            block._replace(attention=attends)
+            for block, attends in zip(TINY_BLOCKS, attention, strict=True)
+        ),
+        last_channels=48,
+        head_channels=64,
+    )
+
+
+def drawn_parameters(architecture: Architecture, classes: int, seed: int = 1) -> dict[str, Any]:
+    """Draw parameters that keep the values of every layer of about one size."""
+    generator = np.random.default_rng(seed)
+    parameters: dict[str, NDArray[np.float32]] = {}
+    for name, shape in network_spec(architecture, classes).parameter_shapes().items():
+        if name.endswith(("gamma", "variance")):
+            values = generator.uniform(0.5, 1.5, shape)
+        elif len(shape) > 1:
+            values = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        else:
+            values = generator.standard_normal(shape) * 0.1
+        parameters[name] = values.astype(np.float32)
+    return parameters
+
+
+class References:
+    """The reference values of the family: parameters that follow from names, and logits.
+
+    Args:
+        shared: The data folder beside the checkout.
+    """
+
+    def __init__(self, shared: Path) -> None:
+        self.folder = shared / "spec" / "family"
+        self.rule = _module(shared / "tools" / "family" / "rule.py")
+
+    def listed(self, name: str) -> dict[str, Any]:
+        """Read the names and shapes of a network: of ``<name>_fused`` for its merged form."""
+        content: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return content
+
+    def parameters(self, name: str) -> dict[str, NDArray[np.float32]]:
+        """Fill the parameters of a network under timm's names."""
+        rows = self.listed(name)["parameters"]
+        names = {row[0] for row in rows}
+        return {key: self.rule.value(key, tuple(shape), names, name) for key, shape, _ in rows}
+
+    def images(self, height: int, width: int) -> NDArray[np.float32]:
+        """Return the two images of a size."""
+        images: NDArray[np.float32] = self.rule.picture(height, width)
+        return images
+
+    def logits(self, file: str, height: int, width: int) -> NDArray[np.float64]:
+        """Read the logits that a file has for the two images of a size."""
+        suffix = "" if (height, width) == (224, 224) else f"_{height}x{width}"
+        content = np.load(self.folder / file)
+        key = next(k for k in (f"logits_float64{suffix}", f"logits{suffix}") if k in content)
+        return np.asarray(content[key], np.float64)
+
+
+@cache
+def _module(path: Path) -> ModuleType:
+    spec = spec_from_file_location("rule", path)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

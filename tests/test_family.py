@@ -1,0 +1,311 @@
+"""GhostNetV2, V3 and RepGhost: counts, names, forms and reference logits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from family import References, drawn_parameters, tiny
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+import ghostnet
+from ghostnet.checkpoints import convert, identify, load_parameters, merged_parameters
+from ghostnet.errors import KernelError
+from ghostnet.models import Architecture, build_network, complexity, find_model, network_spec
+from ghostnet.models.registry import MODELS, model_of
+
+PUBLISHED = {
+    "ghostnet_050": (2_587_292, 42.33),
+    "ghostnet_100": (5_182_508, 141.15),
+    "ghostnet_130": (7_358_820, 227.00),
+    "ghostnetv2_100": (6_156_908, 167.05),
+    "ghostnetv2_130": (8_960_404, 269.32),
+    "ghostnetv2_160": (12_392_698, 398.61),
+    "ghostnetv3_050": (3_395_384, 117.53),
+    "ghostnetv3_100": (8_129_028, 404.13),
+    "ghostnetv3_130": (12_217_720, 654.84),
+    "ghostnetv3_160": (17_275_700, 971.57),
+}
+MERGED = {
+    "ghostnetv3_050": (2_853_176, 49.64),
+    "ghostnetv3_100": (6_147_588, 167.05),
+    "ghostnetv3_130": (8_948_296, 269.32),
+    "ghostnetv3_160": (12_377_778, 398.61),
+    "repghostnet_050": (2.307, 43.31),
+    "repghostnet_058": (2.538, 59.80),
+    "repghostnet_080": (3.267, 95.52),
+    "repghostnet_100": (4.059, 142.39),
+    "repghostnet_111": (4.524, 170.12),
+    "repghostnet_130": (5.459, 231.12),
+    "repghostnet_150": (6.553, 301.32),
+    "repghostnet_200": (9.766, 515.87),
+}
+"""Learned values (or millions of them), and millions of multiply-adds, for 1000 classes."""
+
+REFERENCES = (
+    "ghostnet_050",
+    "ghostnet_100",
+    "ghostnet_130",
+    "ghostnetv2_100",
+    "ghostnetv2_160",
+    "ghostnetv3_050",
+    "ghostnetv3_100",
+    "repghostnet_100",
+)
+SIZES = ((224, 224), (200, 168))
+TOLERANCE = 1e-4
+"""Largest difference of two logits, over the standard deviation of the logits."""
+
+BRANCHED = ("ghostnetv3_100", "repghostnet_100")
+NEW = ("ghostnetv2_100", "ghostnetv2_1x", *BRANCHED)
+
+
+@pytest.fixture(scope="module")
+def references(shared: Path) -> References:
+    return References(shared)
+
+
+def assert_close(logits: NDArray[Any], expected: NDArray[Any], tolerance: float) -> None:
+    assert np.abs(logits - expected).max() <= tolerance * np.std(expected)
+
+
+def network_of(architecture: Architecture, parameters: dict[str, Any]) -> Any:
+    network = build_network(architecture, num_classes=len(parameters["classifier.bias"]))
+    load_parameters(network, parameters)
+    return network.set_train(False)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_network_has_the_published_size(name: str) -> None:
+    counted = complexity(network_spec(find_model(name).architecture, 1000).layers(), 224)
+    assert (counted.parameters, round(counted.multiply_adds / 1e6, 2)) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_a_merged_network_has_the_published_size(name: str) -> None:
+    table = find_model(name).architecture.merged
+    counted = complexity(network_spec(table, 1000).layers(), 224)
+    parameters, multiply_adds = MERGED[name]
+    assert counted.parameters in (parameters, pytest.approx(parameters * 1e6, abs=501))
+    assert round(counted.multiply_adds / 1e6, 2) == multiply_adds
+
+
+def test_every_width_of_timm_is_registered_under_its_name() -> None:
+    assert {find_model(name).architecture for name in (*PUBLISHED, *MERGED)} <= {
+        entry.architecture for entry in MODELS.values()
+    }
+    assert ghostnet.list_models("repghostnet*") == [name for name in MERGED if "rep" in name]
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_cells_have_the_parameters_of_the_layers(name: str) -> None:
+    table = tiny(name)
+    for form in {table, table.merged}:
+        built = {p.name: p.shape for p in build_network(form, 5).get_parameters()}
+        assert built == network_spec(form, 5).parameter_shapes()
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+@pytest.mark.parametrize("shape", [(64, 64), (49, 35)])
+def test_merged_branches_give_the_same_logits(name: str, shape: tuple[int, int]) -> None:
+    table = tiny(name)
+    network = network_of(table, drawn_parameters(table, 5))
+    merged = ghostnet.merge_branches(network)
+    images = ms.Tensor(np.random.default_rng(2).standard_normal((2, 3, *shape)), ms.float32)
+    assert_close(merged(images).asnumpy(), network(images).asnumpy(), 1e-4)
+    assert merged.architecture.form == "merged"
+    assert not any("branches" in p.name or "fusion" in p.name for p in merged.get_parameters())
+    assert ghostnet.merge_branches(merged) is merged
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_every_parameter_learns(name: str) -> None:
+    table = tiny(name)
+    network = build_network(table, 5).set_train()
+    parameters = network.trainable_params()
+    images = ms.Tensor(np.random.default_rng(3).standard_normal((4, 3, 64, 64)), ms.float32)
+    labels = ms.Tensor(np.arange(4), ms.int32)
+    loss = ms.nn.CrossEntropyLoss()
+    step = ms.value_and_grad(lambda x, y: loss(network(x), y), None, parameters)
+    _, gradients = step(images, labels)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert np.abs(gradient.asnumpy()).max() > 0, parameter.name
+
+
+def test_an_image_too_small_for_the_attention_is_named() -> None:
+    network = ghostnet.create_model("ghostnetv2_100", num_classes=5).set_train(False)
+    with pytest.raises(ValueError, match="at least 33×33 pixels"):
+        network(ms.ops.zeros((1, 3, 32, 64), ms.float32))
+    assert network(ms.ops.zeros((1, 3, 33, 33), ms.float32)).shape == (1, 5)
+    assert find_model("ghostnetv2_100").architecture.min_side == 33
+    assert find_model("ghostnet_1x").architecture.min_side == 1
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_network_without_kernels_says_so(name: str) -> None:
+    network = build_network(tiny(name), 5).set_train(False)
+    with pytest.raises(KernelError, match=r"attention of GhostNetV2|RepGhost modules"):
+        ghostnet.fuse(network)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "tiny"])
+def test_a_network_is_told_by_its_parameters(name: str) -> None:
+    table = MODELS[name].architecture
+    for form in {table, table.merged}:
+        shapes = network_spec(form, 3).parameter_shapes()
+        found = identify({key: np.empty(shape, np.float32) for key, shape in shapes.items()})
+        assert found == form
+        assert model_of(found) is MODELS[name]
+
+
+# Names in huawei-noah's, RepGhost's and timm's files, from the released names of a layer.
+def foreign(name: str) -> str:
+    name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
+    name = name.replace(".moving_mean", ".running_mean").replace("moving_variance", "running_var")
+    for old, new in (
+        (".primary_conv.branches.", ".primary_rpr_conv."),
+        (".cheap_operation.branches.", ".cheap_rpr_conv."),
+        (".cheap_operation.scale.", ".cheap_rpr_scale."),
+        (".cheap_operation.skip.", ".cheap_rpr_skip."),
+        (".dw.branches.", ".dw_rpr_conv."),
+        (".dw.scale.", ".dw_rpr_scale."),
+        (".fusion_bn.", ".fusion_bn.0."),
+        (".dw.conv.", ".conv_dw."),
+        (".dw.bn.", ".bn_dw."),
+    ):
+        name = name.replace(old, new)
+    for unit in ("primary_conv", "cheap_operation"):
+        name = name.replace(f".{unit}.conv.", f".{unit}.0.").replace(f".{unit}.bn.", f".{unit}.1.")
+    for chain, released, length in (("shortcut", "shortcut", 2), ("short_conv", "gates", 3)):
+        for index in range(length):
+            for odd, kind in enumerate(("conv", "bn")):
+                old, new = f".{released}.{index}.{kind}.", f".{chain}.{2 * index + odd}."
+                name = name.replace(old, new)
+    return name
+
+
+@pytest.mark.parametrize("name", ["ghostnetv2_100", *BRANCHED])
+def test_files_of_other_libraries_are_converted_and_merged(name: str) -> None:
+    table = find_model(name).architecture
+    released = drawn_parameters(table, 3)
+    tensors = {foreign(key): array for key, array in released.items()}
+    assert len(tensors) == len(released)
+    tensors["blocks.3.ghost1.total_ops"] = tensors["total_params"] = np.zeros(1)
+    kept = convert(tensors, keep_branches=True)
+    assert kept.architecture == table
+    for key, array in released.items():
+        assert kept.parameters[key].tobytes() == array.tobytes()
+    merged = convert(tensors)
+    assert merged.architecture == table.merged
+    expected = merged_parameters(table, released) if table.form == "branched" else released
+    for key, array in expected.items():
+        assert merged.parameters[key].tobytes() == array.tobytes()
+
+
+def test_an_average_beside_the_weights_is_taken(tmp_path: Path) -> None:
+    table = find_model("ghostnetv3_050").architecture
+    raw, average = (drawn_parameters(table, 3, seed) for seed in (1, 2))
+    tensors = {f"state_dict/{foreign(key)}": array for key, array in raw.items()}
+    tensors |= {f"state_dict_ema/{foreign(key)}": array for key, array in average.items()}
+    converted = convert(tensors, keep_branches=True)
+    assert converted.parameters["bn1.gamma"].tobytes() == average["bn1.gamma"].tobytes()
+    assert converted.found.alternative
+
+
+def test_the_command_merges_or_keeps_branches(ghostnet: Any, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    table = find_model("repghostnet_050").architecture
+    source = tmp_path / "repghost.safetensors"
+    save_file({foreign(k): v for k, v in drawn_parameters(table, 3).items()}, source)
+    merged = ghostnet.json("convert", source, tmp_path / "merged.ckpt")
+    kept = ghostnet.json("convert", source, tmp_path / "kept.ckpt", "--keep-branches")
+    assert merged["network"] == "repghostnet_050, merged"
+    assert kept["network"] == "repghostnet_050, branched"
+    assert kept["parameters"] > merged["parameters"]
+
+
+def test_the_zoo_names_its_attention_as_its_code_interpolates(references: References) -> None:
+    rows = json.loads((references.folder / "zoo_ghostnetv2_1x_names.json").read_text())
+    rows = rows["parameters"] if isinstance(rows, dict) else rows
+    shapes = {name: tuple(shape) for name, shape in rows}
+    spec = network_spec(find_model("ghostnetv2_1x").architecture, 1000)
+    assert spec.parameter_shapes() == shapes
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    assert convert(tensors).architecture.upsampling == "bilinear"
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, *(name for name in MERGED if "rep" in name)])
+def test_names_and_shapes_of_timm_fit(references: References, name: str) -> None:
+    rows = references.listed(name)["parameters"]
+    converted = convert(
+        {key: np.zeros(shape, np.float32) for key, shape, _ in rows}, keep_branches=True
+    )
+    assert model_of(converted.architecture) is find_model(name)
+    assert len(converted.parameters) == len(rows)
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_names_and_shapes_of_merged_networks_fit(references: References, name: str) -> None:
+    rows = references.listed(f"{name}_fused")["parameters"]
+    converted = convert({key: np.zeros(shape, np.float32) for key, shape, _ in rows})
+    assert converted.architecture == find_model(name).architecture.merged
+    assert len(converted.parameters) == len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_plain_graph_gives_the_reference_logits(references: References, name: str) -> None:
+    converted = convert(references.parameters(name), keep_branches=True)
+    network = network_of(converted.architecture, converted.parameters)
+    for size in SIZES:
+        logits = network(ms.Tensor(references.images(*size))).asnumpy()
+        expected = references.logits(f"{name}_reference.npz", *size)
+        assert_close(logits, expected, TOLERANCE)
+
+
+@pytest.mark.slow
+def test_the_zoo_interpolates_its_gates(references: References) -> None:
+    tensors = convert(references.parameters("ghostnetv2_100")).parameters
+    zoo = {name.replace(".gates.", ".short_conv."): array for name, array in tensors.items()}
+    network = network_of(find_model("ghostnetv2_1x").architecture, zoo)
+    logits = network(ms.Tensor(references.images(224, 224))).asnumpy()
+    expected = references.logits("ghostnetv2_100_zoo_logits.npz", 224, 224)
+    assert_close(logits, expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["ghostnetv3_100", "repghostnet_100"])
+def test_merging_gives_the_reference_parameters(references: References, name: str) -> None:
+    merged = convert(references.parameters(name)).parameters
+    rows = references.listed(f"{name}_fused")["parameters"]
+    numbered = {key: np.full(shape, i, np.float32) for i, (key, shape, _) in enumerate(rows)}
+    released = {int(array.flat[0]): key for key, array in convert(numbered).parameters.items()}
+    content = np.load(references.folder / f"{name}_fused_reference.npz")
+    sums = dict(zip(content["fused_names"], content["fused_sums"], strict=True))
+    for index, (key, *_) in enumerate(rows):
+        array = merged[released[index]].astype(np.float64).ravel()
+        found = (array.sum(), np.abs(array).sum(), array[0], array[-1])
+        assert_allclose(found, sums[key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFERENCES[3:])
+def test_onnx_runtime_gives_the_reference_logits(references: References, name: str) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+    from ghostnet.export.metadata import Metadata
+    from ghostnet.export.onnx import onnx_model
+
+    converted = convert(references.parameters(name), keep_branches=True)
+    model = onnx_model(converted.architecture, converted.parameters, Metadata((), 224), None)
+    for height, width in SIZES:
+        for dim, length in zip(
+            model.graph.input[0].type.tensor_type.shape.dim[2:], (height, width), strict=True
+        ):
+            dim.dim_value = length
+        del model.graph.value_info[:]
+        session = ort.InferenceSession(model.SerializeToString())
+        (logits,) = session.run(None, {"pictures": references.images(height, width)})
+        assert_close(logits, references.logits(f"{name}_reference.npz", height, width), TOLERANCE)
