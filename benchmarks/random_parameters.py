@@ -12,11 +12,15 @@ def random_parameters(
     """Draw weights that keep activations in range, and batch norms as after training."""
     generator = np.random.default_rng(seed)
 
+    branches = (".branches.", ".scale.", ".skip.", ".fusion_bn.")
+
     def draw(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         if name.endswith("weight"):
             return generator.standard_normal(shape) * np.prod(shape[1:]) ** -0.5
         if name.endswith(("gamma", "moving_variance")):
-            return generator.uniform(0.7, 1.3, shape)
+            values = generator.uniform(0.7, 1.3, shape)
+            is_branch = name.endswith("variance") and any(part in name for part in branches)
+            return values * 16 if is_branch else values  # branches are summed
         return generator.normal(0, 0.1, shape)
 
     shapes = network_spec(architecture, num_classes).parameter_shapes()

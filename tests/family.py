@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.models import Architecture, Block, find_model, network_spec
+from ghostnet.models import Architecture, Block, find_model
 
 TINY_BLOCKS = (
     Block(3, 16, 16, 0, 1),
@@ -20,6 +20,19 @@ TINY_BLOCKS = (
     Block(5, 40, 32, 12, 2),
     Block(3, 48, 32, 0, 1),
 )
+
+
+KINDS = (
+    "ghostnet_050",
+    "ghostnet_nose_1x",
+    "ghostnet_600m",
+    "ghostnetv2_100",
+    "ghostnetv2_1x",
+    "ghostnetv3_050",
+    "repghostnet_050",
+    "mobilenet_v2_1x",
+)
+"""One registered network with each set of layers; others differ from these in width alone."""
 
 
 def tiny(name: str) -> Architecture:
@@ -36,21 +49,6 @@ def tiny(name: str) -> Architecture:
         last_channels=48,
         head_channels=64,
     )
-
-
-def drawn_parameters(architecture: Architecture, classes: int, seed: int = 1) -> dict[str, Any]:
-    """Draw parameters that keep the values of every layer of about one size."""
-    generator = np.random.default_rng(seed)
-    parameters: dict[str, NDArray[np.float32]] = {}
-    for name, shape in network_spec(architecture, classes).parameter_shapes().items():
-        if name.endswith(("gamma", "variance")):
-            values = generator.uniform(0.5, 1.5, shape)
-        elif len(shape) > 1:
-            values = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-        else:
-            values = generator.standard_normal(shape) * 0.1
-        parameters[name] = values.astype(np.float32)
-    return parameters
 
 
 class References:

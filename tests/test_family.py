@@ -7,9 +7,10 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from family import References, drawn_parameters, tiny
+from family import References, tiny
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from random_parameters import random_parameters
 
 import ghostnet
 from ghostnet.checkpoints import convert, identify, load_parameters, merged_parameters
@@ -112,7 +113,7 @@ def test_cells_have_the_parameters_of_the_layers(name: str) -> None:
 @pytest.mark.parametrize("shape", [(64, 64), (49, 35)])
 def test_merged_branches_give_the_same_logits(name: str, shape: tuple[int, int]) -> None:
     table = tiny(name)
-    network = network_of(table, drawn_parameters(table, 5))
+    network = network_of(table, random_parameters(table, 5))
     merged = ghostnet.merge_branches(network)
     images = ms.Tensor(np.random.default_rng(2).standard_normal((2, 3, *shape)), ms.float32)
     assert_close(merged(images).asnumpy(), network(images).asnumpy(), 1e-4)
@@ -190,7 +191,7 @@ def foreign(name: str) -> str:
 @pytest.mark.parametrize("name", ["ghostnetv2_100", *BRANCHED])
 def test_files_of_other_libraries_are_converted_and_merged(name: str) -> None:
     table = find_model(name).architecture
-    released = drawn_parameters(table, 3)
+    released = random_parameters(table, 3)
     tensors = {foreign(key): array for key, array in released.items()}
     assert len(tensors) == len(released)
     tensors["blocks.3.ghost1.total_ops"] = tensors["total_params"] = np.zeros(1)
@@ -207,7 +208,7 @@ def test_files_of_other_libraries_are_converted_and_merged(name: str) -> None:
 
 def test_an_average_beside_the_weights_is_taken(tmp_path: Path) -> None:
     table = find_model("ghostnetv3_050").architecture
-    raw, average = (drawn_parameters(table, 3, seed) for seed in (1, 2))
+    raw, average = (random_parameters(table, 3, seed) for seed in (1, 2))
     tensors = {f"state_dict/{foreign(key)}": array for key, array in raw.items()}
     tensors |= {f"state_dict_ema/{foreign(key)}": array for key, array in average.items()}
     converted = convert(tensors, keep_branches=True)
@@ -220,7 +221,7 @@ def test_the_command_merges_or_keeps_branches(ghostnet: Any, tmp_path: Path) -> 
 
     table = find_model("repghostnet_050").architecture
     source = tmp_path / "repghost.safetensors"
-    save_file({foreign(k): v for k, v in drawn_parameters(table, 3).items()}, source)
+    save_file({foreign(k): v for k, v in random_parameters(table, 3).items()}, source)
     merged = ghostnet.json("convert", source, tmp_path / "merged.ckpt")
     kept = ghostnet.json("convert", source, tmp_path / "kept.ckpt", "--keep-branches")
     assert merged["network"] == "repghostnet_050, merged"
