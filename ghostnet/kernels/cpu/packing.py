@@ -145,8 +145,8 @@ def unsupported_reason(architecture: Architecture) -> str | None:
     if architecture.family == "repghost" or architecture.attends:
         layer = "the attention of GhostNetV2 and V3" if architecture.attends else "RepGhost modules"
         return (
-            f"the fused kernels do not support {layer} yet; run the network itself, or export it "
-            "to ONNX"
+            f"A network with {layer} cannot be fused yet; run the network itself, or export it to "
+            "ONNX."
         )
     if architecture.activation not in ACTIVATIONS:
         return (
