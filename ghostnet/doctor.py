@@ -1,7 +1,7 @@
-"""Examine what works on this machine, and name the command that fixes what does not.
+"""Check what works on this machine, and say how to fix what does not.
 
-Every check is a function that yields findings; `examine` calls them all. A check never raises; it
-reports what went wrong as a finding.
+Every check is a function that yields findings; `examine` calls them all. A check never raises: it
+reports errors as findings.
 """
 
 import ctypes
@@ -52,9 +52,9 @@ class Finding:
     Attributes:
         part: `PACKAGE`, `GPU` or `HUB`.
         subject: Subject of the check.
-        fine: Whether it is as it should be.
+        fine: Whether it works.
         found: What was found.
-        help: Command or sentence that fixes it; empty where nothing has to be fixed.
+        help: Command or sentence that says how to fix it; empty if nothing needs fixing.
     """
 
     part: str
@@ -69,7 +69,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Return all findings, those that the package needs first."""
+    """Return all findings, beginning with those about this package."""
     return [finding for check in CHECKS for finding in check()]
 
 
@@ -87,7 +87,7 @@ def numpy_version() -> Iterable[Finding]:
 
 
 def mindspore_version() -> Iterable[Finding]:
-    """Check the version of MindSpore, which inference on a CPU does without."""
+    """Check the version of MindSpore, which inference on a CPU does not need."""
     if installed("mindspore") is None and kernels_reason() is None:
         found = "not installed; training and MindIR need it, inference on a CPU does not"
         yield Finding(PACKAGE, "mindspore", True, found)
@@ -96,7 +96,7 @@ def mindspore_version() -> Iterable[Finding]:
 
 
 def _package(name: str, least: tuple[int, int]) -> Finding:
-    """Compare the version of a package with the least one that is needed."""
+    """Compare the version of a package with the oldest one supported."""
     found = installed(name)
     fine = found is not None and tuple(map(int, re.findall(r"\d+", found)[:2])) >= least
     advice = "" if fine else f"pip install '{name}>={least[0]}.{least[1]}'"
@@ -104,7 +104,7 @@ def _package(name: str, least: tuple[int, int]) -> Finding:
 
 
 def kernels_reason() -> str | None:
-    """Say why the CPU kernels cannot be loaded; None where they can."""
+    """Return why the CPU kernels cannot be loaded; None if they can."""
     from ghostnet.kernels.cpu import library
 
     try:
@@ -142,7 +142,7 @@ def driver() -> Iterable[Finding]:
 
 
 def cuda_libraries() -> Iterable[Finding]:
-    """Check the CUDA 11 libraries that MindSpore's plugin links."""
+    """Check for the CUDA 11 libraries that MindSpore's plugin links."""
     for name, package in LIBRARIES.items():
         yield library_finding(name, f"pip install '{package}'")
 
@@ -152,7 +152,7 @@ def library_finding(name: str, advice: str, folders: Iterable[str] = sys.path) -
 
     Args:
         name: File name of the library.
-        advice: Advice where it is not installed.
+        advice: How to install it.
         folders: Folders that packages are installed in.
     """
     if not any(map(loads, (name, f"/usr/local/cuda/lib64/{name}"))):
@@ -160,7 +160,9 @@ def library_finding(name: str, advice: str, folders: Iterable[str] = sys.path) -
         if not placed:
             return Finding(GPU, name, False, "not found", advice)
         export = f"export LD_LIBRARY_PATH={placed[0]}:$LD_LIBRARY_PATH"
-        return Finding(GPU, name, False, f"in {placed[0]}, where the linker does not look", export)
+        return Finding(
+            GPU, name, False, f"in {placed[0]}, where the dynamic linker does not look", export
+        )
     return Finding(GPU, name, True, "found")
 
 
@@ -174,7 +176,7 @@ def loads(library: str) -> bool:
 
 
 def cuda_home() -> Iterable[Finding]:
-    """Check the compiler in CUDA_HOME, by whose release MindSpore chooses its plugin."""
+    """Check the compiler in CUDA_HOME, whose release determines MindSpore's plugin."""
     home = os.environ.get("CUDA_HOME", "")
     advice = "export CUDA_HOME=FOLDER of CUDA 11.6 to 11.8, with bin/nvcc (see docs/gpu.md)"
     if not home:
@@ -188,7 +190,7 @@ def cuda_home() -> Iterable[Finding]:
 
 
 def mindspore_on_gpu() -> Iterable[Finding]:
-    """Check that MindSpore adds two numbers on a GPU, in a process of its own."""
+    """Check that MindSpore can add two numbers on a GPU, in a separate process."""
     text = output_of([sys.executable, "-c", PROBE], GLOG_v="4")
     fine = text.strip().endswith("2.0")
     reasons = re.findall(REASON, text, re.MULTILINE)
@@ -220,12 +222,12 @@ def cuda_kernels() -> Iterable[Finding]:
 
 def hub_client() -> Iterable[Finding]:
     """Check whether the original client is installed; the package does not need it."""
-    found = "installed" if find_spec("mindspore_hub") else "not installed; ghostnet.hub stands in"
+    found = "installed" if find_spec("mindspore_hub") else "not installed; ghostnet.hub replaces it"
     yield Finding(HUB, "mindspore_hub", True, found)
 
 
 def output_of(command: list[str], **environment: str) -> str:
-    """Run a command; returns what it prints, or why it could not be run."""
+    """Run a command and return its output, or the reason why it could not be run."""
     try:
         done = subprocess.run(
             command,

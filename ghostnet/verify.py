@@ -1,4 +1,4 @@
-"""Verify a hub card: every figure that it claims is recomputed, or reported as not checked.
+"""Verify a hub card: recompute every figure that it claims, or report it as not checked.
 
 Multiply-adds, which cards call FLOPs, are counted as in `ghostnet.models.complexity`.
 """
@@ -38,13 +38,13 @@ from ghostnet.models import Architecture, Complexity, complexity, find_model, ne
 
 DATASET_CLASSES = {"ImageNet2012": 1000, oxford_pets.NAME: oxford_pets.CLASSES}
 FLOPS_TOLERANCE = 0.01
-"""Largest relative difference of FLOPs, which cards round and count a little more of."""
+"""Largest relative difference of FLOPs: cards round them, and count a few more operations."""
 
 LATENCY_CALLS = 20
 
 
 class Verdict(str, Enum):
-    """The result of checking a claim; a reported figure has no claim to be compared with."""
+    """The result of checking a claim; *reported* figures are measured but not claimed."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -58,10 +58,10 @@ class Check:
 
     Attributes:
         subject: Subject of the claim.
-        claim: Claimed figure; empty where there is none.
-        measured: Recomputed figure; empty where there is none.
+        claim: Claimed figure; empty if the card claims none.
+        measured: Recomputed figure; empty if there is none.
         verdict: Result of the comparison.
-        reason: Why the check failed or was left out.
+        reason: Why the check failed or was skipped.
     """
 
     subject: str
@@ -90,7 +90,7 @@ def verify(
         allow_short_hash: As in `ghostnet.hub.load`.
 
     Raises:
-        CardError: There is no such card, it is malformed, or it is not a GhostNet's.
+        CardError: There is no such card, it is malformed, or it does not describe a GhostNet.
         DatasetError: ``data`` does not have the classes of the card.
     """
     card = find_card(name, allow_short_hash=allow_short_hash)
@@ -100,7 +100,7 @@ def verify(
     shapes = network_spec(architecture, classes).parameter_shapes()
     fit = _check_parameters(shapes, classes, found)
     fits = found is not None and fit.verdict is Verdict.PASSED
-    # Weights do not matter to the latency; zeros stand for those of a missing checkpoint.
+    # The latency does not depend on the weights: zeros replace a missing checkpoint.
     parameters = (
         found if fits else {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
     )
@@ -138,7 +138,7 @@ def _num_classes(card: ModelCard, architecture: Architecture, parameters: Parame
 
 
 def _check_asset(card: ModelCard, cache_dir: Path | None) -> tuple[list[Check], Parameters | None]:
-    """Check the checkpoint file; returns its parameters where it is the promised one."""
+    """Check the checkpoint file, and return its parameters if it is the one on the card."""
     subject = "SHA-256 of the checkpoint"
     try:
         asset = card.checkpoint
@@ -146,7 +146,7 @@ def _check_asset(card: ModelCard, cache_dir: Path | None) -> tuple[list[Check], 
         checkpoint = locate(card, cache_dir)
         found = found_hash(checkpoint.path)
         if found and not matches(found, claim):
-            reason = f"{checkpoint.path} is another file"
+            reason = f"{checkpoint.path} is a different file"
             return [Check(subject, claim, found, Verdict.FAILED, reason)], None
         content = checkpoint.read()
     except IntegrityError as error:
@@ -168,7 +168,7 @@ def _check_asset(card: ModelCard, cache_dir: Path | None) -> tuple[list[Check], 
 def _check_parameters(
     shapes: dict[str, tuple[int, ...]], classes: int, parameters: Parameters | None
 ) -> Check:
-    """Compare names, shapes and number of the parameters with the network's."""
+    """Compare the names, shapes and number of the parameters with those of the network."""
     subject = "parameter names and shapes"
     claim = f"{len(shapes)} arrays, {classes} classes"
     if parameters is None:
@@ -193,13 +193,13 @@ def _check_input(card: ModelCard, model: Model) -> Check:
 
 
 def _left_out(images: ImageFolder | None) -> Iterator[Check]:
-    """Report what the accuracy leaves out of the data."""
+    """Report the files that do not count towards the accuracy."""
     if images and images.left_out:
         yield Check("left out of the data", "", describe(images.left_out), Verdict.REPORTED)
 
 
 def correct_in_order(evaluation: Evaluation, order: Sequence[str]) -> int:
-    """Count the correct answers if output ``i`` stands for ``order[i]``."""
+    """Count the correct answers if output ``i`` means ``order[i]``."""
     return sum(
         int(evaluation.confusion[truth, order.index(label)])
         for truth, label in enumerate(evaluation.labels)
@@ -207,9 +207,9 @@ def correct_in_order(evaluation: Evaluation, order: Sequence[str]) -> int:
 
 
 def stated_images(card: ModelCard) -> int | None:
-    """Return the number of images that a card's accuracy refers to; None where it states none.
+    """Return the number of images that a card's accuracy refers to; None if the card does not say.
 
-    It is the size of the card's test set, or begins the table's entry for the data set, as in
+    It is the size of the card's test set, or the start of a table's entry for the data set, as in
     ``999 of the 3,669 test images``.
     """
     if card.dataset == oxford_pets.NAME:
@@ -224,7 +224,7 @@ class Accuracy:
 
     Args:
         card: The card.
-        answers: Evaluation of its checkpoint, or the reason why there is none.
+        answers: Evaluation of its checkpoint, or the reason why it was not evaluated.
     """
 
     def __init__(self, card: ModelCard, answers: Evaluation | str) -> None:
@@ -252,7 +252,7 @@ class Accuracy:
             yield self.judge_count(oxford_pets.RELEASED_CORRECT[str(sha256)])
 
     def judge(self, subject: str, claim: str, scale: float) -> Check:
-        """Compare a claimed share, times ``scale``, with the share of correct answers."""
+        """Compare a claim with the share of correct answers, multiplied by ``scale``."""
         if isinstance(self.answers, str):
             return Check(subject, claim, "", Verdict.NOT_CHECKED, self.answers)
         share = self.correct / self.answers.images
@@ -278,11 +278,11 @@ class Accuracy:
         return Check("label order", "", f"{counts}: {best} fits", Verdict.REPORTED)
 
     def _missing(self) -> str:
-        """Say why the images are not those that the card refers to; empty where they are."""
+        """Return why these cannot be the images that the card refers to; empty if they can."""
         expected = stated_images(self.card)
         if not expected or isinstance(self.answers, str) or self.answers.images == expected:
             return ""
-        return f"{self.answers.images:,} images are not the {expected:,} that the card refers to"
+        return f"the card refers to {expected:,} images, not to these {self.answers.images:,}"
 
 
 # The tables ----------------------------------------------------------------------------------
@@ -319,9 +319,9 @@ def _is_own(row: str, card: ModelCard) -> bool:
 
 
 def _check_figure(subject: str, quantity: str, claim: str, row: str, classes: int) -> Check:
-    """Check a figure of a table that follows from the layers of the network."""
+    """Check a figure that can be counted from the layers of the network."""
     if quantity not in ("Parameters (M)", "FLOPs (M)"):
-        reason = "measured on another machine" if "Latency" in quantity else "not known here"
+        reason = "measured on another machine" if "Latency" in quantity else "cannot be computed"
         return Check(subject, claim, "", Verdict.NOT_CHECKED, reason)
     try:
         counted = count(row, classes)
@@ -338,7 +338,7 @@ def _check_figure(subject: str, quantity: str, claim: str, row: str, classes: in
 
 @cache
 def count(model: str, classes: int) -> Complexity:
-    """Count the parameters and multiply-adds of a network of the cards' tables.
+    """Count the parameters and multiply-adds of a network in the cards' tables.
 
     Raises:
         ModelError: The network is not known.
@@ -348,7 +348,7 @@ def count(model: str, classes: int) -> Complexity:
 
 
 def rounds_to(measured: float, claim: str) -> bool:
-    """Whether a number agrees with a claim in all digits of the claim."""
+    """Whether a number, rounded to the digits of a claim, equals it."""
     digits = len(claim.partition(".")[2])
     return abs(measured - float(claim)) <= 0.5 * 10.0**-digits * (1 + 1e-9)
 
@@ -358,7 +358,7 @@ def _judge(passed: bool) -> Verdict:
 
 
 def _latency(model: Model) -> Check:
-    """Measure the time of one image on this machine."""
+    """Measure the time that one image takes on this machine."""
     image = model.preprocess.blank(1)
     forward = open_forward(model)
     forward(image)

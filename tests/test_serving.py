@@ -155,7 +155,7 @@ def test_an_address_that_cannot_be_had_is_an_error(ghostnet: Ghostnet, host: str
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ghostnet("serve", "--host", host, "--port", port, status=1)
-    assert ghostnet.err.startswith("ghostnet: expected an address to listen on, found " + host)
+    assert ghostnet.err.startswith("ghostnet: cannot listen on " + host)
     assert ghostnet.err.count("\n") == 1
 
 

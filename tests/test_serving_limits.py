@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def test_a_body_over_the_limit_is_413(server: ModelServer) -> None:
     response = server.post("predict", bytes(4 * 2**20 + 1))
     assert response.status_code == 413
-    assert "at most 4 MiB" in response.json()["error"]
+    assert "the limit of 4 MiB" in response.json()["error"]
 
 
 def test_a_body_without_length_is_cut_at_the_limit(server: ModelServer) -> None:

@@ -136,7 +136,7 @@ def test_floats_that_are_not_finite_are_refused(server: ModelServer) -> None:
     headers = {"Inference-Header-Content-Length": str(len(head))}
     response = server.post(INFER, head + bad.tobytes(), headers=headers)
     assert response.status_code == 400
-    assert "expected finite values" in response.json()["error"]
+    assert "send finite values" in response.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["v2/models/other/infer", f"v2/models/{MODEL}/versions/2/infer"])

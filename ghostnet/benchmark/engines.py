@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What an engine is to run; `ghostnet.benchmark.preparation` writes its files.
+    """The task of an engine; `ghostnet.benchmark.preparation` writes its files.
 
     Attributes:
         model: UID, card or checkpoint.
         cache_dir: Root of the cache that has the model's checkpoint, or None for the default.
         folder: Folder of its files.
-        batch: Images in one call.
+        batch: Images per call.
         threads: Threads that work on one call.
     """
 
@@ -136,11 +136,11 @@ def mindspore(job: Job) -> Forward:
 
 
 def mindcv(job: Job) -> Forward:
-    """MindCV's GhostNet in graph mode, with weights and logits of its own."""
+    """MindCV's GhostNet in graph mode, with its own weights and logits."""
     model = open_in_mindspore(job)
     entry = model_of(model.architecture)
     if entry is None or entry.mindcv_name is None:
-        raise GhostNetError(f"{job.model}: expected a network that MindCV has too, found another")
+        raise GhostNetError(f"{job.model}: MindCV does not have this network; leave the engine out")
     with needs("mindcv", extra="bench"):
         from mindcv.models import create_model
     other = create_model(entry.mindcv_name, num_classes=model.num_classes)
@@ -199,7 +199,7 @@ def mnn(job: Job) -> Forward:
 
 
 def ncnn(job: Job) -> Forward:
-    """Run the exported model in ncnn, in float32, which takes images one by one."""
+    """Run the exported model in ncnn, which takes one image at a time, in float32."""
     with needs("ncnn", extra="bench"):
         import ncnn
     network = ncnn.Net()
@@ -255,4 +255,4 @@ ENGINES: dict[str, Callable[[Job], Forward]] = {
 }
 
 OWN_WEIGHTS = frozenset(ENGINES) - {"mindcv"}
-"""Engines that run the model's weights, and so have to give its logits."""
+"""Engines that run the model's weights, and must therefore return its logits."""

@@ -18,13 +18,13 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
     """Write the files of a job.
 
     Returns:
-        Advice for each engine whose file cannot be written, above all for want of a package.
+        For each engine whose file cannot be written, the reason, usually a missing package.
     """
     model = open_on_cpu(job)
     if model.architecture.quantized:
         raise BenchmarkError(
-            f"{job.model}: expected a network in floating point, found convolutions on 8 bits, "
-            "which only MindSpore's own operators run here"
+            f"{job.model} has 8-bit convolutions, which only MindSpore's own operators can run; "
+            "choose a network in floating point"
         )
     size = model.preprocess.image_size
     images = np.random.default_rng(0).standard_normal((job.batch, 3, size, size), np.float32)
@@ -44,7 +44,7 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
 
 
 def _plain(model: Model) -> Forward:
-    """Return the plain network where MindSpore is installed, else the fused kernels."""
+    """Return the plain network if MindSpore is installed, else the fused kernels."""
     try:
         return on_arrays(model.network)
     except PackageError:
@@ -58,8 +58,8 @@ def _write_onnx(job: Job, model: Model) -> None:
 def _write_torch(job: Job, model: Model) -> None:
     if model.architecture.family != "ghostnet":
         raise BenchmarkError(
-            f"{job.model}: expected a GhostNet for PyTorch's engines, found a network that this "
-            "package does not build in PyTorch; leave these engines out"
+            f"{job.model} is not a GhostNet, and this package builds only GhostNets in PyTorch; "
+            "leave PyTorch's engines out"
         )
     with needs("torch", extra="torch"):
         import torch
@@ -112,4 +112,4 @@ WRITERS: dict[Callable[[Job, Model], None], tuple[str, ...]] = {
     _write_ncnn: ("ncnn",),
     _write_litert: ("litert",),
 }
-"""The engines that read what a function writes, some by way of another function's file."""
+"""The engines that need what a function writes; some read a file made from it."""

@@ -31,7 +31,7 @@ TURN_SECONDS = 0.5
 
 WARM_UP_CALLS = 3
 MAX_DIFFERENCE = 1e-3
-"""Largest difference from the plain network's logits; beyond it an engine is not timed."""
+"""Largest difference from the plain network's logits with which an engine is timed."""
 
 LIBRARY_PATH = "LD_LIBRARY_PATH"
 
@@ -86,19 +86,19 @@ def benchmark(
         model: UID, card or checkpoint.
         engines: Names in `ghostnet.benchmark.engines.ENGINES`.
         batch: Images in one call.
-        threads: Threads that work on one call; by default one for each processor of this process.
+        threads: Threads that work on a call; by default one per processor of this process.
         rounds: Turns of each engine.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         progress: Called with 1 for each turn of an engine.
 
     Raises:
-        BenchmarkError: An engine is not known.
+        BenchmarkError: There is no such engine.
         CardError, FetchError, IntegrityError, CheckpointError: The model cannot be opened.
     """
     unknown = [engine for engine in engines if engine not in ENGINES]
     if unknown:
         raise BenchmarkError(
-            f"engines: expected some of {', '.join(ENGINES)}, found {', '.join(unknown)}"
+            f"there is no engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}"
         )
     threads = threads or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
@@ -174,7 +174,7 @@ class Racer:
         )
 
     def _run(self, function: Callable[..., R], *arguments: object) -> R | None:
-        """Call a function in the engine's process; after a failure nothing more is run."""
+        """Call a function in the engine's process, unless an earlier call failed."""
         if self.error is not None:
             return None
         try:
@@ -193,7 +193,7 @@ class Racer:
 
 @contextmanager
 def own_process() -> Iterator[ProcessPoolExecutor]:
-    """Start a process that calls functions for this one; it is killed if the block fails.
+    """Start a process that calls functions for this one, and kill it if the block fails.
 
     The child ignores SIGINT; the parent handles it. It starts without the libraries that MindSpore,
     once imported, puts on LD_LIBRARY_PATH, since PyTorch is a quarter slower with them.
@@ -208,7 +208,7 @@ def own_process() -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_process(executor: ProcessPoolExecutor) -> int:
-    """Start the process of a pool, with SIGINT blocked; returns its id."""
+    """Start the process of a pool with SIGINT blocked, and return its id."""
     paths = os.environ.get(LIBRARY_PATH, "")
     others = [folder for folder in paths.split(":") if "/mindspore/lib" not in folder]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -227,7 +227,7 @@ _calls: list[Callable[[], object]] = []
 
 
 def _start(engine: str, job: Job) -> float | None:
-    """Open the engine; returns the largest difference from the plain network's logits."""
+    """Open the engine, and return the largest difference from the plain network's logits."""
     images, expected = np.load(job.images), np.load(job.logits)
     try:
         call = ENGINES[engine](job)
@@ -243,13 +243,13 @@ def _start(engine: str, job: Job) -> float | None:
         return None
     if not difference <= MAX_DIFFERENCE:
         raise BenchmarkError(
-            f"expected the logits of the plain network, found others by {difference:.2g}"
+            f"its logits differ from those of the plain network by {difference:.2g}"
         )
     return difference
 
 
 def _turn() -> list[float]:
-    """Call for `TURN_SECONDS`; returns the seconds of each call."""
+    """Call for `TURN_SECONDS`, and return the seconds of each call."""
     seconds: list[float] = []
     while sum(seconds) < TURN_SECONDS:
         start = time.perf_counter()

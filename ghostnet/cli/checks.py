@@ -1,4 +1,4 @@
-"""The verbs that check and measure: `verify`, `benchmark` and `doctor`."""
+"""The commands that check and measure: `verify`, `benchmark` and `doctor`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def verify(
     uid: UidArgument,
     data: Annotated[
-        Path | None, typer.Option(help="Images of the card's data set, for the accuracy.")
+        Path | None, typer.Option(help="Images of the card's data set, to measure the accuracy.")
     ] = None,
     cache_dir: CacheOption = None,
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Check every claim of a card: claim, measured, verdict; exit status 1 if one fails."""
+    """Check every claim of a card; the exit status is 1 if a claim is wrong."""
     configure(verbose=verbose)
     from ghostnet import verify as verification
 
@@ -63,19 +63,21 @@ def _line(check: "Check") -> str:
 def benchmark(
     model: ModelOption = DEFAULT_MODEL,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "--batch", min=1, help="Images in one call.")
+        int, typer.Option("--batch-size", "--batch", min=1, help="Images per call.")
     ] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Default: one for each processor.")
+        int | None, typer.Option(min=1, help="Threads of each engine. Default: one per processor.")
     ] = None,
     against: Annotated[
         str, typer.Option(help="Engines to compare with, separated by commas.")
     ] = "mindspore",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each engine.")] = 10,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds in which the engines take turns.")
+    ] = 10,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a model on this machine's CPU, in this package and in other engines by turns.
+    """Time a model on this machine's CPU, in this package and, in turn, in other engines.
 
     Engines: ghostnet (this package, always measured), mindspore-fused, mindspore-fused-graph,
     mindspore, mindcv, torch, torch-compile, onnxruntime, openvino, mnn, ncnn, litert.
@@ -97,7 +99,7 @@ def benchmark(
     if as_json:
         print_json([vars(result) for result in results])
     else:
-        header = ("engine", "ms a call", "quartiles", "images/s", "peak MiB")
+        header = ("engine", "ms per call", "quartiles", "images/s", "peak MiB")
         rows = [
             (r.engine, r.error)
             if r.error
@@ -117,7 +119,10 @@ def benchmark(
 
 
 def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Examine this machine: what works, and how to fix the rest; status 1 if the package fails."""
+    """Check this machine and explain how to fix what does not work.
+
+    The exit status is 1 if a part that the package needs does not work.
+    """
     configure(verbose=verbose)
     from ghostnet import doctor as examination
 
@@ -134,7 +139,7 @@ def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this package and of what it runs on, by name."""
+    """Return the versions of this package and what it runs on, by name."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

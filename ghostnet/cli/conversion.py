@@ -1,4 +1,4 @@
-"""The verbs that turn models into other files: `export` and `convert`."""
+"""The commands that turn models into other files: `export` and `convert`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,11 @@ def export(
     labels: LabelsOption = None,
     format: Annotated[Format | None, typer.Option(help="Default: by the suffix of OUT.")] = None,
     batch_size: Annotated[
-        str, typer.Option("--batch-size", "--batch", help="Images in a batch, or dynamic.")
+        str, typer.Option("--batch-size", "--batch", help="Images per batch, or dynamic.")
     ] = DYNAMIC,
     image_size: Annotated[
-        int | None, typer.Option(min=32, help="Pixels a side. Default: the model's own.")
+        int | None,
+        typer.Option(min=32, help="Width and height in pixels. Default: the model's own."),
     ] = None,
     with_preprocessing: Annotated[
         bool,
@@ -152,15 +153,13 @@ def _export_int8(
 
 
 def convert(
-    source: Annotated[
-        Path, typer.Argument(help="Checkpoint of MindSpore, PyTorch or safetensors.")
-    ],
-    target: Annotated[Path, typer.Argument(help="Checkpoint to write, .ckpt")],
+    source: Annotated[Path, typer.Argument(help="MindSpore, PyTorch or safetensors checkpoint.")],
+    target: Annotated[Path, typer.Argument(help="Checkpoint to write: .ckpt.")],
     use: Annotated[
         Use | None,
         typer.Option(
-            help="Take the average of the weights or the weights themselves. Default: the average "
-            "where a PyTorch file has one."
+            help="Use the average of the weights or the weights themselves. Default: the average "
+            "if a PyTorch file has one."
         ),
     ] = None,
     keep_branches: Annotated[
@@ -175,18 +174,18 @@ def convert(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Names of the classes: a line each, or JSON. Writes a card beside TARGET."
+            help="File of class names, one per line or JSON. Writes a card beside TARGET."
         ),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Convert a network of timm, huawei-noah, MindCV or a MindSpore training run to a checkpoint.
+    """Convert a network from timm, huawei-noah, MindCV or a training run to a MindSpore checkpoint.
 
-    What the file holds beside the network, such as optimizer state, is left out and listed.
+    Anything else in the file, such as optimizer state, is left out and listed.
     """
     if target.suffix != ".ckpt":
-        raise typer.BadParameter(f"{target} should end in .ckpt", param_hint="TARGET")
+        raise typer.BadParameter(f"{target} does not end in .ckpt", param_hint="TARGET")
     configure(verbose=verbose)
     from ghostnet import checkpoints
     from ghostnet.export import check_target
@@ -221,7 +220,7 @@ def convert(
 
 
 def _named(source: Path, conversion: "Conversion", labels: Path) -> "Model":
-    """Return the converted model with the labels of a file."""
+    """Return the converted model with the class names of a file."""
     from ghostnet.data.labels import read_labels
     from ghostnet.data.transforms import Preprocess
     from ghostnet.model import Model

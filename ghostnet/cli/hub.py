@@ -1,4 +1,4 @@
-"""The verbs on hub cards and their checkpoints: `hub list`, `show`, `fetch` and `install`."""
+"""The commands for hub cards and checkpoints: `hub list`, `show`, `fetch` and `install`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +12,16 @@ from ghostnet.errors import listed
 OTHER = "other data sets"
 
 MAX_LABELS = 60
-"""Labels that `show` prints; of more, the first."""
+"""The most labels that `show` prints in full."""
 
-app = typer.Typer(help="Hub cards and their checkpoints.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show and fetch hub cards and their checkpoints.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_cards(as_json: JsonOption = False) -> None:
-    """List the cards that come with the package, and what the model of each needs."""
+    """List the cards that ship with the package, and what each model needs."""
     from ghostnet.hub.catalog import find_card, prerequisites, shipped_uids
 
     cards = {uid: find_card(uid) for uid in shipped_uids()}
@@ -60,14 +62,14 @@ def show(uid: UidArgument, as_json: JsonOption = False) -> None:
 def fetch(
     uid: UidArgument,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Place this file instead of downloading.")
+        Path | None, typer.Option("--from", help="Use this file instead of downloading one.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Download even if the cache has it.")] = False,
+    force: Annotated[bool, typer.Option(help="Download even if the file is in the cache.")] = False,
     cache_dir: CacheOption = None,
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring the checkpoint of a card into the cache, verified."""
+    """Download and verify the checkpoint of a card; print where it is in the cache."""
     from ghostnet.hub.catalog import find_card
     from ghostnet.hub.checkpoint_file import locate
 
@@ -89,11 +91,11 @@ def install(
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Install card, entry file and checkpoint where the mindspore_hub client looks for them."""
+    """Put a card, its entry file and checkpoint where the mindspore_hub client looks for them."""
     from ghostnet.hub.install import install as install_model
 
     installed = install_model(uid, cache_dir, watch=watch_download, allow_short_hash=short_hash)
     if as_json:
         print_json({"uid": uid, "folder": str(installed.parent), "file": str(installed)})
     else:
-        print(f"mindspore_hub finds {uid} in {installed.parent}")
+        print(f"mindspore_hub will find {uid} in {installed.parent}")

@@ -1,4 +1,4 @@
-"""The ``ghostnet`` command: assembles the verbs, and turns errors into one line and a status."""
+"""The ``ghostnet`` command: collects its commands, and turns errors into a line and a status."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ app.add_typer(hub.app, name="hub")
 
 
 def print_version(wanted: bool) -> None:
-    """Print the versions of this package and of what it runs on, and stop."""
+    """Print the versions of this package and what it runs on, and exit."""
     if wanted:
         for name, version in checks.versions().items():
             print(name, version)
@@ -78,7 +78,7 @@ def main() -> NoReturn:
 
 
 def open_streams() -> None:
-    """Replace closed streams by the null device, and let every file name be printed."""
+    """Replace closed streams with the null device, and make every file name printable."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"

@@ -1,4 +1,4 @@
-"""Opening a model for a verb: MindSpore's settings, and the progress of a download."""
+"""Opening a model for a command: MindSpore's settings, and the progress of a download."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ def configure(
     *,
     verbose: bool = False,
 ) -> None:
-    """Choose how MindSpore runs, if it is imported at all; quietly unless ``verbose``."""
+    """Choose how MindSpore runs if it is imported; its logs stay hidden unless ``verbose``."""
     if not verbose:
         runtime.hush()
     runtime.configure(device, execution)
@@ -33,13 +33,13 @@ def open_model(
     """Open a model and show the progress of its download.
 
     Args:
-        name: As for `ghostnet.hub.open_model`; so are the errors.
+        name: As for `ghostnet.hub.open_model`, which also lists the other errors.
         cache_dir: Root of the cache.
-        labels: File of labels that replace the model's own.
+        labels: File of class names to use instead of the model's own.
         allow_short_hash: As for `ghostnet.hub.open_model`.
 
     Raises:
-        LabelError: The file of labels does not fit.
+        LabelError: The file cannot be read, or does not have a name for each class.
     """
     from ghostnet import hub
     from ghostnet.data.labels import read_labels

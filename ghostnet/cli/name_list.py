@@ -12,12 +12,12 @@ from ghostnet.files import CHUNK_BYTES, raising
 
 @dataclass(frozen=True)
 class NameList:
-    """The names that a verb works on, in order.
+    """The names that a command works on, in order.
 
     Attributes:
         names: Names on the command line.
         file: File of more names, ``-`` for stdin, or None.
-        null: Whether a name in the file ends in NUL, not at the end of a line.
+        null: Whether names in the file end in NUL instead of a newline.
     """
 
     names: list[str]
@@ -44,7 +44,7 @@ class NameList:
         return self.file != "-"
 
     def _split(self, file: IO[bytes]) -> Iterator[bytes]:
-        """Yield the names in a file, but for empty ones."""
+        """Yield the names in a file, except empty ones."""
         rest = b""
         while chunk := file.read(CHUNK_BYTES):
             *names, rest = (rest + chunk).split(b"\0" if self.null else b"\n")
@@ -53,5 +53,5 @@ class NameList:
             yield self._bare(rest)
 
     def _bare(self, name: bytes) -> bytes:
-        """Drop what Windows ends a line with."""
+        """Remove the carriage return of a Windows line."""
         return name if self.null else name.removesuffix(b"\r")

@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,23 +8,22 @@ import typer
 from ghostnet.runtime import Device, Execution
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint file.")
+    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint.")
 ]
 UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
 CacheOption = Annotated[
-    Path | None, typer.Option("--cache-dir", help="Default: $GHOSTNET_CACHE or ~/.mscache.")
+    Path | None,
+    typer.Option("--cache-dir", help="Cache folder. Default: $GHOSTNET_CACHE or ~/.mscache."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 LabelsOption = Annotated[
-    Path | None, typer.Option("--labels", help="Names of the classes: a line each, or JSON.")
+    Path | None, typer.Option("--labels", help="File of class names, one per line or JSON.")
 ]
 ShortHashOption = Annotated[
-    bool, typer.Option("--short-hash", help="Accept a card with part of a SHA-256; warns.")
+    bool, typer.Option("--short-hash", help="Accept a card with part of a SHA-256, with a warning.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
-BatchOption = Annotated[
-    int, typer.Option(min=1, help="Images that run through the network at once.")
-]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images per call of the network.")]
 FuseOption = Annotated[bool, typer.Option("--fuse/--no-fuse", help="Use the fused kernels.")]
 DeviceOption = Annotated[Device, typer.Option(case_sensitive=False, help="Device to run on.")]
 ExecutionOption = Annotated[

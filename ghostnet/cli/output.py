@@ -1,4 +1,4 @@
-"""What verbs print: tables, JSON documents, and progress bars on stderr."""
+"""What commands print: tables, JSON documents, and progress bars on stderr."""
 
 import json
 import os
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 MIN_WIDTH = 20
-"""Width of a table in a terminal that is narrower, or says so."""
+"""Least width of a table in a terminal, even if the terminal is narrower."""
 
 PIPE_WIDTH = 10_000
-"""Largest width of a table that does not go to a terminal."""
+"""Largest width of a table that is not printed to a terminal."""
 
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of a verb, in UTF-8 whatever the locale.
+    """Print the one JSON document of a command, in UTF-8 whatever the locale.
 
     In an ASCII locale, Python keeps other bytes of file names as lone surrogates; those that are
     UTF-8 are written as such, the rest as escapes.
@@ -36,7 +36,7 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:
-    """Print a table, whose cells fold where it is too wide; without a header it has two columns."""
+    """Print a table, with two columns if there is no header; cells wrap if it is too wide."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -58,7 +58,7 @@ def command_line() -> str:
 
 
 def count_left_out(left_out: "LeftOut") -> dict[str, int]:
-    """Print on stderr what was left out of a folder; returns the counts by reason for JSON."""
+    """Print on stderr which files were left out, and return their counts by reason."""
     from ghostnet.data.image_files import count_reasons, describe
 
     if left_out:
@@ -67,10 +67,10 @@ def count_left_out(left_out: "LeftOut") -> dict[str, int]:
 
 
 def progress_bar(*columns: Any) -> "Progress":
-    """Make a progress bar on stderr, which shows nothing unless that is a terminal.
+    """Make a progress bar on stderr, which is hidden unless stderr is a terminal.
 
     Args:
-        *columns: Columns beside the description and the bar; by default counts and time left.
+        *columns: Columns after the description and the bar; by default counts and time left.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -93,7 +93,7 @@ def counting(
 
     Args:
         description: What is counted.
-        total: The last count, if it is known.
+        total: The final count; None if it is not known.
         speed: Show images per second too.
     """
     with progress_bar(*(_speed_columns() if speed else ())) as progress:

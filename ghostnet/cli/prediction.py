@@ -1,4 +1,4 @@
-"""The verbs that label images: `predict` and `eval`."""
+"""The commands that label images: `predict` and `eval`."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 OUT_BATCH = 32
-"""Images that go through the network together where the answers go to a file."""
+"""Default batch size if results go to a file."""
 
 
 def predict(
@@ -48,24 +48,29 @@ def predict(
     labels: LabelsOption = None,
     list_file: Annotated[
         str | None,
-        typer.Option("--list", help="File of images and folders, a name a line; - for stdin."),
+        typer.Option(
+            "--list", help="File that lists images and folders, one per line; - for stdin."
+        ),
     ] = None,
     null: Annotated[
-        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as of find -print0.")
+        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the answers, .csv, .jsonl or .parquet, written row by row."),
+        typer.Option(help="File for the results: .csv, .jsonl or .parquet, written row by row."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue OUT after its rows.")] = False,
-    top_k: Annotated[int, typer.Option(min=1, help="Labels to show for an image.")] = 3,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue OUT after its last row.")
+    ] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 3,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once. Default: 1, or 32 with OUT.")
+        int | None,
+        typer.Option(min=1, help="Images per call of the network. Default: 1, or 32 with OUT."),
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Label on a Ray cluster, into OUT.")] = False,
     address: Annotated[
         str | None,
-        typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or one on this machine."),
+        typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or a new one on this machine."),
     ] = None,
     fuse: FuseOption = True,
     backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.GHOSTNET,
@@ -76,9 +81,9 @@ def predict(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Label images: the likeliest classes of each, and the time of the network."""
+    """Label images: print the likeliest classes of each, and the time the network took."""
     if not paths and list_file is None:
-        raise typer.BadParameter("name images or folders, or a --list of them")
+        raise typer.BadParameter("give images or folders, or a list of them with --list")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out")
     if address and not ray:
@@ -92,7 +97,7 @@ def predict(
     if ray:
         from ghostnet.inference.ray_cluster import connect
 
-        assert out is not None  # which was checked
+        assert out is not None  # as _check_ray found
         cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
         _label(cluster, names, out, top_k, resume=resume, as_json=as_json)
         return
@@ -110,7 +115,7 @@ def predict(
 
 
 def _check_ray(out: Path | None, *, fuse: bool, backend: Backend, device: Device) -> None:
-    """Check that the other options leave the work to the actors of a cluster."""
+    """Check that the other options are possible on a cluster."""
     if out is None:
         raise typer.BadParameter("--ray needs --out")
     if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):
@@ -128,7 +133,7 @@ def _show(
     forward: "Forward",
     as_json: bool,
 ) -> None:
-    """Print the answers, with the time of the network for each image."""
+    """Print the labels of each image, and the time the network took."""
     images, left_out = _sources([*names])
     forward(model.preprocess.blank(batch_size))  # the first image does not wait for compilation
     with counting("predict", len(images)) as advance:
@@ -155,7 +160,7 @@ def _label(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Write the answers to a file, and print a summary."""
+    """Write the labels to a file, and print a summary."""
     from ghostnet.data.image_folder import walk_images
     from ghostnet.inference.labeling import label
     from ghostnet.inference.results import open_results
@@ -184,7 +189,7 @@ def _label(
 
 
 def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
-    """List the images that paths name, and count what is left out; ``-`` is an image on stdin."""
+    """List the images at some paths and count files left out; ``-`` is an image on stdin."""
     from ghostnet.data.image_folder import find_images
     from ghostnet.errors import ImageError
     from ghostnet.model import ImageSource
@@ -198,12 +203,12 @@ def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
             images += [ImageSource(str(file), file) for file in find_images([Path(path)], left_out)]
     counts = count_left_out(left_out)
     if not images:
-        raise ImageError(f"{', '.join(paths)}: expected images, found none")
+        raise ImageError(f"no images in {', '.join(paths)}")
     return images, counts
 
 
 def _cells(result: "Result", top_k: int) -> tuple[str, str]:
-    """Return the cells of one image: its labels or its error, and the time of the network."""
+    """Return the table cells of one image: its labels or error, and the time."""
     if result.error:
         return str(result.error), ""
     labels = (f"{best.probability:6.1%}  {best.label}" for best in result.top(top_k))
@@ -211,7 +216,7 @@ def _cells(result: "Result", top_k: int) -> tuple[str, str]:
 
 
 def eval(
-    folder: Annotated[Path, typer.Argument(help="Folder with a sub-folder of images a class.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with a sub-folder of images per class.")],
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
     out: Annotated[
@@ -226,7 +231,7 @@ def eval(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Measure the accuracy of a model on labeled images: top-1, top-5, each class."""
+    """Measure the accuracy of a model on labeled images: top-1, top-5 and per class."""
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
@@ -247,7 +252,9 @@ def eval(
         return
     rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
     if len(result.labels) > MAX_LABELED:
-        rows += [(f"{true} taken for {taken}", str(n)) for true, taken, n in result.most_confused()]
+        rows += [
+            (f"{true} mistaken for {taken}", str(n)) for true, taken, n in result.most_confused()
+        ]
     summary = [
         ("top-1", f"{result.top1:.2%}"),
         ("top-5", f"{result.top5:.2%}"),
@@ -258,7 +265,7 @@ def eval(
 
 
 def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) -> None:
-    """Write an evaluation as JSON and, where matplotlib is installed, its plot."""
+    """Write an evaluation as JSON and, if matplotlib is installed, as a plot."""
     import io
 
     from ghostnet.errors import DatasetError, PackageError

@@ -1,4 +1,4 @@
-"""The verb that answers over HTTP: `serve`."""
+"""The command that serves a model over HTTP: `serve`."""
 
 import signal
 import sys
@@ -19,30 +19,32 @@ LOOPBACK = "127.0.0.1"
 def serve(
     model: ModelOption = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 for all.")] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
+    ] = 8080,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of the network. Default: the processors."),
+        typer.Option(min=1, help="Threads of the network. Default: one per processor."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve requests.")] = 1,
     max_batch: Annotated[
-        int, typer.Option(min=1, help="Images that run through the network at once, at most.")
+        int, typer.Option(min=1, help="Most images per call of the network.")
     ] = 32,
     max_delay_ms: Annotated[
-        float, typer.Option(min=0, help="How long an image waits for others that are decoded.")
+        float, typer.Option(min=0, help="Longest wait of a decoded image for others.")
     ] = 2.0,
     max_queue: Annotated[
-        int, typer.Option(min=1, help="Images that wait, at most; more are answered 503.")
+        int, typer.Option(min=1, help="Most images in the queue; beyond that, status 503.")
     ] = 512,
     max_body_mib: Annotated[
-        int, typer.Option(min=1, help="Size of a request; larger ones are answered 413.")
+        int, typer.Option(min=1, help="Largest request; beyond that, status 413.")
     ] = 20,
     max_arrival_s: Annotated[
-        float, typer.Option(min=0.1, help="How long a request may take to arrive.")
+        float, typer.Option(min=0.1, help="Longest time for a request to arrive.")
     ] = 30.0,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File with the token that requests need. Default: $GHOSTNET_TOKEN."),
+        typer.Option(help="File with the token that requests must send. Default: $GHOSTNET_TOKEN."),
     ] = None,
     cache_dir: CacheOption = None,
 ) -> None:
@@ -69,18 +71,18 @@ def serve(
 
 
 def _announce(model: str, host: str, port: int, *, is_open: bool) -> None:
-    """Say where the server is, and who may use it."""
+    """Print the address of the server, and a warning if anyone may use it."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     print(f"ghostnet: serving {model} on http://{address}", file=sys.stderr, flush=True)
     if is_open and host not in (LOOPBACK, "::1"):
         print(
-            "ghostnet: whoever reaches this address may use it; set GHOSTNET_TOKEN or --token-file "
-            "to change that",
+            "ghostnet: anyone who can reach this address may use it; to require a token, set "
+            "GHOSTNET_TOKEN or --token-file",
             file=sys.stderr,
             flush=True,
         )
 
 
 def _finish(signum: int, frame: object) -> NoReturn:
-    """End the process with success: SIGTERM is how a server is stopped."""
+    """Exit with status 0, since SIGTERM is how a server is stopped."""
     raise SystemExit(0)

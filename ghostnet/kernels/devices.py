@@ -18,13 +18,13 @@ class Device(NamedTuple):
     """One kind of device.
 
     Attributes:
-        load: Loads the kernels; raises `KernelError` where they cannot be used.
+        load: Loads the kernels; raises `KernelError` if they cannot be used.
         pack: Packs an architecture and its parameters into arrays; ``features=True`` leaves the
             classifier out.
         operator: Makes the MindSpore operator for an architecture and a number of outputs.
-        session: Makes what answers a call from Python without a graph, or None without a way.
+        session: Answers a call from Python without a graph; None if there is no such way.
         trains: Whether networks can be fused for training.
-        unsupported_reason: Says which layer of an architecture the kernels do not know.
+        unsupported_reason: Says which layer of an architecture the kernels do not support.
     """
 
     load: Callable[[], Any]
@@ -77,11 +77,11 @@ DEVICES = {
 def unavailable_reason(
     training: bool = False, architecture: Architecture | None = None
 ) -> str | None:
-    """Say why `ghostnet.fuse` would fail on this machine, in one line; None where it would not.
+    """Return why `ghostnet.fuse` would fail on this machine, in one line; None if it would not.
 
     Args:
-        training: Whether the network is to be fused for training.
-        architecture: Table of the network; None stands for one that the kernels know.
+        training: Whether the network should be fused for training.
+        architecture: Table of the network; None stands for one that the kernels support.
     """
     name = runtime.current_device()
     known = [device for device, parts in DEVICES.items() if parts.trains or not training]
@@ -96,5 +96,5 @@ def unavailable_reason(
 
 
 def available(architecture: Architecture | None = None) -> bool:
-    """Whether a network can be fused on this machine; ``architecture`` as `unavailable_reason`."""
+    """Whether a network, or any at all, can be fused on this machine."""
     return unavailable_reason(architecture=architecture) is None

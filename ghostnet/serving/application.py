@@ -1,4 +1,4 @@
-"""The application: what answers each address."""
+"""The ASGI application: which function answers each address."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -83,16 +83,16 @@ def _routes(model: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseRo
 
 
 async def _show_status(request: Request, error: Exception) -> Response:
-    """Answer a request for an address or with a method that there is not."""
+    """Answer a request with an unknown address or method."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 async def _note_leaving(request: Request, error: Exception) -> Response:
-    """End a request whose client left; nobody reads the answer."""
+    """End a request whose client has disconnected."""
     return Response(status_code=LEFT)
 
 
 async def _show_failure(request: Request, error: Exception) -> Response:
-    """Answer a request that failed inside; the log has the traceback."""
+    """Answer a request that failed in the server; the log has the traceback."""
     return JSONResponse({"error": "the server failed on this request; its log says why"}, 500)

@@ -1,4 +1,4 @@
-"""Who may use the server: whoever knows its token, if it has one."""
+"""Authorization: who has the token may use the server."""
 
 import hmac
 import os
@@ -17,11 +17,11 @@ VARIABLE = "GHOSTNET_TOKEN"
 OPEN_PATHS = frozenset(
     {"/", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 )
-"""What needs no token, beside the pages under ``/docs``: no image, no answer and no figure."""
+"""Addresses that need no token, besides the pages under ``/docs``; they reveal no data."""
 
 
 def read_token(file: Path | None) -> str | None:
-    """Return the token of a file or, without a file, of the environment; None where none is set.
+    """Return the token in a file or, without a file, in the environment; None if none is set.
 
     Raises:
         ServingError: The file cannot be read, or the token is empty or not ASCII.
@@ -30,11 +30,13 @@ def read_token(file: Path | None) -> str | None:
         token = os.environ.get(VARIABLE)
         source = VARIABLE
     else:
-        with raising(ServingError, f"{file}: cannot be read", "name a file that holds the token"):
+        with raising(
+            ServingError, f"{file}: cannot be read", "name a file that contains the token"
+        ):
             token = file.read_text(errors="replace").strip()
         source = str(file)
     if token is not None and not (token and token.isascii() and token.isprintable()):
-        raise ServingError(f"{source}: expected a token of printable ASCII characters")
+        raise ServingError(f"{source}: the token must consist of printable ASCII characters")
     return token
 
 
@@ -51,7 +53,7 @@ class Authorization:
         self._expected = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request that is allowed."""
+        """Pass on an authorized request."""
         if scope["type"] != "http" or self._allows(scope):
             await self.app(scope, receive, send)
             return

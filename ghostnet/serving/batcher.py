@@ -1,4 +1,4 @@
-"""Dynamic batching: images that wait together go through the network together."""
+"""Dynamic batching: the network runs on all images that are waiting."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from ghostnet.serving.limits import Limits
 from ghostnet.serving.refusal import Refusal, busy
 
 AHEAD = 2
-"""Batches that are decoded before the network takes them."""
+"""Batches that may be decoded ahead of the network."""
 
 Source = bytes | NDArray[np.float32]
 """An encoded image, or a preprocessed one."""
@@ -43,12 +43,12 @@ class Work:
         self.place = -1
 
     def drop(self, answer: Answer) -> None:
-        """Forget the image."""
+        """Release the image."""
         self.source = None
 
 
 class Batcher:
-    """Decodes images on one thread for each processor, and runs them in batches on another.
+    """Decodes images on one thread per processor, and runs them in batches on another thread.
 
     Decoding is ahead of the network by a few batches, and the network takes all images that are
     decoded when it is free. It waits for more only while others are being decoded, and not longer
@@ -58,7 +58,7 @@ class Batcher:
 
     Args:
         forward: Maps a batch to (batch, outputs).
-        put: Writes an image into its place in a batch; raises `ImageError` for a broken one.
+        put: Writes an image to its place in a batch; raises `ImageError` if it is broken.
         blank: Makes a batch with the given number of places.
         limits: Sizes of the batch and of the queue.
         observe: Called with the images of each batch and the seconds of its forward pass.
@@ -95,23 +95,23 @@ class Batcher:
             thread.start()
 
     def submit(self, sources: list[Source]) -> list[Answer]:
-        """Accept images; a future that is cancelled takes its image out of the queue.
+        """Accept images. Cancelling a future removes its image from the queue.
 
         Raises:
-            Refusal: They are more than the queue has room for.
+            Refusal: The queue does not have room for them.
         """
         if len(sources) > self.limits.queue:
             raise Refusal(
                 413,
-                f"expected at most {self.limits.queue} images, found {len(sources)}; send several "
-                "requests",
+                f"the request has {len(sources)} images, but the server accepts at most "
+                f"{self.limits.queue} at once; send several requests",
             )
         if self.unanswered + len(sources) > self.limits.queue:
             raise busy("images in its queue")
         return [self._accept(source) for source in sources]
 
     def close(self) -> None:
-        """Finish the images that were accepted, and stop the threads."""
+        """Finish the accepted images, and stop the threads."""
         for _ in self._decoders:
             self._accepted.put(None)
         for thread in self._decoders:
@@ -132,7 +132,7 @@ class Batcher:
         self.unanswered -= 1
 
     def _decode_all(self, number: int) -> None:
-        """Decode accepted images, as the thread of the given number, until `close`."""
+        """Decode accepted images until `close`, as the thread with the given number."""
         while (work := self._accepted.get()) is not None:
             self._decoding[number] = True
             work.place = self._free.get()
@@ -143,7 +143,7 @@ class Batcher:
             self._decoding[number] = False
 
     def _decode(self, work: Work) -> bool:
-        """Write an image into its place; returns whether the network is to run it."""
+        """Write an image to its place, and return whether the network should run on it."""
         source = work.source
         if source is None:
             return False
@@ -176,7 +176,7 @@ class Batcher:
             self._resolve(works, [finite_logits(row, milliseconds) for row in values])
 
     def _gather(self, first: Work) -> list[Work]:
-        """Return the images that are to run together."""
+        """Return the images of the next batch."""
         works = [first]
         deadline = time.monotonic() + self.limits.delay
         while len(works) < self.limits.batch:
@@ -193,7 +193,7 @@ class Batcher:
         return works
 
     def _dropped(self, work: Work) -> bool:
-        """Return whether the answer is no longer wanted; the place is then free."""
+        """Return whether the answer is no longer wanted, which frees the place."""
         if work.source is not None:
             return False
         self._free.put(work.place)

@@ -1,4 +1,4 @@
-"""A connection that does not wait forever for a request."""
+"""Connections that do not wait forever for a request."""
 
 from asyncio import TimerHandle, Transport
 from typing import Any
@@ -28,18 +28,18 @@ class PromptConnection(HttpToolsProtocol):
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop the timer: the connection is closed."""
         self._forget()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the rest of a request, unless all of it is there."""
+        """Wait for the rest of a request, unless it is complete."""
         if self._deadline is None:
             self._expect()
         super().data_received(data)
 
     def on_message_complete(self) -> None:
-        """Wait no longer: the request has arrived."""
+        """Stop the timer: the request is complete."""
         self._forget()
         super().on_message_complete()
 

@@ -26,7 +26,7 @@ from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.served_model import ServedModel
 
 VERSION = "1"
-"""The one version of the model."""
+"""The only version of the model."""
 
 IMAGES = "images"
 """Input: preprocessed images, FP32."""
@@ -121,7 +121,9 @@ class Inference:
     def _check_model(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
         if (name, version) != (self.model.name, VERSION):
-            raise Refusal(404, f"expected the model {self.model.name}, version {VERSION}")
+            raise Refusal(
+                404, f"the only model here is {self.model.name}, version {VERSION}; choose that one"
+            )
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, list[Source]]:
         """Parse a body and read its images."""
@@ -134,8 +136,8 @@ class Inference:
             return parsed, list(read_elements(tensor, binary))
         raise Refusal(
             400,
-            f"inputs: expected {IMAGES} (FP32) or {ENCODED} (BYTES), found "
-            f"{tensor.name[:40]} ({tensor.datatype[:10]})",
+            f"the input is {tensor.name[:40]} ({tensor.datatype[:10]}); send {IMAGES} (FP32) or "
+            f"{ENCODED} (BYTES)",
         )
 
     def _check_outputs(self, outputs: list[RequestedOutput]) -> None:
@@ -143,7 +145,7 @@ class Inference:
             if output.name not in (LOGITS, PROBABILITIES):
                 raise Refusal(
                     400,
-                    f"outputs: expected {LOGITS} or {PROBABILITIES}, found {output.name[:40]}",
+                    f"there is no output {output.name[:40]}; ask for {LOGITS} or {PROBABILITIES}",
                 )
 
     def _outputs(self, parsed: InferenceRequest, logits: NDArray[np.float32]) -> list[Tensor]:
@@ -177,7 +179,7 @@ def _json_length(request: Request) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS):
-        raise Refusal(400, f"{JSON_LENGTH}: expected a number of bytes")
+        raise Refusal(400, f"the header {JSON_LENGTH} is not a number of bytes")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests: how they are read, within which limits, and the images in them."""
+"""Request bodies: reading them within limits, and finding the images in them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +12,11 @@ from ghostnet.serving.limits import HELD_BODIES, MEBIBYTE, Limits
 from ghostnet.serving.refusal import Refusal, busy
 
 UNNAMED = "-"
-"""What an answer calls an image without a file name, as ``ghostnet predict`` calls one on stdin."""
+"""The name of an image without a file name, as for stdin in ``ghostnet predict``."""
 
 
 class Intake:
-    """Reads the bodies of requests and counts the bytes that are in memory.
+    """Reads the bodies of requests and counts their bytes in memory.
 
     Args:
         limits: Size of a body and of the queue.
@@ -31,11 +31,11 @@ class Intake:
         """Read a body; its bytes count as held until the block ends.
 
         Raises:
-            Refusal: It is too large or compressed, or too many others are held.
-            ClientDisconnect: The client leaves before it is complete.
+            Refusal: The body is too large or compressed, or too many others are in memory.
+            ClientDisconnect: The client disconnects before the body is complete.
         """
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refusal(415, "expected a body without Content-Encoding; send it uncompressed")
+            raise Refusal(415, "the body is compressed (Content-Encoding); send it uncompressed")
         declared = request.headers.get("content-length", "0")
         self._check(int(declared) if declared.isdecimal() else 0)
         chunks, length = [], 0
@@ -50,12 +50,12 @@ class Intake:
             self._held -= length
 
     def _check(self, length: int) -> None:
-        """Refuse a body of ``length`` bytes that is too large, now or ever."""
+        """Refuse a body of ``length`` bytes that is too large, for now or in general."""
         if length > self.limits.body:
             raise Refusal(
                 413,
-                f"expected a body of at most {self.limits.body / MEBIBYTE:g} MiB; send a smaller "
-                "image or fewer images",
+                f"the body is larger than the limit of {self.limits.body / MEBIBYTE:g} MiB; send a "
+                "smaller image or fewer images",
             )
         if self._held > HELD_BODIES * self.limits.body:
             raise busy("requests in memory")
@@ -63,10 +63,10 @@ class Intake:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image as it was sent.
+    """An image as the client sent it.
 
     Attributes:
-        name: What answers call it: the name of its file, or `UNNAMED`.
+        name: Its file name, or `UNNAMED`.
         content: Content of the file.
     """
 
@@ -75,7 +75,7 @@ class EncodedImage:
 
 
 async def read_images(request: Request, body: bytes, limits: Limits) -> list[EncodedImage]:
-    """Return the images of a body: of a multipart form, its files; else the body itself.
+    """Return the images of a body: the files of a multipart form, or else the body itself.
 
     Raises:
         Refusal: The form is malformed, or has no file.
@@ -87,10 +87,10 @@ async def read_images(request: Request, body: bytes, limits: Limits) -> list[Enc
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise Refusal(400, f"expected a multipart form: {error.message}") from error
+        raise Refusal(400, f"the multipart form is malformed: {error.message}") from error
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not files:
-        raise Refusal(400, "expected a multipart form with a file for each image, found no file")
+        raise Refusal(400, "the multipart form has no file; send each image as a file")
     return [EncodedImage(file.filename or UNNAMED, await file.read()) for file in files]
 
 

@@ -1,23 +1,23 @@
-"""How much a server takes on at once."""
+"""The limits of a server."""
 
 from dataclasses import dataclass
 
 MEBIBYTE = 2**20
 
 HELD_BODIES = 16
-"""Bodies of the largest size that are in memory at once; of smaller ones, as many more."""
+"""How many times the size of the largest body may be in memory at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a server takes on at once.
+    """The limits of a server.
 
     Attributes:
-        batch: Images that go through the network together, at most.
-        delay: Seconds that a decoded image waits for others that are being decoded.
-        queue: Images that are accepted and not answered yet, at most.
-        body: Bytes of a request's body, at most.
-        arrival: Seconds in which a request has to arrive, from its first byte to its last.
+        batch: Most images per call of the network.
+        delay: Most seconds that a decoded image waits for others that are being decoded.
+        queue: Most images that are accepted and not yet answered.
+        body: Most bytes in the body of a request.
+        arrival: Most seconds from the first byte of a request to its last.
     """
 
     batch: int = 32

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, errors, latency and batches."""
+"""Metrics for Prometheus: requests, errors, latency and batches."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that names the folder where workers add up their figures."""
+"""The environment variable for the folder in which workers share their metrics."""
 
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper limits of the buckets, in seconds."""
@@ -27,7 +27,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper limits of the buckets, in images."""
 
 LEFT = 499
-"""The status, as proxies count it, of a request whose client left before the answer."""
+"""The status that proxies use for a client that disconnected before the response."""
 
 
 class Metrics:
@@ -46,20 +46,20 @@ class Metrics:
         )
         self.latency = Histogram(
             "ghostnet_request_seconds",
-            "Time from the headers of a request to the end of its answer.",
+            "Time from the headers of a request to the end of the response.",
             ("endpoint",),
             buckets=LATENCIES,
             registry=registry,
         )
         self.batch = Histogram(
             "ghostnet_batch_images",
-            "Images that went through the network together.",
+            "Images per call of the network.",
             buckets=BATCHES,
             registry=registry,
         )
         self.network = Histogram(
             "ghostnet_network_seconds",
-            "Time of the network for a batch.",
+            "Time of a call of the network.",
             buckets=LATENCIES,
             registry=registry,
         )
@@ -100,7 +100,7 @@ class Observation:
         self.observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request and observe its answer."""
+        """Pass on a request and observe the response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -119,5 +119,5 @@ class Observation:
 
 
 def _endpoint(scope: Scope) -> str:
-    """Return the name of the function that answered, of which there are few."""
+    """Return the name of the function that answered, which keeps label cardinality low."""
     return getattr(scope.get("endpoint"), "__name__", "other")

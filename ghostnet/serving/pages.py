@@ -1,4 +1,4 @@
-"""What a person opens in a browser: a page to drop an image on, and the description of the API."""
+"""Pages for a browser: one to drop an image on, and the description of the API."""
 
 from functools import cache
 from importlib.resources import files
@@ -18,7 +18,7 @@ HEADERS = {
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-"""The page loads nothing from elsewhere, and no other page shows it in a frame."""
+"""The page loads nothing from other hosts and cannot be shown in a frame."""
 
 INITIALIZER = """window.ui = SwaggerUIBundle({
   url: "../openapi.json",
@@ -27,7 +27,7 @@ INITIALIZER = """window.ui = SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-"""How Swagger UI starts: with the description of this server."""
+"""Starts Swagger UI with the description of this server."""
 
 
 @cache

@@ -9,7 +9,7 @@ from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.served_model import ServedModel
 
 TOP_K = 3
-"""Labels for an image, by default."""
+"""Labels per image, by default."""
 
 
 class PredictEndpoint:
@@ -25,7 +25,7 @@ class PredictEndpoint:
         self.intake = intake
 
     async def predict(self, request: Request) -> JSONResponse:
-        """Label the images of a request; the status is 422 if one of them is broken."""
+        """Label the images of a request; the status is 422 if an image is broken."""
         top_k = _top_k(request)
         async with self.intake.body(request) as body:
             images = await read_images(request, body, self.model.limits)
@@ -45,5 +45,5 @@ class PredictEndpoint:
 def _top_k(request: Request) -> int:
     text = request.query_params.get("top_k", str(TOP_K))
     if not (text.isascii() and text.isdecimal() and int(text[:9]) > 0):
-        raise Refusal(400, f"top_k: expected a number above 0, found {text[:20]!r}")
+        raise Refusal(400, f"top_k is {text[:20]!r}; it must be a number above 0")
     return int(text[:9])

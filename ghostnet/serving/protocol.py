@@ -22,7 +22,7 @@ from ghostnet.serving.refusal import Refusal
 EXTENSIONS = ("binary_tensor_data", "classification")
 
 LENGTH = struct.Struct("<I")
-"""What precedes each element of a binary tensor of bytes: its length."""
+"""The length that precedes each element of a binary BYTES tensor."""
 
 
 class InputParameters(BaseModel):
@@ -90,7 +90,7 @@ def parse_request(body: bytes, json_length: int | None) -> tuple[InferenceReques
 
     Args:
         body: Its body.
-        json_length: Bytes of JSON that the body begins with; None where it is all JSON.
+        json_length: Bytes of JSON at the start of the body; None if all of it is JSON.
 
     Returns:
         The JSON of the request and the binary data after it.
@@ -100,7 +100,9 @@ def parse_request(body: bytes, json_length: int | None) -> tuple[InferenceReques
     """
     end = len(body) if json_length is None else json_length
     if end > len(body):
-        raise Refusal(400, f"expected {end:,} bytes of JSON, found a body of {len(body):,} bytes")
+        raise Refusal(
+            400, f"the header promises {end:,} bytes of JSON, but the body has {len(body):,} bytes"
+        )
     try:
         return InferenceRequest.model_validate_json(body[:end]), body[end:]
     except ValidationError as error:
@@ -121,20 +123,20 @@ def read_floats(tensor: Input, binary: bytes, shape: tuple[int, ...]) -> NDArray
         (batch, …) float32.
 
     Raises:
-        Refusal: It has another shape, or other contents.
+        Refusal: Its shape is wrong, or its data does not match the shape.
     """
     if len(tensor.shape) != 1 + len(shape) or tuple(tensor.shape[1:]) != shape:
         wanted = [-1, *shape]
-        raise Refusal(400, f"{tensor.name}: expected the shape {wanted}, found {tensor.shape}")
+        raise Refusal(400, f"{tensor.name} has the shape {tensor.shape}; it must be {wanted}")
     count = _count(tensor)
     if tensor.parameters.binary_data_size is None:
         values = _from_lists(tensor)
     else:
         values = _from_bytes(tensor, _binary(tensor, binary))
     if values.size != count:
-        raise Refusal(400, f"{tensor.name}: expected {count:,} values, found {values.size:,}")
+        raise Refusal(400, f"{tensor.name} has {values.size:,} values, but its shape has {count:,}")
     if not np.isfinite(values).all():
-        raise Refusal(400, f"{tensor.name}: expected finite values, found NaN or infinity")
+        raise Refusal(400, f"{tensor.name} contains NaN or infinity; send finite values")
     return values.reshape(tensor.shape)
 
 
@@ -142,12 +144,12 @@ def _from_lists(tensor: Input) -> NDArray[np.float32]:
     try:
         return np.asarray(tensor.data, np.float32)
     except (TypeError, ValueError) as error:
-        raise Refusal(400, f"{tensor.name}: expected lists of numbers as data") from error
+        raise Refusal(400, f"the data of {tensor.name} must be lists of numbers") from error
 
 
 def _from_bytes(tensor: Input, content: bytes) -> NDArray[np.float32]:
     if len(content) % 4:
-        raise Refusal(400, f"{tensor.name}: expected 4 bytes for each value of FP32")
+        raise Refusal(400, f"the binary data of {tensor.name} must have 4 bytes per value")
     return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
 
 
@@ -155,7 +157,7 @@ def read_elements(tensor: Input, binary: bytes) -> list[bytes]:
     """Read a BYTES input: binary data with lengths, or base64 in JSON.
 
     Raises:
-        Refusal: It is malformed, or does not have the elements that its shape says.
+        Refusal: It is malformed, or the number of elements does not match its shape.
     """
     if tensor.parameters.binary_data_size is None:
         elements = [_from_base64(tensor, text) for text in _flat(tensor.data)]
@@ -163,7 +165,7 @@ def read_elements(tensor: Input, binary: bytes) -> list[bytes]:
         elements = _split(tensor, _binary(tensor, binary))
     count = _count(tensor)
     if len(elements) != count:
-        raise Refusal(400, f"{tensor.name}: expected {count} elements, found {len(elements)}")
+        raise Refusal(400, f"{tensor.name} has {len(elements)} elements, but its shape has {count}")
     return elements
 
 
@@ -171,16 +173,16 @@ def _binary(tensor: Input, binary: bytes) -> bytes:
     if len(binary) != tensor.parameters.binary_data_size:
         raise Refusal(
             400,
-            f"{tensor.name}: expected {tensor.parameters.binary_data_size:,} bytes of binary data, "
-            f"found {len(binary):,}",
+            f"{tensor.name} promises {tensor.parameters.binary_data_size:,} bytes of binary data, "
+            f"but {len(binary):,} follow the JSON",
         )
     return binary
 
 
 def _count(tensor: Input) -> int:
-    """Return the number of elements that the shape says."""
+    """Return the number of elements of the shape."""
     if min(tensor.shape) < 0:
-        raise Refusal(400, f"{tensor.name}: expected a shape without negative sizes")
+        raise Refusal(400, f"the shape of {tensor.name} has a negative size")
     return math.prod(tensor.shape)
 
 
@@ -196,7 +198,7 @@ def _from_base64(tensor: Input, text: Any) -> bytes:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error) as error:
         raise Refusal(
-            400, f"{tensor.name}: expected base64 in JSON; or send binary data"
+            400, f"{tensor.name} is not base64; encode it, or send binary data"
         ) from error
 
 
@@ -206,7 +208,10 @@ def _split(tensor: Input, content: bytes) -> list[bytes]:
         head = content[start : start + LENGTH.size]
         end = start + LENGTH.size + (LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0)
         if len(head) < LENGTH.size or end > len(content):
-            raise Refusal(400, f"{tensor.name}: expected elements, each after its 4-byte length")
+            raise Refusal(
+                400,
+                f"the binary data of {tensor.name} must have a 4-byte length before each element",
+            )
         elements.append(content[start + LENGTH.size : end])
         start = end
     return elements

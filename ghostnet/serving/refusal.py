@@ -1,4 +1,4 @@
-"""Requests that are not served: a status and a sentence."""
+"""Requests that are refused, with a status and a sentence."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 RETRY_SECONDS = 1
-"""When a client that was refused for lack of room may come again."""
+"""When a client may try again after the server was too busy."""
 
 
 class Refusal(Exception):
-    """A request that is not served.
+    """A request that is refused.
 
     Args:
-        status: Status code of HTTP.
-        sentence: What was expected, what was found, and what to do.
+        status: HTTP status code.
+        sentence: What is wrong, and what to do.
         headers: Further headers of the response.
     """
 
@@ -27,10 +27,10 @@ class Refusal(Exception):
 
 
 def busy(what: str) -> Refusal:
-    """Make the refusal of a server that has no room for a request now.
+    """Make the refusal of a server that is too busy.
 
     Args:
-        what: What the server has too much of.
+        what: What the server has too many of.
     """
     return Refusal(
         503, f"the server has too many {what}; try again", {"Retry-After": str(RETRY_SECONDS)}

@@ -1,4 +1,4 @@
-"""The model of a server: images in, logits out, for any number of requests at once."""
+"""The model of a server, which runs the images of any number of requests at once."""
 
 import asyncio
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ from ghostnet.serving.limits import Limits
 
 
 class ServedModel:
-    """A model that labels the images of many requests in common batches.
+    """A model that runs the images of many requests in shared batches.
 
     Args:
         model: As `ghostnet.hub.open_model` returns it.
@@ -40,14 +40,14 @@ class ServedModel:
         self.is_ready = False
 
     def start(self) -> None:
-        """Warm up and take images; to be called on the event loop."""
+        """Warm up and begin to accept images; call this on the event loop."""
         blank = self.model.preprocess.blank
         self.session(blank(self.limits.batch))
         self._batcher = Batcher(self.session, self._put, blank, self.limits, self.observe)
         self.is_ready = True
 
     def stop(self) -> None:
-        """Finish what was accepted."""
+        """Finish the accepted images."""
         self.is_ready = False
         self._batcher.close()
 

@@ -1,4 +1,4 @@
-"""The server: a socket, a process or several, and how they end."""
+"""The server: a socket, one or more processes, and an orderly end."""
 
 import os
 import resource
@@ -21,10 +21,10 @@ from ghostnet.serving.limits import Limits
 from ghostnet.serving.metrics import SHARED_FOLDER
 
 GRACE_SECONDS = 25
-"""How long requests that have begun may take to end; Kubernetes kills a container after 30 s."""
+"""Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
 
 BACKLOG = 2048
-"""Connections that the system holds until they are accepted."""
+"""Connections that the system queues until they are accepted."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
         host: Name or address of an interface of this machine.
-        port: Port; 0 for any that is free.
+        port: Port; 0 for any free one.
 
     Raises:
         ServingError: The address does not exist or is in use.
@@ -42,8 +42,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise ServingError(
-            f"expected an address to listen on, found {host}:{port} ({error.strerror}); choose "
-            "another with --host and --port"
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another address with "
+            "--host and --port"
         ) from error
 
 
@@ -56,7 +56,7 @@ def serve(
     workers: int = 1,
     token: str | None = None,
 ) -> None:
-    """Serve a model until SIGTERM or SIGINT; requests that have begun are answered first.
+    """Serve a model until SIGTERM or SIGINT, then finish the requests that have begun.
 
     Args:
         model: As `ghostnet.hub.open_model` returns it.
@@ -93,13 +93,13 @@ def serve(
 
 @contextmanager
 def _shared_metrics() -> Iterator[None]:
-    """Give the workers a folder where they add up their metrics."""
+    """Give the workers a folder in which they share their metrics."""
     with TemporaryDirectory(prefix="ghostnet-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
         yield
 
 
 def _raise_file_limit() -> None:
-    """Allow as many connections as this process may have open files."""
+    """Raise the limit of open files, and so of connections, as far as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -66,7 +66,7 @@ class PlanBlock(NamedTuple):
 
 
 class PackedNetwork(NamedTuple):
-    """What the operator takes beside the images.
+    """The inputs of the operator besides the images.
 
     Attributes:
         plan: A `PlanHeader` and a `PlanBlock` for each block, int32.
@@ -89,13 +89,12 @@ def pack(
     Args:
         architecture: Its table.
         parameters: Arrays by released name.
-        features: Leave the classifier out, so that what it reads is the output.
+        features: Leave the classifier out, so that its input is the output.
         dtype: Type of the weights and pixels of the pointwise convolutions that gain from it.
 
     Raises:
-        KernelError: The network has a layer that the kernels do not know, or the processor does not
-            have the type.
-        CheckpointError: Parameters of the network are missing or have other shapes.
+        KernelError: A layer is not supported, or the processor does not support the type.
+        CheckpointError: Parameters are missing or have the wrong shapes.
     """
     check_architecture(architecture)
     check_dtype(dtype)
@@ -192,7 +191,7 @@ def check_architecture(architecture: Architecture) -> None:
 
 
 def check_dtype(dtype: str) -> None:
-    """Check that the kernels have a type, on this processor.
+    """Check that the kernels support a type on this processor.
 
     Raises:
         KernelError: The dtype is not supported, or not on this processor.
@@ -208,7 +207,7 @@ class Packer:
 
     Args:
         parameters: Arrays by released name.
-        ranges: Range of the input of each layer that may be packed in 8 bits, by name.
+        ranges: Input range of each layer that may be packed in 8 bits, by name.
     """
 
     def __init__(
@@ -255,7 +254,7 @@ class Packer:
         )
 
     def bottleneck(self, spec: BottleneckSpec) -> list[Array]:
-        """Pack a Ghost bottleneck, its optional parts where they are."""
+        """Pack a Ghost bottleneck, with the optional parts that it has."""
         parts = self.ghost_module(spec.ghost1)
         if spec.downsample:
             parts += self.depthwise(spec.downsample)
@@ -267,7 +266,7 @@ class Packer:
         return parts
 
     def inverted_residual(self, spec: InvertedResidualSpec) -> list[Array]:
-        """Pack an inverted residual; its expansion where there is one."""
+        """Pack an inverted residual, with its expansion if it has one."""
         expansion = self.pointwise(spec.expansion) if spec.expansion else []
         return expansion + self.depthwise(spec.depthwise) + self.pointwise(spec.projection)
 

@@ -1,7 +1,8 @@
-"""Ranges of the values that pointwise convolutions read, for weights and pixels of 8 bits.
+"""Ranges of the inputs of pointwise convolutions, for 8-bit weights and pixels.
 
-A batch norm says what it gives: values of mean beta and deviation gamma. No image is needed, as of
-Nagel et al. (2019), "Data-Free Quantization through Weight Equalization and Bias Correction".
+A batch norm already states the mean (beta) and the deviation (gamma) of its output, so no images
+are needed; see Nagel et al. (2019), "Data-Free Quantization through Weight Equalization and Bias
+Correction".
 """
 
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ class ValueRange(NamedTuple):
         return ValueRange(*map(np.concatenate, zip(self, other, strict=True)))
 
     def plus(self, other: "ValueRange") -> "ValueRange":
-        """Return the range of the sum; the deviations of independent values add up as squares."""
+        """Return the range of the sum, in which the squares of the deviations add up."""
         middle = (self.low + self.high + other.low + other.high) / 2
         half = np.hypot(self.high - self.low, other.high - other.low) / 2
         return ValueRange(middle - half, middle + half)
@@ -83,14 +84,14 @@ def input_ranges(
 
 
 class _Walk:
-    """From block to block; ``inputs`` keeps the range of each pointwise convolution's input."""
+    """A walk over the blocks; ``inputs`` collects the input range of each pointwise convolution."""
 
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self.parameters = parameters
         self.inputs: dict[str, ValueRange] = {}
 
     def output(self, layer: LayerSpec) -> ValueRange:
-        """Return what a layer gives."""
+        """Return the range of a layer's output."""
         gamma, beta = (
             np.asarray(self.parameters[f"{layer.norm}.{leaf}"], np.float32)
             for leaf in ("gamma", "beta")
@@ -99,7 +100,7 @@ class _Walk:
         return ValueRange(beta - half, beta + half).activated(layer.activation)
 
     def pointwise(self, layer: LayerSpec, values: ValueRange) -> ValueRange:
-        """Keep the range of a layer's input, and return that of its output."""
+        """Record the range of a layer's input, and return that of its output."""
         self.inputs[layer.name] = values
         return self.output(layer)
 

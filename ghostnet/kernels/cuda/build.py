@@ -1,6 +1,6 @@
 """Compile the CUDA kernels with nvcc: at first use into a cache, or at installation.
 
-``python build.py FILE`` writes the library to FILE; CMake does so where the environment has
+``python build.py FILE`` writes the library to FILE; CMake does so if the environment has
 ``GHOSTNET_CUDA=1``.
 """
 
@@ -28,7 +28,7 @@ FLAGS = ("-std=c++17", "-O3", "--shared", "-Xcompiler", "-fPIC,-fvisibility=hidd
 
 
 def find_nvcc() -> Path:
-    """Find the CUDA compiler: in ``CUDA_HOME``, else in ``PATH``.
+    """Find the CUDA compiler in ``CUDA_HOME`` or else in ``PATH``.
 
     Raises:
         KernelError: There is none.
@@ -38,8 +38,8 @@ def find_nvcc() -> Path:
         if found and Path(found).is_file():
             return Path(found)
     raise KernelError(
-        "expected nvcc in CUDA_HOME or PATH to compile the CUDA kernels, found none; install the "
-        "CUDA toolkit and set CUDA_HOME to its folder"
+        "nvcc, which compiles the CUDA kernels, is not in CUDA_HOME or PATH; install the CUDA "
+        "toolkit and set CUDA_HOME to its folder"
     )
 
 
@@ -47,7 +47,7 @@ def run(command: Sequence[str | Path]) -> str:
     """Run a command and return what it prints.
 
     Raises:
-        KernelError: It failed.
+        KernelError: The command failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -57,17 +57,15 @@ def run(command: Sequence[str | Path]) -> str:
 
 
 def architectures(nvcc: Path) -> tuple[int, ...]:
-    """List the `ARCHITECTURES` that a compiler knows.
+    """List the `ARCHITECTURES` that a compiler supports.
 
     Raises:
-        KernelError: It knows none of them.
+        KernelError: It supports none of them.
     """
     listed = set(re.findall(r"compute_(\d+)", run([nvcc, "--list-gpu-arch"])))
     known = tuple(number for number in ARCHITECTURES if str(number) in listed)
     if not known:
-        raise KernelError(
-            f"{nvcc}: expected a compiler for one of {ARCHITECTURES}; use CUDA 11.6 or later"
-        )
+        raise KernelError(f"{nvcc} compiles for none of {ARCHITECTURES}; use CUDA 11.6 or later")
     return known
 
 
@@ -94,7 +92,7 @@ def cached(nvcc: Path, numbers: Sequence[int]) -> Path:
     """Return the path in the cache for these sources, this compiler and these architectures.
 
     Raises:
-        KernelError: The user has no home, and nothing names another folder.
+        KernelError: The user has no home directory, and ``XDG_CACHE_HOME`` is not set.
     """
     digest = hashlib.sha256(run([nvcc, "--version"]).encode())
     digest.update(" ".join([*FLAGS, *code_flags(numbers)]).encode())
@@ -105,7 +103,7 @@ def cached(nvcc: Path, numbers: Sequence[int]) -> Path:
         cache = root.expanduser()
     except RuntimeError as error:
         raise KernelError(
-            f"{root}: expected a user with a home for the compiled kernels, found none; set "
+            f"there is no home directory to keep the compiled kernels in ({root}); set "
             "XDG_CACHE_HOME"
         ) from error
     return cache / "ghostnet" / f"cuda-{digest.hexdigest()[:16]}" / INSTALLED.name
@@ -113,7 +111,7 @@ def cached(nvcc: Path, numbers: Sequence[int]) -> Path:
 
 @functools.cache
 def library_path() -> Path:
-    """Return the compiled kernels: installed, in the cache, or compiled now.
+    """Return the path of the compiled kernels, compiling them now if necessary.
 
     Raises:
         KernelError: They are not compiled and cannot be.

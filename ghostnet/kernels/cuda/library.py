@@ -18,7 +18,7 @@ def load(path: Path) -> ctypes.CDLL:
     """Load the library at ``path``; it needs no GPU until an operator runs.
 
     Raises:
-        KernelError: It is not for this platform.
+        KernelError: The library is not for this platform.
     """
     try:
         library = ctypes.CDLL(str(path))
@@ -29,7 +29,7 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 def as_c(shapes: Sequence[Sequence[int]]) -> tuple["ctypes.Array[ctypes.c_int]", object]:
-    """Convert shapes to what an operator takes: ranks (``int*``) and shapes (``int64_t**``)."""
+    """Convert shapes for an operator, to ranks (``int*``) and shapes (``int64_t**``)."""
     rows = [(ctypes.c_int64 * len(shape))(*shape) for shape in shapes]
     ranks = (ctypes.c_int * len(rows))(*map(len, rows))
     return ranks, (Shapes * len(rows))(*(ctypes.cast(row, Shapes) for row in rows))
@@ -39,12 +39,10 @@ def scratch_bytes(path: Path, shapes: Sequence[Sequence[int]]) -> int:
     """Return the bytes of scratch memory that an operator needs for inputs of these shapes.
 
     Raises:
-        KernelError: They are not the shapes of images and of a packed network.
+        KernelError: These are not the shapes of images and of a packed network.
     """
     ranks, pointers = as_c(shapes)
     size = load(path).ghostnet_scratch_bytes(len(shapes), ranks, pointers)
     if size < 0:
-        raise KernelError(
-            f"expected the shapes of images and of a packed network, found {list(shapes)}"
-        )
+        raise KernelError(f"{list(shapes)} are not the shapes of images and of a packed network")
     return int(size)

@@ -60,10 +60,10 @@ def pack(
     Args:
         architecture: Its table.
         parameters: Arrays by released name.
-        features: Leave the classifier out, so that the head's features are the output.
+        features: Leave the classifier out, so that its input is the output.
 
     Raises:
-        KernelError: The network has a layer that the kernels do not know.
+        KernelError: A layer is not supported.
     """
     reason = unsupported_reason(architecture)
     if reason is not None:
@@ -135,7 +135,7 @@ class Packer:
         return [self.pointwise(module.primary, inputs, half), self.depthwise(module.cheap, half)]
 
     def bottleneck(self, spec: BottleneckSpec, inputs: Channels, outputs: Channels) -> list[Array]:
-        """Pack a Ghost bottleneck, its optional parts where they are."""
+        """Pack a Ghost bottleneck, with the optional parts that it has."""
         expanded = halves(spec.ghost1.cheap.out_channels * 2)
         packed = self.ghost_module(spec.ghost1, inputs)
         if spec.downsample:
