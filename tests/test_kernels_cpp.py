@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 
@@ -33,22 +34,37 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-RUNTIMES = {"address,undefined": "libasan.so", "thread": "libtsan.so"}
-"""What is loaded before Python to run each of the sanitizers."""
+class Sanitizers(NamedTuple):
+    """Sanitizers that run together.
 
-LARGEST_BATCH = {"address,undefined": 9, "thread": 4}
+    Attributes:
+        names: As the compiler calls them.
+        runtime: What has to be loaded before Python.
+        largest_batch: Of the kernels' own test, so that it ends in a few minutes.
+    """
+
+    names: str
+    runtime: str
+    largest_batch: int
+
+
+SANITIZERS = (
+    Sanitizers("address,undefined", "libasan.so", 9),
+    Sanitizers("thread", "libtsan.so", 4),
+)
 
 PROGRAMS = ("kernels_test", "training_test", "memory_test")
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
-def sanitizers(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=SANITIZERS, ids=lambda sanitizers: sanitizers.names)
+def sanitizers(request: pytest.FixtureRequest) -> Sanitizers:
     """Sanitizers that run together."""
-    return str(request.param)
+    chosen: Sanitizers = request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def sanitized(sanitizers: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sanitized(sanitizers: Sanitizers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the C++ tests and of the library, compiled with sanitizers."""
     folder = tmp_path_factory.mktemp("sanitized")
     options = [
@@ -56,7 +72,7 @@ def sanitized(sanitizers: str, tmp_path_factory: pytest.TempPathFactory) -> Path
         # GCC takes seven times as long to optimize sanitized vectors any further.
         "-DCMAKE_BUILD_TYPE=Debug",
         "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
-        f"-DGHOSTNET_SANITIZE={sanitizers}",
+        f"-DGHOSTNET_SANITIZE={sanitizers.names}",
     ]
     run("cmake", "-S", ROOT, "-B", folder, *options)
     targets = (*PROGRAMS, "ghostnet_sanitized")
@@ -66,27 +82,27 @@ def sanitized(sanitizers: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.mark.nightly
 @pytest.mark.slow
-def test_kernels_against_the_reference(sanitizers: str, sanitized: Path) -> None:
-    run(sanitized / "kernels_test", LARGEST_BATCH[sanitizers])
+def test_kernels_against_the_reference(sanitizers: Sanitizers, sanitized: Path) -> None:
+    run(sanitized / "kernels_test", sanitizers.largest_batch)
     run(sanitized / "training_test")
     run(sanitized / "memory_test")
 
 
 @pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize(("file", "selection"), SELECTIONS.items())
-def test_the_python_api(file: str, selection: str, sanitizers: str, sanitized: Path) -> None:
-    runtime = subprocess.check_output(
-        ["c++", f"-print-file-name={RUNTIMES[sanitizers]}"], text=True
-    ).strip()
+@pytest.mark.parametrize("file", SELECTIONS)
+def test_the_python_api(file: str, sanitizers: Sanitizers, sanitized: Path) -> None:
     environment = {
-        "LD_PRELOAD": runtime,
+        # A sanitizer comes before all else, and finds the exceptions of C++ only in a library.
+        "LD_PRELOAD": f"{found(sanitizers.runtime)}:{found('libstdc++.so')}",
+        "PYTHONPATH": str(ROOT / "tests"),
         "SANITIZED_KERNELS": str(sanitized / "libghostnet_sanitized.so"),
-        # Python frees little at its end.
+        # Python does not free everything at its end.
         "ASAN_OPTIONS": "detect_leaks=0",
     }
     command = [sys.executable, "-m", "pytest", "-p", "sanitized_kernels", "-p", "no:cacheprovider"]
-    command += ["-q", "--numprocesses", "0", ROOT / "tests" / file, "-k", selection]
+    # Of what is printed, only Python's own is captured: a sanitizer prints and ends the process.
+    command += ["--capture=sys", "--numprocesses=0", ROOT / "tests" / file, "-k", SELECTIONS[file]]
     run(*command, environment=environment)
 
 
@@ -121,6 +137,11 @@ def test_a_library_of_another_version_says_so(tmp_path: Path) -> None:
     )
     assert "belongs to another version" in result.stdout
     assert "it has no GhostNetBatchNorm. Install the package again" in result.stdout
+
+
+def found(library: str) -> str:
+    """The path of a library of the compiler."""
+    return subprocess.check_output(["c++", f"-print-file-name={library}"], text=True).strip()
 
 
 def run(*command: object, environment: Mapping[str, str] = MappingProxyType({})) -> None:
