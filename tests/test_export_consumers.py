@@ -116,13 +116,16 @@ def litert(file: Path, images: Images) -> Logits:
         pytest.skip("needs onnx2tf on the path; an environment of its own may hold it")
     words = ("--input_onnx_file_path", file, "--output_folder_path", file.parent)
     shape = ",".join(map(str, images[:1].shape))
-    fixed = ("-ois", f"pictures:{shape}", "-kat", "pictures")
-    subprocess.run([converter, *words, *fixed], check=True, capture_output=True)
+    words = (*words, "--overwrite_input_shape", f"pictures:{shape}")
+    # Sample images, which the converter would download if it did not find them in its folder.
+    samples = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
+    np.save(file.parent / "calibration_image_sample_data_20x128x128x3_float32.npy", samples)
+    subprocess.run([converter, *words], check=True, cwd=file.parent, capture_output=True)
     interpreter = runtime.Interpreter(str(file.parent / f"{file.stem}_float32.tflite"))
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     logits = []
-    for image in images:
+    for image in images.transpose(0, 2, 3, 1):  # onnx2tf moves the second axis to the end
         interpreter.set_tensor(given["index"], image[None])
         interpreter.invoke()
         logits.append(interpreter.get_tensor(answer["index"])[0])
