@@ -142,6 +142,20 @@ def test_the_architecture_page_and_its_drawing_show_every_room() -> None:
     assert [room for room in rooms if f">{room}</text>" not in drawing] == []
 
 
+def test_every_benchmark_is_named_by_something_else() -> None:
+    folder = REPOSITORY / "benchmarks"
+    benchmarks = [path for path in folder.iterdir() if path.is_file()]
+    pages = [REPOSITORY / name for name in ("README.md", "RELEASING.md")] + PAGES
+    cards = [*(REPOSITORY / "assets").rglob("*.md"), *folder.rglob("*.yaml")]
+    tests = [*(REPOSITORY / "tests").glob("*.py")]
+    texts = {path: path.read_text() for path in (*benchmarks, *pages, *cards, *tests)}
+    for benchmark in benchmarks:
+        imported = rf"\b(?:import|from) {benchmark.stem}\b"
+        pattern = rf"\b{re.escape(benchmark.name)}\b|{imported}"
+        users = [path for path, text in texts.items() if re.search(pattern, text)]
+        assert set(users) - {benchmark}, f"{benchmark.name} is used by nothing; remove it"
+
+
 def test_the_documents_name_source_files_that_exist() -> None:
     sources = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],

@@ -27,6 +27,9 @@ PLACES = {
 }
 """Place on the site of each folder and file of the repository."""
 
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+"""A comment; those of figures hold what MkDocs would take for links."""
+
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#\s])")
 
 
@@ -50,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Rewrite links between files of the repository as links between pages of the site."""
+    """Rewrite links between files of the repository as links of the site; drop comments."""
     here = posixpath.dirname(page.file.src_path)
     source = _in_repository(page.file.src_path)
 
@@ -64,7 +67,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
             target = target.removesuffix(".ipynb") + ".md"
         return posixpath.relpath(target, here or ".")
 
-    return LINK.sub(on_site, markdown)
+    return LINK.sub(on_site, COMMENT.sub("", markdown))
 
 
 def _in_repository(page: str) -> str:
