@@ -1,9 +1,10 @@
 """Keep the figures in the documents equal to the results of the benchmarks.
 
-``python website/figures.py`` writes them. A document shows where a figure goes, where it is from
-and how it is formatted, by a template of `str.format`::
+``python website/figures.py`` writes them. In front of a figure, a document has the template of
+`str.format` that makes it, and in front of a table, the tree that it shows and the template of a
+row, in which ``{0}`` and ``{1}`` are the keys that lead to a leaf::
 
-    It takes <!-- figure: {startup[commands][ghostnet predict][seconds]:.1f} -->0.5<!-- / --> s.
+    It takes <!-- figure: {footprint[inference_mib]:.0f} -->158<!-- / --> MiB.
 
     <!-- table: backbones
     | {0} | {1} | {correct} of {images} | -->
@@ -12,9 +13,7 @@ and how it is formatted, by a template of `str.format`::
     | flowers | pets | 200 of 999 |
     <!-- / -->
 
-The names are those of `measured.FIGURES`. The template of a table's rows is applied to each leaf of
-the named tree: ``{0}`` and ``{1}`` are the keys that lead to it, other names its entries. The first
-two lines of a table are kept.
+`measured.FIGURES` has the names. The first two lines of a table are kept.
 """
 
 import re
@@ -42,32 +41,31 @@ def fill(text: str) -> str:
         try:
             if kind == "figure":
                 return begin + FORMATTER.vformat(template, (), FIGURES) + end
-            tree, row = template.split("\n")
             head = shown.splitlines()[:3]
-            return "\n".join([begin + head[0], *head[1:], *table_rows(tree, row), end])
+            return "\n".join([begin + head[0], *head[1:], *rows(*template.split("\n")), end])
         except (LookupError, AttributeError, ValueError) as error:
             raise ValueError(f"no figures fit {template!r}: {error!r}") from error
 
     return MARK.sub(filled, text)
 
 
-def table_rows(tree: str, row: str) -> Iterator[str]:
+def rows(tree: str, row: str) -> Iterator[str]:
     """Yield the rows of a table."""
     depth = len(set(re.findall(r"{\d", row)))
     for keys, leaf in leaves(FORMATTER.get_field(tree, (), FIGURES)[0], depth):
-        names = leaf if isinstance(leaf, dict) else {}
-        yield FORMATTER.vformat(row, keys, {"leaf": leaf, **names})
+        yield FORMATTER.vformat(
+            row, keys, {"leaf": leaf, **(leaf if isinstance(leaf, dict) else {})}
+        )
 
 
-def leaves(tree: Any, depth: int) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(tree: Any, depth: int, *keys: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield what is at a depth of dicts or in a list, and the keys that lead there."""
     if depth == 0:
-        yield from (((), leaf) for leaf in (tree if isinstance(tree, list) else [tree]))
+        yield from ((keys, leaf) for leaf in (tree if isinstance(tree, list) else [tree]))
         return
     for key, branch in tree.items():
         name = ", ".join(NAMES.get(word, word) for word in str(key).split(", "))
-        for keys, leaf in leaves(branch, depth - 1):
-            yield (name, *keys), leaf
+        yield from leaves(branch, depth - 1, *keys, name)
 
 
 def documents() -> dict[str, str]:

@@ -147,8 +147,10 @@ def run(name: str, images: int, held_out: int) -> Tree:
 def training(engines: Tree) -> Tree:
     """Return the figures of engines in training, with their speed over PyTorch's."""
     torch = engines["torch"]["images_per_second"]
-    ratios = {name: one["images_per_second"] / torch for name, one in engines.items()}
-    return {name: {**engines[name], "ratio": ratios[name]} for name in engines}
+    return {
+        name: {**found, "ratio": found["images_per_second"] / torch}
+        for name, found in engines.items()
+    }
 
 
 def ray_cost() -> Tree:
