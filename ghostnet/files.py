@@ -17,15 +17,16 @@ from ghostnet.errors import GhostNetError
 PART = ".part"
 
 CHUNK_BYTES = 1024 * 1024
-"""Read at a time where a file is hashed or copied."""
+"""Bytes read at a time when a file is hashed or copied."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes the name ``path`` when the block ends without an error.
 
-    Until then the old file stays as it is. The new file is on the disk before it gets the name. A
-    process that is killed leaves a hidden file, which the next writer of ``path`` removes.
+    Until then the old file stays as it is. The new file is on the disk before it gets the name, and
+    has the permissions that the umask gives. A killed process leaves a hidden file, which the next
+    writer of ``path`` removes.
 
     Raises:
         OSError: The folder cannot be made or written, or the disk is full.
@@ -70,7 +71,7 @@ def raising(error: type[GhostNetError], problem: str, advice: str = "") -> Itera
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; a device or a pipe might never end.
+    """Open a regular file for reading: a device or a pipe might never end.
 
     Raises:
         OSError: There is no such file, or it cannot be read.

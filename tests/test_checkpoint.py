@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def test_each_architecture_is_told_by_its_parameters(name: str) -> None:
 
 
 def test_an_unknown_architecture_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="one of ghostnet_1x, ghostnet_nose_1x"):
+    with pytest.raises(CheckpointError, match="none of the networks ghostnet_1x, ghostnet_nose_1x"):
         identify({"weight": np.zeros(3)})
 
 
@@ -131,8 +132,8 @@ def test_problems_are_listed_and_nothing_is_loaded(network: GhostNet) -> None:
         load_parameters(network, parameters, name="x.ckpt")
     message = str(caught.value)
     assert "missing: bn1.gamma" in message
-    assert "not of this network: stranger" in message
-    assert "conv_stem.weight: expected (8, 3, 3, 3), found (9, 3, 3, 3)" in message
+    assert "unknown: stranger" in message
+    assert "conv_stem.weight is (9, 3, 3, 3) instead of (8, 3, 3, 3)" in message
     np.testing.assert_array_equal(network.bn1.beta.asnumpy(), before)
 
 
@@ -174,14 +175,14 @@ def test_a_shape_that_the_bytes_do_not_have_is_refused(shape: tuple[int, ...]) -
     tensor.dims.extend(shape)
     tensor.tensor_type = "Float32"
     tensor.tensor_content = bytes(0 if 0 in shape else 4)
-    with pytest.raises(CheckpointError, match=r"classifier\.weight: (expected|shape)"):
+    with pytest.raises(CheckpointError, match=r"classifier\.weight (is damaged|has )"):
         parse_checkpoint(message.SerializeToString())
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (0, 1280), (10**9, 0), (3, 64), (3, 1280, 1)])
 def test_a_classifier_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     weight = np.zeros(shape, np.float32)
-    with pytest.raises(CheckpointError, match=r"expected \(classes, 1280\), found"):
+    with pytest.raises(CheckpointError, match=r"has the shape .*, not \(classes, 1280\)"):
         count_classes({"classifier.weight": weight}, find_model(SMALL).architecture)
 
 
@@ -189,7 +190,7 @@ def test_a_classifier_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
     ("count", "reason"),
     [
         (1, None),
-        (2, "w0: expected each parameter once, found it twice"),
+        (2, "holds the parameter w0 twice"),
         (20_000, "more than 10,000 parameters"),
     ],
 )
@@ -309,23 +310,20 @@ def test_mobilenet_v2_of_mindcv(tmp_path: Path) -> None:
 
 def test_conversion_refuses_what_it_cannot_place(network: GhostNet) -> None:
     foreign = timm_names(parameters_of(network))
-    with pytest.raises(CheckpointError, match=r"no place.*\n  blocks\.0\.0\.attn\.weight"):
+    with pytest.raises(CheckpointError, match=r"belong to neither.*\n  blocks\.0\.0\.attn\.weight"):
         convert(foreign | {"blocks.0.0.attn.weight": np.zeros(1, np.float32)})
     del foreign["classifier.weight"]
-    with pytest.raises(CheckpointError, match="expected a classifier, found no"):
+    with pytest.raises(CheckpointError, match="has no classifier"):
         convert(foreign)
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="needs the extra torch")
-    import pickle
-
     class Harm:
         def __reduce__(self) -> tuple:
             return (open, (str(tmp_path / "harm"), "w"))
 
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Harm()))
-    with pytest.raises(CheckpointError, match="expected a plain PyTorch state dict"):
+    with pytest.raises(CheckpointError, match="cannot be read as a plain PyTorch state dict"):
         read_foreign(tmp_path / "evil.pth")
     assert not (tmp_path / "harm").exists()
 
@@ -333,9 +331,13 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.safetensors", b"nonsense", "expected a safetensors file"),
-        ("a.onnx", b"", "found none of them"),
-        ("a.pth", b"\x08\x07 a model", "found none of them"),
+        ("a.safetensors", b"nonsense", "is not a safetensors file"),
+        ("a.onnx", b"", "a MindSpore checkpoint or a PyTorch file"),
+        (
+            "a.pth",
+            b"\x08\x07 a model",
+            "a MindSpore checkpoint or a PyTorch file",
+        ),
     ],
 )
 def test_foreign_files_that_cannot_be_read(
@@ -353,7 +355,7 @@ def test_values_that_are_not_finite_are_named(value: float, tmp_path: Path) -> N
     architecture = find_model(SMALL).architecture
     parameters = random_parameters(architecture, 3)
     parameters["blocks.2.ghost1.cheap_operation.bn.beta"][1] = value
-    name = r"blocks\.2\.ghost1\.cheap_operation\.bn\.beta: expected finite values"
+    name = r"blocks\.2\.ghost1\.cheap_operation\.bn\.beta contains NaN"
     with pytest.raises(CheckpointError, match=name):
         write_checkpoint(parameters, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=name):

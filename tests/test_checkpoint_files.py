@@ -148,7 +148,7 @@ def test_a_byte_that_does_not_fit_the_crc_is_noticed(network: Any, tmp_path: Pat
     ms.save_checkpoint(network, str(path), crc_check=True)
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
-    with pytest.raises(CheckpointError, match="CRC-32, found others: the file is damaged"):
+    with pytest.raises(CheckpointError, match="do not match its CRC-32"):
         parse_checkpoint(bytes(damaged))
 
 
@@ -209,15 +209,15 @@ def test_averages_beside_the_network() -> None:
 
 
 def test_what_is_not_there_cannot_be_chosen() -> None:
-    with pytest.raises(CheckpointError, match="expected an average of the weights, found none"):
+    with pytest.raises(CheckpointError, match="holds no average of the weights"):
         convert(PARAMETERS, use=Use.EMA)
-    with pytest.raises(CheckpointError, match="expected weights that are no average, found none"):
+    with pytest.raises(CheckpointError, match="holds no weights other than an average"):
         convert(prefixed("ema."), use=Use.RAW)
     assert_same(convert(prefixed("ema.")).parameters, PARAMETERS)
 
 
 def test_several_networks_are_not_guessed_from() -> None:
-    with pytest.raises(CheckpointError, match=r"found several, under student\., teacher\."):
+    with pytest.raises(CheckpointError, match=r"several networks, under student\., teacher\."):
         convert(prefixed("student.") | prefixed("teacher.", OTHERS))
 
 
@@ -225,7 +225,7 @@ def test_several_networks_are_not_guessed_from() -> None:
 def test_a_missing_tensor_is_named(name: str) -> None:
     rest = {key: array for key, array in PARAMETERS.items() if key != name}
     for tensors in (rest, prefixed("network.", rest) | optimizer_state()):
-        with pytest.raises(CheckpointError, match=f"(missing:|found no) {name}"):
+        with pytest.raises(CheckpointError, match=f"(missing: {name}|{name} is missing)"):
             convert(tensors)
 
 
@@ -253,9 +253,9 @@ def test_two_names_of_one_parameter() -> None:
 
 def test_values_beyond_float32_and_complex_ones() -> None:
     bias = np.array([1e300, 0, 0])
-    with pytest.raises(CheckpointError, match=r"classifier\.bias: expected finite values"):
+    with pytest.raises(CheckpointError, match=r"classifier\.bias contains NaN"):
         convert(PARAMETERS | {"classifier.bias": bias})
-    with pytest.raises(CheckpointError, match=r"classifier\.bias: expected real numbers"):
+    with pytest.raises(CheckpointError, match=r"classifier\.bias is complex128, not real"):
         convert(PARAMETERS | {"classifier.bias": bias.astype(complex)})
 
 

@@ -195,7 +195,7 @@ def test_convert_writes_a_checkpoint_that_predicts(
 def test_convert_says_what_is_wrong(ghostnet: Ghostnet, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nonsense")
     ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.ckpt", status=1)
-    assert "expected a safetensors file" in ghostnet.err
+    assert "is not a safetensors file" in ghostnet.err
     ghostnet("convert", tmp_path / "a.safetensors", tmp_path / "a.onnx", status=2)
 
 

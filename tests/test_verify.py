@@ -152,7 +152,7 @@ def test_a_wrong_channel_count_is_caught(flowers_card: Path) -> None:
     checks = verify(card_with(parameters_of(network), flowers_card))
     assert failed(checks) == ["parameter names and shapes"]
     (check,) = [check for check in checks if check.verdict is Verdict.FAILED]
-    assert "blocks.4.se.conv_reduce.weight: expected (32, 120, 1, 1), found (36, 120, 1, 1)" in (
+    assert "blocks.4.se.conv_reduce.weight is (36, 120, 1, 1) instead of (32, 120, 1, 1)" in (
         check.reason
     )
 

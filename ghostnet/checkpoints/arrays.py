@@ -22,25 +22,25 @@ def array_of(
 
     Args:
         content: The values in C order, little-endian.
-        dtype: NumPy's dtype, or `BFLOAT16`.
+        dtype: The dtype of NumPy, or `BFLOAT16`.
         shape: Shape of the array.
         name: What errors call the array.
 
     Returns:
-        An array that shares the memory of ``content``; of bfloat16, a copy in float32.
+        An array that shares the memory of ``content``, or a float32 copy of bfloat16 values.
 
     Raises:
-        CheckpointError: The bytes are too few or too many for the shape, or NumPy cannot have it.
+        CheckpointError: The number of bytes does not match the shape, or NumPy does not allow it.
     """
     if len(content) != dtype.itemsize * math.prod(shape):
         kind = dtype if dtype.names is None else dtype.names[0]
         raise CheckpointError(
-            f"{name}: expected the bytes of {kind} {shape}, found {len(content)} bytes"
+            f"{name} is damaged: {len(content):,} bytes are not a {kind} array of shape {shape}"
         )
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
     except (ValueError, OverflowError) as error:  # a longer dimension than NumPy has
-        raise CheckpointError(f"{name}: shape {shape}: {error}") from error
+        raise CheckpointError(f"{name} has an impossible shape, {shape} ({error})") from error
     return widened(array)
 
 

@@ -75,12 +75,12 @@ def load_parameters(
     Args:
         network: Changed in place.
         parameters: Arrays by name, as `ghostnet.checkpoints.read_checkpoint` returns them.
-        keep_classifier: Load the classifier too; False leaves the network's own as it is.
+        keep_classifier: Load the classifier too. If False, the network keeps its own.
         name: What errors call the checkpoint.
 
     Raises:
-        CheckpointError: Parameters are missing, unknown or have other shapes, the first of which
-            are listed; or a value is not finite.
+        CheckpointError: A parameter is missing, unknown or of another shape, or a value is not
+            finite. The message lists the first of them.
     """
     skipped = () if keep_classifier else classifier_names(network.architecture)
     wanted = {p.name: p for p in network.get_parameters() if p.name not in skipped}

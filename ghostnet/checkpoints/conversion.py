@@ -1,4 +1,4 @@
-"""Conversion to the released names from those of timm, huawei-noah, MindCV and this package."""
+"""Conversion from the names of timm, huawei-noah and MindCV to the released ones."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -69,13 +69,13 @@ _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion gives.
+    """A converted network.
 
     Attributes:
-        parameters: Arrays under the released names, in their order.
-        architecture: Their table.
+        parameters: Arrays under the released names, in the released order.
+        architecture: The architecture that they fit.
         num_classes: Length of the logits.
-        found: The network as it was found, and what was left out.
+        found: The network under its original names, and the names of what was left out.
     """
 
     parameters: Parameters
@@ -94,16 +94,16 @@ def convert(
     """Find a network among tensors and give its parameters the released names.
 
     Args:
-        source: Tensors under the names of timm, huawei-noah, MindCV or this package, with what a
-            training run saves beside them.
+        source: Tensors under the names of timm, huawei-noah, MindCV or this package, possibly
+            among other things that a training run saved.
         name: What errors call the source.
-        use: The average or the raw weights; by default as in
+        use: Whether to take the average or the raw weights; by default as in
             `ghostnet.checkpoints.finder.find_network`.
         keep_branches: Keep the branches of a GhostNetV3 or RepGhost in training, to train it on; by
             default they are merged.
 
     Raises:
-        CheckpointError: A tensor inside the network has no counterpart, one is missing, or no
+        CheckpointError: A tensor has no counterpart in the network, one is missing, or no
             registered architecture fits.
     """
     found = find_network(source, name, use)
@@ -112,12 +112,12 @@ def convert(
     unknown = [key for key, new in renamed.items() if new is None]
     if unknown:
         raise CheckpointError(
-            f"{name}: these tensors have no place in a GhostNet or MobileNetV2:\n  "
+            f"{name} has tensors that belong to neither a GhostNet nor a MobileNetV2:\n  "
             + listed(unknown, "\n  ")
         )
     parameters = {new: found.parameters[key] for key, new in renamed.items() if new}
     if len(parameters) < len(renamed):
-        raise CheckpointError(f"{name}: several tensors stand for the same parameter")
+        raise CheckpointError(f"{name} holds a parameter twice, under different names")
     architecture = identify(parameters, name)
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)

@@ -1,8 +1,9 @@
-"""The network among the tensors of a file, under whatever prefix it stands there.
+"""The network among the tensors of a file, whatever its prefix.
 
-A training run saves more than the network: optimizer state and averages, which repeat the names of
-the parameters behind a prefix, counters and settings. Wrappers of a network put a prefix before its
-names, and PyTorch's files nest dicts, whose names `ghostnet.checkpoints.pytorch` joins with ``/``.
+A training run saves more than the network: counters, settings, and optimizer state and averages,
+which repeat the names of the parameters after a prefix. A wrapper puts a prefix before the names of
+its network. PyTorch's files nest dicts; `ghostnet.checkpoints.pytorch` joins their names with
+``/``.
 """
 
 import re
@@ -50,10 +51,10 @@ class Found:
     """A network among the tensors of a file.
 
     Attributes:
-        parameters: Its tensors, without the prefix.
-        prefix: What their names start with in the file.
-        use: Whether they are an average.
-        alternative: Whether the file holds the other kind too.
+        parameters: The tensors by name, without the prefix.
+        prefix: What the names start with in the file.
+        use: Whether the tensors are an average or the raw weights.
+        alternative: Whether the file also holds the other of the two.
         left_out: Names of everything else in the file.
     """
 
@@ -72,14 +73,14 @@ def find_network(
     Args:
         tensors: Tensors of a file.
         name: What errors call the file.
-        use: The average or the raw weights. By default the average where it has a container of its
-            own, as in timm's files, and else the raw weights.
+        use: Whether to take the average or the raw weights. By default, the average if it has a
+            container of its own, as in timm's files, and the raw weights otherwise.
 
     Returns:
-        The network. A file in which nothing is named like a network is returned whole.
+        The network; all tensors if none is named like a part of a network.
 
     Raises:
-        CheckpointError: The file holds several networks, or none of the kind that is asked for.
+        CheckpointError: The file holds several networks, or none of the kind asked for.
     """
     groups = _groups(tensors, name)
     networks = _networks(groups)
@@ -116,7 +117,7 @@ def _groups(names: Iterable[str], file: str) -> dict[str, dict[str, str]]:
 
 
 def _networks(groups: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the prefixes of networks: those with blocks, optimizer state only if all are such."""
+    """Return the prefixes of networks, which have blocks; of optimizer state only if all are."""
     found = [p for p, names in groups.items() if any(n.startswith(_BLOCKS) for n in names)]
     found = [p for p in found if any(n.endswith(_STATISTICS) for n in groups[p])] or found
     return [p for p in found if not OPTIMIZER_STATE & set(_parts(p))] or found
@@ -150,15 +151,14 @@ def _choose(kinds: Mapping[Use, list[str]], name: str, use: Use | None) -> str:
     contained = [p for p in kinds[Use.EMA] if _is_average(p.rpartition("/")[0])]
     candidates = kinds[use] if use else contained or kinds[Use.RAW] or kinds[Use.EMA]
     if not candidates:
-        wanted = "an average of the weights" if use is Use.EMA else "weights that are no average"
-        raise CheckpointError(f"{name}: expected {wanted}, found none; leave out --use")
+        wanted = "average of the weights" if use is Use.EMA else "weights other than an average"
+        raise CheckpointError(f"{name} holds no {wanted}; leave out --use")
     ranks = {prefix: _rank(prefix) for prefix in candidates}
     first = min(ranks.values())
     best = [prefix for prefix in candidates if ranks[prefix] == first]
     if len(best) > 1:
         raise CheckpointError(
-            f"{name}: expected one network, found several, under {listed(best)}; save the "
-            "one that you want by itself"
+            f"{name} holds several networks, under {listed(best)}; save the one you want by itself"
         )
     return best[0]
 

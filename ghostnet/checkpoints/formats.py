@@ -1,4 +1,4 @@
-"""The formats of checkpoint files, which are told by their content, and how each is read."""
+"""The formats of checkpoint files, told apart by their content, and how each is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Format:
     """A format of checkpoint files.
 
     Attributes:
-        recognizes: Whether bytes are of this format, judged by how they start.
-        parse: Returns the tensors of the bytes of a file; errors call it by the second argument.
+        recognizes: Whether the bytes of a file start like this format.
+        parse: Maps the bytes of a file, and its name for errors, to its tensors.
     """
 
     recognizes: Callable[[bytes], bool]
@@ -33,7 +33,7 @@ FORMATS = (
 )
 
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
-"""Suffixes by which a name is known to be a checkpoint's, even where there is no such file."""
+"""A name that ends in one of these names a checkpoint, even if there is no such file."""
 
 
 def read_foreign(path: Path) -> Parameters:
@@ -45,13 +45,13 @@ def read_foreign(path: Path) -> Parameters:
         CheckpointError: The file cannot be read, or its format is not known.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: expected a checkpoint, found no such file")
+        raise CheckpointError(f"{path}: there is no such file; name a checkpoint")
     with raising(CheckpointError, f"{path}: cannot be read"):
         content = read_whole(path, MAX_BYTES)
     for format in FORMATS:
         if format.recognizes(content):
             return format.parse(content, str(path))
     raise CheckpointError(
-        f"{path}: expected a safetensors file, a MindSpore checkpoint or a PyTorch file, found "
-        "none of them, or a damaged one"
+        f"{path} is not a safetensors file, a MindSpore checkpoint or a PyTorch file, or it is "
+        "damaged"
     )

@@ -53,7 +53,7 @@ _TEXT = b"str"
 """Type of a text that ``append_dict`` added, in UTF-32."""
 
 _CRC_MARK, _CRC_BYTES = b"crc_num", 10
-"""What ``crc_check=True`` writes behind the values: the mark, then their CRC-32, big-endian."""
+"""What ``crc_check=True`` adds after the values: the mark, then their CRC-32, big-endian."""
 
 
 def is_checkpoint(content: bytes) -> bool:
@@ -65,16 +65,15 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
     """Parse the bytes of a MindSpore checkpoint.
 
     Args:
-        data: Content of the file; bytes rather than a path, so that a caller can parse the very
-            bytes that it has hashed.
+        data: Content of the file, so that a caller can parse the very bytes that it has hashed.
         name: What errors call the file.
 
     Returns:
         The values by name: those of the network and whatever was saved beside them. They share the
-        memory of ``data``, except that bfloat16 becomes float32 and text an array of one string.
+        memory of ``data``, but bfloat16 becomes float32, and a text an array of one string.
 
     Raises:
-        CheckpointError: The bytes are not a MindSpore checkpoint, or not those of its CRC-32.
+        CheckpointError: The bytes are not a MindSpore checkpoint, or do not match its CRC-32.
     """
     parameters: Parameters = {}
     try:
@@ -82,30 +81,28 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> Parameters:
             if number != _VALUE or isinstance(entry, int):
                 raise WireError(f"field {number}")
             if len(parameters) == MAX_PARAMETERS:
-                raise CheckpointError(f"{name}: more than {MAX_PARAMETERS:,} parameters")
+                raise CheckpointError(f"{name} holds more than {MAX_PARAMETERS:,} parameters")
             tag, array = _parameter(entry, name)
             if tag in parameters:
                 raise CheckpointError(
-                    f"{name}: {tag}: expected each parameter once, found it twice"
+                    f"{name} holds the parameter {tag} twice; the file is damaged"
                 )
             parameters[tag] = array
     except (WireError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{name}: not a MindSpore checkpoint, or cut short") from error
+        raise CheckpointError(f"{name} is not a MindSpore checkpoint, or it is damaged") from error
     if not parameters:
-        raise CheckpointError(f"{name}: holds no parameters")
+        raise CheckpointError(f"{name} holds no parameters")
     return parameters
 
 
 def _checked(data: bytes, name: str) -> memoryview:
-    """Return the bytes of the values, whose CRC-32 is right where the file states it."""
+    """Return the bytes of the values, after checking their CRC-32 if the file states it."""
     values = memoryview(data)
     end = len(data) - len(_CRC_MARK) - _CRC_BYTES
     if end < 0 or not data.startswith(_CRC_MARK, end):
         return values
     if zlib.crc32(values[:end]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
-        raise CheckpointError(
-            f"{name}: expected the bytes of its CRC-32, found others: the file is damaged"
-        )
+        raise CheckpointError(f"{name} is damaged: its bytes do not match its CRC-32")
     return values[:end]
 
 
@@ -128,7 +125,7 @@ def _array(tensor: memoryview, name: str) -> NDArray[Any]:
         else:
             parts[number] = part
     if len(shape) > MAX_DIMS:
-        raise CheckpointError(f"{name}: expected at most {MAX_DIMS} dimensions, found more")
+        raise CheckpointError(f"{name} has more than {MAX_DIMS} dimensions")
     kind, content = parts[_TYPE], parts[_CONTENT]
     if isinstance(kind, int) or isinstance(content, int):
         raise WireError("no tensor")
@@ -137,7 +134,9 @@ def _array(tensor: memoryview, name: str) -> NDArray[Any]:
     dtype = _DTYPES.get(bytes(kind[:16]))
     if dtype is None:
         known = ", ".join(key.decode() for key in _DTYPES)
-        raise CheckpointError(f"{name}: expected a dtype of {known}, found {bytes(kind[:16])!r}")
+        raise CheckpointError(
+            f"{name} has the dtype {bytes(kind[:16])!r}, which is not supported; save it as {known}"
+        )
     if shape == [0] and len(content) == dtype.itemsize:  # how MindSpore 1 writes a number
         shape = []
     return array_of(content, dtype, tuple(shape), name)

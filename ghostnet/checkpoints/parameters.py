@@ -1,7 +1,4 @@
-"""Parameters as NumPy arrays: which architecture they belong to, and whether they fit it.
-
-Parameters are a dict of arrays under the names of the released checkpoints.
-"""
+"""Parameters as NumPy arrays: which architecture they belong to, and whether they fit it."""
 
 import operator
 import re
@@ -18,6 +15,7 @@ from ghostnet.models.architectures import GHOSTNET_1X, Family, Form, Upsampling
 from ghostnet.models.specs import ATTENTIONS, CLASSIFIERS, Shape
 
 Parameters: TypeAlias = dict[str, NDArray[Any]]
+"""Arrays under the names of the released checkpoints."""
 
 Widths: TypeAlias = list[tuple[int, int, int]]
 
@@ -33,9 +31,9 @@ CLASSIFIER = classifier_names(GHOSTNET_1X)
 
 
 def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Architecture:
-    """Find the registered architecture whose blocks the parameters describe.
+    """Find the registered architecture that the parameters belong to.
 
-    A few blocks may differ, so that what is missing or wrong in them can be named.
+    A few blocks may differ, so that the caller can say what is missing or wrong in them.
 
     Raises:
         CheckpointError: No registered architecture fits.
@@ -52,7 +50,7 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
     if best and 2 * alike[best] > len(best.blocks):
         return best
     raise CheckpointError(
-        f"{name}: expected the parameters of one of {', '.join(MODELS)}; found others, such as "
+        f"{name} holds none of the networks {', '.join(MODELS)}; its tensors are "
         f"{listed(parameters)}"
     )
 
@@ -90,11 +88,11 @@ def count_classes(
     """
     weight, _ = classifier_names(architecture)
     if weight not in parameters:
-        raise CheckpointError(f"{name}: expected a classifier, found no {weight}")
+        raise CheckpointError(f"{name} has no classifier: {weight} is missing")
     shape = parameters[weight].shape
     if len(shape) != 2 or shape[0] == 0 or shape[1] != architecture.head_channels:
         raise CheckpointError(
-            f"{name}: {weight}: expected (classes, {architecture.head_channels}), found {shape}"
+            f"{name}: {weight} has the shape {shape}, not (classes, {architecture.head_channels})"
         )
     return int(shape[0])
 
@@ -107,12 +105,13 @@ def check_parameters(
     """Compare parameters with the names and shapes that a network expects.
 
     Raises:
-        CheckpointError: Parameters are missing, unknown or have other shapes; the first are listed.
+        CheckpointError: A parameter is missing, unknown or of another shape. The message lists the
+            first of them.
     """
     problems = [f"missing: {key}" for key in expected if key not in parameters]
-    problems += [f"not of this network: {key}" for key in parameters if key not in expected]
+    problems += [f"unknown: {key}" for key in parameters if key not in expected]
     problems += [
-        f"wrong shape: {key}: expected {shape}, found {parameters[key].shape}"
+        f"wrong shape: {key} is {parameters[key].shape} instead of {shape}"
         for key, shape in expected.items()
         if key in parameters and parameters[key].shape != shape
     ]
@@ -124,11 +123,11 @@ def check_finite(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint
     """Check that every value is finite.
 
     Raises:
-        CheckpointError: A parameter has a value that is not.
+        CheckpointError: A parameter contains NaN or infinity.
     """
     for key, array in parameters.items():
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{name}: {key}: expected finite values, found NaN or infinity")
+            raise CheckpointError(f"{name}: {key} contains NaN or infinity")
 
 
 def fit_parameters(
@@ -162,13 +161,13 @@ def as_float32(array: NDArray[Any], name: str) -> NDArray[np.float32]:
         CheckpointError: The values are not real numbers.
     """
     if array.dtype.kind not in "fiu":
-        raise CheckpointError(f"{name}: expected real numbers, found {array.dtype}")
+        raise CheckpointError(f"{name} is {array.dtype}, not real numbers")
     with np.errstate(over="ignore"):
         return np.asarray(array, np.float32)
 
 
 def _channels(parameters: Mapping[str, NDArray[Any]], name: str) -> int:
-    """Return the length of a parameter; 0 where there is none."""
+    """Return the length of a parameter, or 0 if it is missing."""
     return len(parameters[name]) if name in parameters and parameters[name].ndim else 0
 
 
@@ -197,7 +196,7 @@ def _primary_channels(parameters: Mapping[str, NDArray[Any]], module: str) -> in
 
 
 def _inverted_residual_widths(parameters: Mapping[str, NDArray[Any]]) -> Widths:
-    """Return the same of a MobileNetV2, whose blocks have no squeeze-excite."""
+    """Return the same for a MobileNetV2, which has no squeeze-excite."""
     pattern = re.compile(r"(features\.\d+\.layers)\..*", re.DOTALL)
     matches = filter(None, map(pattern.fullmatch, parameters))
     return [

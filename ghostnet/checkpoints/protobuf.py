@@ -1,7 +1,7 @@
 """Protobuf's wire format, read and written field by field, as far as checkpoints use it.
 
-Our own, because protobuf's reader builds an object for each field before anyone can look at it: two
-bytes of a hostile file would take 400 bytes of memory.
+Our own, because protobuf's reader builds an object for each field before a caller can look at it: a
+hostile file would take 200 times its size in memory.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in SIZES:
             length = SIZES[kind]
         else:
-            raise WireError(f"expected a known kind of field, found {kind}")
+            raise WireError(f"unknown kind of field: {kind}")
         end = position + length
         if end > len(message):
             raise WireError("cut short")
@@ -76,7 +76,7 @@ def integer_field(number: int, value: int) -> bytes:
 
 
 def bytes_header(number: int, length: int) -> bytes:
-    """Encode what precedes the content of a field of ``length`` bytes."""
+    """Encode what comes before the content of a field of ``length`` bytes."""
     return varint(number << 3 | BYTES) + varint(length)
 
 
@@ -86,7 +86,7 @@ def bytes_field(number: int, content: bytes) -> bytes:
 
 
 def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the integer at a position, and the position behind it."""
+    """Return the integer at a position, and the position after it."""
     number = 0
     for index, byte in enumerate(message[position : position + MAX_VARINT_BYTES]):
         number |= (byte & 0x7F) << (7 * index)

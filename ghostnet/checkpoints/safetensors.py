@@ -46,18 +46,21 @@ def parse_safetensors(content: bytes, name: str = "checkpoint") -> Parameters:
         The tensors by name, in alphabetical order.
 
     Raises:
-        CheckpointError: The bytes are not a safetensors file, or a tensor has an unknown dtype.
+        CheckpointError: The bytes are not a safetensors file, or a tensor's dtype is not supported.
     """
     from safetensors import SafetensorError, deserialize
 
     try:
         tensors: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{name}: expected a safetensors file ({error})") from error
+        raise CheckpointError(
+            f"{name} is not a safetensors file, or it is damaged ({error})"
+        ) from error
     for key, tensor in tensors:
         if tensor["dtype"] not in _DTYPES:
             raise CheckpointError(
-                f"{name}: {key}: expected a dtype of {', '.join(_DTYPES)}, found {tensor['dtype']}"
+                f"{name}: {key} has the dtype {tensor['dtype']}, which is not supported; save it "
+                f"as {', '.join(_DTYPES)}"
             )
     return {
         key: array_of(

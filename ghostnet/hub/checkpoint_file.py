@@ -77,7 +77,7 @@ def promised(asset: Asset, folder: Path, source: str = "UID") -> "CheckpointFile
 def _file_name(link: str) -> str:
     name = urlsplit(link).path.rpartition("/")[2]
     if not RELATIVE_LINK.fullmatch(name):
-        raise FetchError(f"{link}: expected a link that ends in a file name, found {name!r}")
+        raise FetchError(f"{link} does not end in a file name but in {name!r}")
     return name
 
 
@@ -171,8 +171,8 @@ class CheckpointFile:
 
     def _advice(self, found: str) -> str:
         return (
-            f"expected {self.path} with SHA-256 {self.sha256}, found {found}; "
-            f"to place a copy by hand: ghostnet hub fetch {self.source} --from FILE"
+            f"{self.path} needs the SHA-256 {self.sha256}; there is {found}. To place a copy by "
+            f"hand: ghostnet hub fetch {self.source} --from FILE"
         )
 
 

@@ -62,7 +62,7 @@ CARD_LIMITS = DownloadLimits(max_bytes=1024 * 1024)
 
 
 class _Transient(Exception):
-    """A failure that the next attempt may not meet."""
+    """A failure that may not happen again in the next attempt."""
 
     def __init__(self, problem: str, wait: float = 0.0) -> None:
         super().__init__(problem)
@@ -70,20 +70,20 @@ class _Transient(Exception):
 
 
 def read(url: str, consume: Consumer[T], limits: DownloadLimits = DEFAULT_LIMITS) -> T:
-    """Read what a URL answers with.
+    """Read the answer of a URL.
 
-    A broken connection, a 5xx and a 429 are tried again.
+    A further attempt follows a broken connection, and a status of 5xx or 429.
 
     Args:
         url: Link, checked as by `check_link`.
-        consume: Takes the length, if known, and the chunks of the body; called at each attempt.
+        consume: Given the length, if known, and the chunks of the body; called in each attempt.
         limits: Limits of time and size.
 
     Returns:
         What ``consume`` returned.
 
     Raises:
-        FetchError: The link is not allowed, the server refuses, or all attempts failed.
+        FetchError: The link is not allowed, the server refuses, or all attempts fail.
     """
     wait = limits.first_wait
     for attempt in range(1, limits.attempts + 1):
@@ -102,7 +102,7 @@ def read(url: str, consume: Consumer[T], limits: DownloadLimits = DEFAULT_LIMITS
 
 
 def fetch_text(url: str, limits: DownloadLimits = CARD_LIMITS) -> str:
-    """Read the UTF-8 text that a URL answers with.
+    """Read the UTF-8 text at a URL.
 
     Raises:
         FetchError: As `read`, or the answer is not UTF-8.
@@ -111,18 +111,18 @@ def fetch_text(url: str, limits: DownloadLimits = CARD_LIMITS) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise FetchError(f"{url}: expected UTF-8 text, found other bytes") from None
+        raise FetchError(f"{url}: the answer is not UTF-8 text") from None
 
 
 def check_link(url: str, came_from: str | None = None) -> None:
     """Check that a link may be opened.
 
-    HTTPS is allowed to any address, plain HTTP to this machine only. A redirect may neither leave
+    HTTPS is allowed to any address, plain HTTP only to this machine. A redirect may neither leave
     HTTPS nor lead from a public address to a private one.
 
     Args:
         url: The link.
-        came_from: Link that redirected to it, if any.
+        came_from: The link that redirected to it, if any.
 
     Raises:
         FetchError: The link is not allowed.
@@ -135,11 +135,11 @@ def check_link(url: str, came_from: str | None = None) -> None:
         raise FetchError(f"{url}: not a link: {error}") from None
     described = f"{url} (redirected from {came_from})" if came_from else url
     if parts.scheme not in ("https", "http") or not host:
-        raise FetchError(f"{described}: expected a link that starts with https://")
+        raise FetchError(f"{described}: a link has to start with https://")
     if parts.username is not None:
-        raise FetchError(f"{described}: expected a link without a user name in it")
+        raise FetchError(f"{described}: a link may not contain a user name")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise FetchError(f"{described}: plain http is allowed to this machine only; expected https")
+        raise FetchError(f"{described}: plain http is allowed only to this machine; use https")
     if origin.scheme == "https" and parts.scheme == "http":
         raise FetchError(f"{described}: a redirect may not leave https")
     if came_from and _is_private(host) and not _is_private(origin.hostname or ""):
@@ -162,7 +162,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_private(host: str) -> bool:
-    """Whether any address of a host is not publicly routed."""
+    """Whether a host has an address that is not publicly routed."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):

@@ -1,8 +1,8 @@
 """Files with a promised SHA-256: read, copied and stored whole, or not at all.
 
-Bytes go to a temporary file in the folder of the target and are hashed on the way. Only when the
-hash is right does the file get its name, in one atomic step, so a process that is killed leaves no
-wrong file under a right name.
+Bytes are hashed on their way to a temporary file in the folder of the target. That file gets its
+name in one atomic step, only if the hash is right, so a killed process leaves no wrong file under a
+right name.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ def found_hash(path: Path) -> str | None:
     """Hash a file.
 
     Returns:
-        The SHA-256, ``unreadable`` where the file cannot be read, or None where there is none.
+        The SHA-256, ``unreadable`` if the file cannot be read, or None if there is none.
     """
     try:
         return sha256_of(path)
@@ -35,7 +35,7 @@ def found_hash(path: Path) -> str | None:
 
 
 def matches(found: str | None, expected: str) -> bool:
-    """Whether a SHA-256 is the expected one, or begins with the digits that a card gives of it."""
+    """Whether a SHA-256 is the expected one, or starts with the digits that a card gives."""
     return found is not None and found.startswith(expected)
 
 
@@ -48,7 +48,7 @@ def check_file(path: Path, expected: str) -> None:
     """
     found = found_hash(path)
     if found is None:
-        raise FetchError(f"{path}: expected the file that the card names, found none")
+        raise FetchError(f"{path}: the file that the card names is missing")
     if not matches(found, expected):
         raise mismatch(str(path), expected, found)
 
@@ -58,7 +58,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
 
     Raises:
         FetchError: The file cannot be read.
-        IntegrityError: The SHA-256 of its bytes is not ``sha256``, nor begins with it.
+        IntegrityError: The SHA-256 of its bytes does not start with ``sha256``.
     """
     with raising(FetchError, f"{path}: cannot be read"):
         content = read_whole(path, MAX_BYTES)
@@ -83,7 +83,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the exclusive right to write in a folder of the cache, which is made if need be."""
+    """Hold the exclusive right to write in a folder of the cache, made if need be."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,7 +99,7 @@ def set_aside(target: Path, expected: str) -> str | None:
     """Rename a file whose SHA-256 is wrong.
 
     Returns:
-        What was found, for a message; None where the right file is there.
+        What was found, for a message; None if the right file is there.
     """
     found = found_hash(target)
     if matches(found, expected):
@@ -143,4 +143,4 @@ def writing(folder: Path) -> AbstractContextManager[None]:
 
 def mismatch(name: str, expected: str, found: str) -> IntegrityError:
     """Make the error for a wrong SHA-256."""
-    return IntegrityError(f"{name}: expected SHA-256 {expected}, found {found}")
+    return IntegrityError(f"{name} has the SHA-256 {found} instead of {expected}")
