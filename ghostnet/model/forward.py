@@ -1,29 +1,47 @@
 """What computes the forward pass of a model: the fused CPU kernels, or MindSpore."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet import kernels, runtime
+from ghostnet.checkpoints import Parameters
+from ghostnet.models import Architecture
 
 if TYPE_CHECKING:
     from mindspore import nn
 
-    from ghostnet.model.model import Model
+    from ghostnet.models.classification import ClassificationNetwork
 
 Forward: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Maps a batch of preprocessed images to (batch, outputs)."""
 
 
+class Weights(Protocol):
+    """A network with its weights: what a forward pass needs of a `ghostnet.model.Model`."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """Its table."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Arrays by released name."""
+
+    @property
+    def network(self) -> "ClassificationNetwork":
+        """The MindSpore network, in inference state."""
+
+
 def open_forward(
-    model: "Model", *, fused: bool = True, features: bool = False
+    model: Weights, *, fused: bool = True, features: bool = False
 ) -> "kernels.Session | MindSporeForward":
     """Choose what computes the forward pass of a model.
 
     Args:
-        model: As `ghostnet.hub.open_model` returns it.
+        model: The network and its weights, such as a `ghostnet.model.Model`.
         fused: Use the fused kernels where they can run the network.
         features: Return the features that the classifier reads, rather than the logits.
     """
@@ -37,12 +55,12 @@ class MindSporeForward:
     """The forward pass of a model in MindSpore, fused where the device has kernels.
 
     Args:
-        model: As `ghostnet.hub.open_model` returns it.
+        model: The network and its weights, such as a `ghostnet.model.Model`.
         fused: Use the fused kernels where they are available.
         features: Return the features that the classifier reads, rather than the logits.
     """
 
-    def __init__(self, model: "Model", *, fused: bool, features: bool) -> None:
+    def __init__(self, model: Weights, *, fused: bool, features: bool) -> None:
         runtime.start_mindspore()
         from ghostnet.kernels.fused_network import fuse, fuse_if_possible
         from ghostnet.models.network import HeadFeatures
