@@ -388,7 +388,7 @@ def test_cards_that_ship_are_listed_and_found() -> None:
     ],
 )
 def test_uid_that_is_none(uid: str) -> None:
-    with pytest.raises(CardError, match="expected the UID of a hub model"):
+    with pytest.raises(CardError, match="is not the UID of a hub model"):
         cache.model_folder(uid)
 
 

@@ -157,14 +157,14 @@ def test_eval_refuses_folders_that_are_no_label(ghostnet: Ghostnet, tmp_path: Pa
     folder = folder_of_images(tmp_path)
     (folder / "roses").rename(folder / "orchids")
     ghostnet("eval", folder, *MODEL, status=1)
-    assert "found orchids" in ghostnet.err
+    assert "no classes named orchids" in ghostnet.err
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (False, "expected a folder with a sub-folder for each class, found none"),
-        (True, "expected a sub-folder for each class, found none"),
+        (False, "is not a folder; name one with a sub-folder for each class"),
+        (True, "there is no sub-folder for any class"),
     ],
 )
 def test_eval_refuses_what_is_no_data_set(
@@ -336,5 +336,5 @@ def test_the_bundled_model_needs_no_home(words: tuple[object, ...], tmp_path: Pa
     assert "not checked" not in done.stdout.splitlines()[0]
     assert ("no features are kept" in done.stderr) == (words[0] == "finetune")
     done = subprocess.run([*run, "hub", "fetch", PETS], **options)
-    assert done.stderr.startswith("ghostnet: ~/.mscache: expected a user with a home")
+    assert done.stderr.startswith("ghostnet: ~/.mscache: this user has no home")
     assert done.returncode == 1

@@ -192,7 +192,7 @@ def test_a_broken_image_is_named(config: TrainingConfig, images: Path, tmp_path:
     copies = shutil.copytree(images, tmp_path / "copies")
     (copies / "rot" / "2.png").write_bytes(b"no image")
     answers = make_answers(config, copies)
-    with pytest.raises(DatasetError, match=r"rot/2\.png: .*expected an image"):
+    with pytest.raises(DatasetError, match=r"rot/2\.png: .*not an image"):
         answers.fill(1, np.arange(18))
 
 

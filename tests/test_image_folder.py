@@ -226,7 +226,7 @@ def test_a_link_from_class_to_class_brings_no_image_under_two_labels(tmp_path: P
         ("rot", 1),
     ]
     (root / "same").symlink_to(root / "rot")
-    with pytest.raises(DatasetError, match=r"found none in same; .*met elsewhere"):
+    with pytest.raises(DatasetError, match=r"no images in same; .*met elsewhere"):
         read_folder(root)
 
 
@@ -350,7 +350,7 @@ def test_many_empty_classes_are_not_all_listed(tmp_path: Path) -> None:
 
 def test_the_reason_stands_in_the_error(tmp_path: Path) -> None:
     put(tmp_path / "roses" / "x.jpg", b"")
-    with pytest.raises(DatasetError, match=r"found none in roses; .*1 empty, such as .*x\.jpg"):
+    with pytest.raises(DatasetError, match=r"no images in roses; .*1 empty, such as .*x\.jpg"):
         read_folder(tmp_path)
 
 
@@ -427,9 +427,11 @@ def test_held_out_images_are_not_trained_on(layout: str, tmp_path: Path) -> None
         for file in root.rglob("*.png"):
             name = f"new {file.name}" if layout == "renamed" else file.name
             put(val / file.parent.name / name, file.read_bytes())
-    with pytest.raises(DatasetError, match=rf"found {count} among the training images \(.* = "):
+    with pytest.raises(
+        DatasetError, match=rf"{count} held-out images are also training images \(.* = "
+    ):
         read_split(root, val)
-    with pytest.raises(DatasetError, match=f"found {count} among the training images"):
+    with pytest.raises(DatasetError, match=f"{count} held-out images are also training images"):
         open_task(DataSettings(root, val=str(val)))
 
 

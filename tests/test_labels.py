@@ -64,7 +64,7 @@ def test_labels_are_lines_or_json(name: str, content: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a\nb\n", "expected a label for each of the model's 3 classes, found 2"),
+        (b"a\nb\n", "the number of labels is 2, but the model has 3 classes"),
         (b"", "3 classes, found 0"),
         (b"[]", "3 classes, found 0"),
         (b"a\n\nc\n", "for class 1, found ''"),
@@ -150,7 +150,7 @@ def test_labels_that_do_not_fit_leave_nothing(
     source = shared / "data/weights/ghostnet_100_flowers.safetensors"
     labels = labels_file(tmp_path, ["one"])
     ghostnet("convert", source, tmp_path / "x.ckpt", "--labels", labels, status=1)
-    assert "expected a label for each of the model's 5 classes, found 1" in ghostnet.err
+    assert "the number of labels is 1, but the model has 5 classes" in ghostnet.err
     assert not (tmp_path / "x.ckpt").exists()
     ghostnet("predict", tmp_path, "--labels", labels, status=1)
 
@@ -238,10 +238,10 @@ def test_two_classes_of_one_name_are_not_told_apart(
     words = ("--model", bare, "--labels", labels)
     ghostnet("predict", flowers / "roses" / "0.png", *words)
     ghostnet("eval", flowers, *words, status=1)
-    assert "found daisy" in ghostnet.err
+    assert "no classes named daisy" in ghostnet.err
     few = draw(tmp_path / "few", 1, ("roses", "tulips"))
     ghostnet("eval", few, *words, status=1)
-    assert "found several labeled roses" in ghostnet.err
+    assert "several classes labeled roses" in ghostnet.err
 
 
 def test_errors_list_about_ten_labels(ghostnet: Ghostnet, tmp_path: Path) -> None:

@@ -99,14 +99,14 @@ def test_the_wrong_checkpoint_under_a_right_hash_is_caught(tmp_path: Path) -> No
 
 def test_a_card_of_another_network_is_refused(shared: Path) -> None:
     cards = shared / "data/hub-cards/mindspore"
-    with pytest.raises(CardError, match="expected a model that this package builds"):
+    with pytest.raises(CardError, match="this package has no model named"):
         mshub.load(cards / "2.3/vgg19_imagenet2012.md")
 
 
 def test_a_hash_of_eight_digits_is_not_trusted(shared: Path, tmp_path: Path) -> None:
     card = shared / "data/hub-cards/mindspore/2.3/ghostnet_050_imagenet2012.md"
     assert mshub.read_card(card).assets[0].sha256 == "ae7771cb"
-    with pytest.raises(IntegrityError, match=r"expected a SHA-256 of 64 digits.*found 8"):
+    with pytest.raises(IntegrityError, match=r"gives 8 of the 64 digits"):
         mshub.load(card, cache_dir=tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_importing_the_package_does_not_import_mindspore() -> None:
 
 def test_labels_that_do_not_match_the_classes_are_refused(small: GhostNet, tmp_path: Path) -> None:
     card = write_card(tmp_path, small, **{"[daisy, dandelion,": "[daisy,"})
-    with pytest.raises(CardError, match="one for each of the checkpoint's 5 classes, found 4"):
+    with pytest.raises(CardError, match="there are 4, but the checkpoint has 5 classes"):
         mshub.open_model(card)
 
 

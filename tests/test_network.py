@@ -217,7 +217,7 @@ def test_create_network_refuses_an_unknown_name() -> None:
 
 
 def test_a_network_without_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected at least 1, found 0"):
+    with pytest.raises(ValueError, match="num_classes: 0 is less than 1"):
         ghostnet_1x(0)
 
 

@@ -145,7 +145,7 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
         assert [row["predictions"] for row in rows] == [row["predictions"] for row in wanted]
         assert [row["file"] for row in rows] == names
         assert [bool(row["error"]) for row in rows] == [False, True, False]
-    with pytest.raises(DatasetError, match="expected a column path, found bytes"):
+    with pytest.raises(DatasetError, match="the columns are bytes, and none is named path"):
         classifier({"bytes": encoded})
 
 
@@ -169,7 +169,7 @@ def test_an_address_without_a_cluster_is_an_error(
 ) -> None:
     words = ("predict", images, "--out", tmp_path / "rows.csv", "--ray")
     error = ghostnet.json(*words, "--address", address, status=1)["error"]
-    assert f"{address}: expected a cluster of Ray, found none" in error
+    assert f"{address}: there is no Ray cluster" in error
 
 
 def test_a_cluster_starts_and_stops_with_the_command(

@@ -211,6 +211,6 @@ def test_a_row_of_something_else_loses_no_rows_behind_it(tmp_path: Path) -> None
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"other": 1}\n')
-    with pytest.raises(ResultsError, match="expected lines of this command"):
+    with pytest.raises(ResultsError, match="is not a line that this command wrote"):
         list(open_results(path, 1, resume=True).names())
     assert path.read_text() == '{"other": 1}\n'

@@ -85,7 +85,7 @@ def test_a_person_drops_an_image_on_the_page(server: ModelServer) -> None:
         [best, *_] = server.post("predict", CAT).json()[0]["predictions"]
         expect(page.locator("li").first).to_contain_text(best["label"], timeout=60_000)
         page.set_input_files("input", __file__)
-        expect(page.get_by_role("status")).to_contain_text("expected an image", timeout=60_000)
+        expect(page.get_by_role("status")).to_contain_text("not an image", timeout=60_000)
         page.goto(server.url("docs/"))
         expect(page.get_by_text("Label an image").first).to_be_visible(timeout=60_000)
         browser.close()

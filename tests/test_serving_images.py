@@ -66,7 +66,7 @@ def test_a_broken_image_in_a_form_leaves_the_others_their_labels(server: ModelSe
     first, broken, last = response.json()
     assert first["predictions"] == last["predictions"]
     assert (first["file"], broken["file"], last["file"]) == ("a.jpg", "b", "c.jpg")
-    assert broken["error"].startswith("these bytes: expected an image")
+    assert broken["error"].startswith("these bytes: not an image")
 
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}

@@ -183,12 +183,12 @@ def test_a_truncated_image_is_an_error(tmp_path: Path) -> None:
 def test_a_file_that_is_no_image_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "notes.jpg"
     file.write_text("not an image")
-    with pytest.raises(ImageError, match=r"notes\.jpg: expected an image"):
+    with pytest.raises(ImageError, match=r"notes\.jpg: not an image"):
         decode(file)
 
 
 def test_a_format_that_needs_another_program_is_an_error() -> None:
-    with pytest.raises(ImageError, match=r"expected an image \(BMP, GIF, JPEG"):
+    with pytest.raises(ImageError, match=r"not an image \(BMP, GIF, JPEG"):
         decode(encoded(photograph(), "EPS"))
 
 
@@ -213,7 +213,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(factor: int) -> No
     body = side.to_bytes(4, "big") * 2 + header[start + 8 : start + 13]
     crc = zlib.crc32(b"IHDR" + body).to_bytes(4, "big")
     bomb = header[:start] + body + crc + header[start + 17 :]
-    with pytest.raises(ImageError, match=r"expected at most 100,000,000 pixels|too large"):
+    with pytest.raises(ImageError, match=r"more than 100,000,000 pixels|too large"):
         decode(bomb)
 
 
@@ -287,5 +287,5 @@ def test_gray_values_keep_their_range(values: np.ndarray, most: int, tmp_path: P
 )
 def test_gray_values_of_an_unknown_range_are_refused(values: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "gray.tif")
-    with pytest.raises(ImageError, match=r"gray\.tif: expected gray integers of 16 bits"):
+    with pytest.raises(ImageError, match=r"gray\.tif: its gray values .* 16-bit integers"):
         decode(tmp_path / "gray.tif")

@@ -51,7 +51,7 @@ def check_broken(broken: Mapping[Path, str], total: int) -> None:
     if len(broken) > MAX_BROKEN * total:
         listed = "\n  ".join([*broken.values()][:10])
         raise DatasetError(
-            f"expected at most {MAX_BROKEN:.0%} broken images, found {len(broken)} of {total}; "
+            f"{len(broken)} of {total} images are broken, more than {MAX_BROKEN:.0%}; "
             f"repair or remove them:\n  {listed}"
         )
 
@@ -71,8 +71,6 @@ def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
     filled = {index for _, index in train.files}
     emptied = [name for index, name in enumerate(train.classes) if index not in filled]
     if emptied:
-        raise DatasetError(
-            f"expected images that can be read in {listed(emptied)}, found none; add some"
-        )
+        raise DatasetError(f"no image in {listed(emptied)} can be read; add some")
     if not held_out.files:
-        raise DatasetError("expected held-out images that can be read, found none; add some")
+        raise DatasetError("no held-out image can be read; add some")

@@ -57,9 +57,7 @@ def read_folder(root: Path) -> ImageFolder:
         DatasetError: There is no such folder, no class in it, or a class without images.
     """
     if not os.path.isdir(root):
-        raise DatasetError(
-            f"{root}: expected a folder with a sub-folder for each class, found none"
-        )
+        raise DatasetError(f"{root} is not a folder; name one with a sub-folder for each class")
     walk = Walk(root)
     folders = [(normalize("NFC", folder.name), folder) for folder in walk.folders()]
     folders.sort(key=lambda pair: (pair[0].lower(), pair[0]))
@@ -78,17 +76,17 @@ def _check(folder: ImageFolder, root: Path) -> None:
     """
     left_out = f" (left out: {describe(folder.left_out)})" if folder.left_out else ""
     if not folder.classes:
-        raise DatasetError(f"{root}: expected a sub-folder for each class, found none{left_out}")
+        raise DatasetError(f"{root}: there is no sub-folder for any class{left_out}")
     twice = {name for name in folder.classes if folder.classes.count(name) > 1}
     if twice:
         raise DatasetError(
-            f"{root}: expected one sub-folder for each class, found two whose names differ only in "
-            f"Unicode's normal form for {listed(sorted(twice))}; join them"
+            f"{root}: {listed(sorted(twice))} has two sub-folders, whose names differ only in "
+            "Unicode's normal form; join them"
         )
     filled = {index for _, index in folder.files}
     empty = [name for index, name in enumerate(folder.classes) if index not in filled]
     if empty:
         raise DatasetError(
-            f"{root}: expected images in every class, found none in {listed(empty)}; add some or "
-            f"remove the folders{left_out}"
+            f"{root}: there are no images in {listed(empty)}; add some or remove the folders"
+            f"{left_out}"
         )

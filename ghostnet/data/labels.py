@@ -34,20 +34,19 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LabelError(f"{path}: expected UTF-8 text, found other bytes; convert it") from error
+        raise LabelError(f"{path}: not UTF-8 text; convert it") from error
     is_json = path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{")
     labels = _from_json(text, path) if is_json else [line.strip() for line in _lines(text)]
     if len(labels) != classes:
         raise LabelError(
-            f"{path}: expected a label for each of the model's {classes:,} classes, found "
-            f"{len(labels):,}"
+            f"{path}: the number of labels is {len(labels):,}, but the model has {classes:,} classes"
         )
     bad = [index for index, label in enumerate(labels) if not _is_label(label)]
     if bad:
         found = str(labels[bad[0]])[:80]
         raise LabelError(
-            f"{path}: expected text without control characters and spaces at its ends for class "
-            f"{bad[0]}, found {found!a}"
+            f"{path}: the label of class {bad[0]} is {found!a}; labels are text without control "
+            "characters and spaces at the ends"
         )
     return tuple(labels)
 
@@ -62,13 +61,13 @@ def check_labels(labels: tuple[str, ...]) -> None:
     bad = [x for x in labels if ":" in x or not x.isprintable() or x != x.strip()]
     if bad:
         raise DatasetError(
-            "expected class names without ':', control characters and spaces at the ends, which a "
-            f"hub card cannot hold; found {listed([*map(ascii, bad)])}; rename the folders"
+            f"a hub card cannot hold the class names {listed([*map(ascii, bad)])}, which have ':', "
+            "control characters or spaces at the ends; rename the folders"
         )
     if len(json.dumps(labels)) > MAX_CHARACTERS:
         raise DatasetError(
-            f"expected class names of at most {MAX_CHARACTERS} characters in all, found more in "
-            f"{len(labels)} names; shorten the names of the folders"
+            f"a hub card holds {MAX_CHARACTERS:,} characters of class names, and these "
+            f"{len(labels):,} names have more; shorten the names of the folders"
         )
 
 
@@ -86,14 +85,14 @@ def _from_json(text: str, path: Path) -> list[Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LabelError(f"{path}: expected JSON, found none ({error})") from error
+        raise LabelError(f"{path}: not JSON ({error})") from error
     if isinstance(document, list):
         return document
     by_index = _by_index(document) if isinstance(document, dict) else None
     if by_index is None or sorted(by_index) != [*range(len(by_index))]:
         raise LabelError(
-            f"{path}: expected a list of labels, or the index of each from 0 on as {{index: label}}"
-            " or {label: index}"
+            f"{path}: the JSON must be a list of labels, or number them from 0 on, as {{index: "
+            "label} or {label: index}"
         )
     return [by_index[index] for index in range(len(by_index))]
 

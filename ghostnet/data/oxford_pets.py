@@ -52,7 +52,7 @@ class OxfordIIITPet(ImageFolder):
     ) -> None:
         root = Path(root)
         if split not in SPLITS:
-            raise DatasetError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
+            raise DatasetError(f"split: there is no {split!r}; choose from {', '.join(SPLITS)}")
         entries = _read_list(root / "annotations" / f"{split}.txt")
         breed_of = {number: _breed(name) for name, number in entries}
         by_id = [breed_of[number] for number in sorted(breed_of)]
@@ -109,15 +109,13 @@ def _read_list(path: Path) -> list[tuple[str, int]]:
         name, *rest = line.split()
         if not (_breed(name) and len(rest) == 3 and all(map(str.isdecimal, rest))):
             raise DatasetError(
-                f"{path}, line {number}: expected a name and three numbers, found {line[:80]!r}"
+                f"{path}, line {number}: {line[:80]!r} is not a name and three numbers"
             )
         if id_of.setdefault(_breed(name), int(rest[0])) != int(rest[0]):
-            raise DatasetError(
-                f"{path}, line {number}: expected one class id for {_breed(name)}, found two"
-            )
+            raise DatasetError(f"{path}, line {number}: {_breed(name)} has two class ids")
         entries.append((name, int(rest[0])))
     if not entries:
-        raise DatasetError(f"{path}: expected a list of images, found none")
+        raise DatasetError(f"{path}: the list of images is empty")
     if len(set(id_of.values())) < len(id_of):
-        raise DatasetError(f"{path}: expected a class id for each breed, found one twice")
+        raise DatasetError(f"{path}: two breeds have the same class id")
     return entries

@@ -67,8 +67,8 @@ def split_folder(
         unknown = [name for name in measured.classes if name not in train.classes]
         if unknown:
             raise DatasetError(
-                f"{held_out}: expected classes of {folder} ({listed(train.classes)}), found "
-                f"{listed(unknown)}"
+                f"{held_out}: {folder} has no classes named {listed(unknown)}; it has "
+                f"{listed(train.classes)}"
             )
         check_apart([file for file, _ in train.files], measured, held_out)
         place = [train.classes.index(name) for name in measured.classes]
@@ -77,7 +77,7 @@ def split_folder(
     train, measured = hold_out(train, held_out)
     if not measured.files:
         raise DatasetError(
-            f"{folder}: expected a class with at least two images to hold one out, found none; add "
+            f"{folder}: no class has two images, so that one could be held out; add "
             "images, or name a folder of others with --val"
         )
     return train, measured
@@ -114,8 +114,8 @@ def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: P
     if copies:
         examples = ", ".join(f"{file} = {image}" for file, image in [*copies.items()][:3])
         raise DatasetError(
-            f"{folder}: expected images that are not trained on, found {len(copies):,} of "
-            f"{len(held_out.files):,} among the training images ({examples}); remove them from one "
+            f"{folder}: {len(copies):,} of {len(held_out.files):,} held-out images are also "
+            f"training images ({examples}); remove them from one "
             "side, or hold out a fraction of the training images with --val 0.2"
         )
 

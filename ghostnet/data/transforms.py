@@ -68,9 +68,9 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large to decode safely ({error})") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: expected an image ({', '.join(FORMATS)})") from error
+        raise ImageError(f"{name}: not an image ({', '.join(FORMATS)})") from error
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: expected an image, found no such file") from error
+        raise ImageError(f"{name}: there is no such file") from error
     except Exception as error:  # Pillow's parsers raise almost anything on broken bytes
         raise ImageError(f"{name}: cannot be decoded ({error})") from error
 
@@ -108,13 +108,12 @@ def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{name}: expected at most {MAX_PIXELS:,} pixels, found {width}×{height}; make a "
-            "smaller copy"
+            f"{name}: {width}×{height} are more than {MAX_PIXELS:,} pixels; make a smaller copy"
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
-            f"{name}: expected sides within {MAX_ASPECT} times one another, found "
-            f"{width}×{height} pixels; crop the image first"
+            f"{name}: of {width}×{height} pixels, one side is more than {MAX_ASPECT} times the "
+            "other; crop the image first"
         )
 
 
@@ -145,8 +144,8 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     most = next((most for most in ranges if 0 <= low <= high <= most), None)
     if most is None:
         raise ImageError(
-            f"{name}: expected gray integers of 16 bits, or floats of 0 to 1 or 0 to 255, found "
-            f"{low:g} to {high:g} in Pillow's mode {image.mode}; convert the image first"
+            f"{name}: its gray values in Pillow's mode {image.mode} are {low:g} to {high:g}; "
+            "16-bit integers and floats of 0 to 1 or 0 to 255 are supported, so convert the image first"
         )
     scaled = np.rint(values * (255 / most)) if image.mode == "F" else values >> 8
     return Image.fromarray(scaled.astype(np.uint8))

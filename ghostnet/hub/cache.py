@@ -21,8 +21,8 @@ def cache_root(cache_dir: str | Path | None = None) -> Path:
         return root.expanduser()
     except RuntimeError:
         raise FetchError(
-            f"{root}: expected a user with a home, found none; name a folder for the cache with "
-            "--cache-dir or GHOSTNET_CACHE"
+            f"{root}: this user has no home; name a folder for the cache with --cache-dir or "
+            "GHOSTNET_CACHE"
         ) from None
 
 
@@ -77,7 +77,7 @@ def inside(root: Path, folder: Path) -> Path:
     place = Path(os.path.realpath(folder))
     if not place.is_relative_to(os.path.realpath(root)):
         raise FetchError(
-            f"{folder}: expected a folder in the cache, found a symbolic link to {place}; remove "
-            "the link, or name that cache itself with --cache-dir or GHOSTNET_CACHE"
+            f"{folder}: a symbolic link leads out of the cache, to {place}; remove the link, or "
+            "name that folder itself with --cache-dir or GHOSTNET_CACHE"
         )
     return folder

@@ -71,7 +71,7 @@ def _check_link(link: str) -> str:
     if URL.fullmatch(link):
         urlsplit(link)
     elif not RELATIVE_LINK.fullmatch(link):
-        raise ValueError("expected a URL or the name of a file beside the card")
+        raise ValueError("must be a URL or the name of a file beside the card")
     return link
 
 
@@ -132,8 +132,8 @@ class Asset(BaseModel):
             digits = len(self.sha256 or "")
             allow = "; --short-hash (allow_short_hash=True) accepts these digits" if digits else ""
             raise IntegrityError(
-                f"{self.link}: expected a SHA-256 of {SHA256_DIGITS} digits on the card, found "
-                f"{digits or 'none'}: a file that cannot be verified is not loaded{allow}"
+                f"{self.link}: the card gives {digits or 'none'} of the {SHA256_DIGITS} digits of "
+                f"its SHA-256, and a file that cannot be verified is not loaded{allow}"
             )
         return self.sha256
 
@@ -148,8 +148,7 @@ class Asset(BaseModel):
             return None
         if self.folder is None:
             raise CardError(
-                f"asset-link: expected a URL, since the card is not a local file, found "
-                f"{self.link!r}"
+                f"asset-link: {self.link!r} must be a URL, since this card is not a local file"
             )
         return self.folder / self.link
 
@@ -200,7 +199,7 @@ class ModelCard(BaseModel):
         checkpoints = [asset for asset in self.assets if asset.format == "ckpt"]
         if not checkpoints:
             formats = ", ".join(asset.format for asset in self.assets) or "no assets"
-            raise CardError(f"{self.source}: asset: expected one of format ckpt, found {formats}")
+            raise CardError(f"{self.source}: asset: there is no checkpoint (ckpt), only {formats}")
         return checkpoints[-1]
 
     @property
@@ -217,14 +216,13 @@ class ModelCard(BaseModel):
         """
         if self.is_detector:
             raise CardError(
-                f"{self.source}: expected an image classifier, found {self.name}, an object "
-                "detector with a GhostNet backbone; this package classifies images and detects no "
-                "objects"
+                f"{self.source}: {self.name} is an object detector with a GhostNet backbone; this "
+                "package classifies images and detects no objects"
             )
         if not is_model(self.name):
             raise CardError(
-                f"{self.source}: model-name: expected a model that this package builds, found "
-                f"{self.name!r}; see ghostnet.list_models()"
+                f"{self.source}: model-name: this package has no model named {self.name!r}; "
+                "ghostnet.list_models() lists those that it has"
             )
         return find_model(self.name).architecture
 
@@ -258,7 +256,7 @@ def read_card(path: str | Path) -> ModelCard:
     path = Path(path)
     try:
         if not path.is_file():
-            raise CardError(f"{path}: expected a card, found no such file")
+            raise CardError(f"{path}: there is no such card")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         text = content.decode("utf-8-sig")
@@ -266,9 +264,9 @@ def read_card(path: str | Path) -> ModelCard:
         raise CardError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise CardError(f"{path}, line {line}: expected UTF-8 text, found other bytes") from None
+        raise CardError(f"{path}, line {line}: not UTF-8 text") from None
     if len(content) > MAX_BYTES:
-        raise CardError(f"{path}: expected at most {MAX_BYTES} bytes, found more")
+        raise CardError(f"{path}: a card may have {MAX_BYTES:,} bytes, and this file has more")
     return parse_card(text, str(path), path.parent)
 
 

@@ -30,8 +30,8 @@ def check_uid(uid: str) -> str:
     """
     if not is_uid(uid):
         raise CardError(
-            f"{uid!r}: expected the UID of a hub model, <user>/<backend>/<version>/<name> or "
-            "<user>/<version>/<name>, each part of letters, digits and . _ + -"
+            f"{uid!r} is not the UID of a hub model: that is <user>/<backend>/<version>/<name> or "
+            "<user>/<version>/<name>, and its parts consist of letters, digits and . _ + -"
         )
     return uid
 
@@ -70,7 +70,7 @@ def shipped_card(uid: str) -> Path:
     """
     if check_uid(uid) not in shipped_uids():
         known = "\n".join(shipped_uids())
-        raise CardError(f"{uid}: expected the UID of a card that ships with this package:\n{known}")
+        raise CardError(f"{uid}: no card with this UID ships with this package; these do:\n{known}")
     row = releases().get(uid)
     return assets_folder() / (f"{RELEASES.parent}/{row['name']}.md" if row else f"{uid}.md")
 

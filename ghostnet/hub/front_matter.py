@@ -90,7 +90,8 @@ def read_front_matter(text: str, source: str) -> FrontMatter:
     if len(fences) < 2:
         where = f"line {fences[0] + 1}" if fences else f"line {len(lines)}"
         raise CardError(
-            f"{source}, {where}: front matter: expected two lines of ---, found {len(fences)}"
+            f"{source}, {where}: front matter: it stands between two lines of ---, and this card "
+            f"has {len(fences) or 'none'}"
         )
     first, last = fences
     values, places = _Reader(source, first + 2).read("\n".join(lines[first + 1 : last]))
@@ -137,11 +138,11 @@ class _Reader:
     def read(self, text: str) -> tuple[dict[str, Value], dict[Place, int]]:
         if len(text) > MAX_CHARACTERS:
             raise self._error(
-                0, f"front matter: expected at most {MAX_CHARACTERS} characters, found {len(text)}"
+                0, f"front matter: {len(text):,} characters are more than {MAX_CHARACTERS:,}"
             )
         values = self._plain(self._compose(text), ())
         if not isinstance(values, dict):
-            raise self._error(0, "front matter: expected lines of `field: value`, found none")
+            raise self._error(0, "front matter: there are no lines of `field: value`")
         return values, self.lines
 
     def _compose(self, text: str) -> yaml.Node:
@@ -156,7 +157,7 @@ class _Reader:
         except (ValueError, OverflowError) as error:  # escapes and directives beyond Python's range
             raise self._error(0, f"front matter: not YAML: {error}") from None
         if node is None:
-            raise self._error(0, "front matter: expected lines of `field: value`, found none")
+            raise self._error(0, "front matter: there are no lines of `field: value`")
         return node
 
     def _plain(self, node: yaml.Node, place: Place) -> Value:
@@ -172,9 +173,9 @@ class _Reader:
         for key, value in node.value:
             line = key.start_mark.line
             if not isinstance(key, yaml.ScalarNode):
-                raise self._error(line, "front matter: expected a field name, found a collection")
+                raise self._error(line, "front matter: a field name must be text, not a collection")
             if key.value in values:
-                raise self._error(line, f"{key.value}: expected this field once, found it twice")
+                raise self._error(line, f"{key.value}: this field is given twice")
             values[key.value] = self._plain(value, (*place, key.value))
             self.lines[(*place, key.value)] = self.first_line + line
         return values

@@ -132,12 +132,12 @@ def create_model(
     weights = entry.pretrained if pretrained is True else pretrained
     if weights is None:
         raise ModelError(
-            f"{entry.name}: expected registered weights, found none; pass pretrained=False, or the "
-            "UID or card of a model"
+            f"{entry.name}: no weights are registered; pass pretrained=False, or the UID or card "
+            "of a model"
         )
     card = find_card(weights, allow_short_hash=allow_short_hash)
     if card.architecture != entry.architecture:
-        raise ModelError(f"{weights}: expected weights of {entry.name}, found another model's")
+        raise ModelError(f"{weights}: these are not weights of {entry.name}")
     return _pretrained(entry.architecture, locate(card), **kwargs)
 
 

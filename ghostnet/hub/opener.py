@@ -92,8 +92,8 @@ def _labels(card: ModelCard, classes: int) -> tuple[str, ...]:
         return unknown_labels(classes)
     if len(card.labels) != classes:
         raise CardError(
-            f"{card.source}: labels: expected one for each of the checkpoint's {classes} classes, "
-            f"found {len(card.labels)}"
+            f"{card.source}: labels: there are {len(card.labels)}, but the checkpoint has "
+            f"{classes} classes"
         )
     return card.labels
 

@@ -83,8 +83,9 @@ def _skip(images: Iterator[Path], results: Results) -> int:
         file = next(images, None)
         if file is None or printable(str(file)) != name:
             raise ResultsError(
-                f"{results.path}: expected the rows of the same images, found {name} where "
-                f"{file or 'no image'} should be, in row {count + 1:,}; name another file"
+                f"{results.path}: row {count + 1:,} is about {name}, where "
+                f"{file or 'no more image'} should follow; continue with the same images, or name "
+                "another file"
             )
         count += 1
     return count

@@ -78,8 +78,8 @@ class RayClassifier:
     def _images(self, batch: Mapping[str, NDArray[Any]]) -> Iterator[ImageSource]:
         if "path" not in batch:
             raise DatasetError(
-                f"batch: expected a column path, found {', '.join(batch)}; read files with "
-                "include_paths=True, or rename the column that names the images"
+                f"batch: the columns are {', '.join(batch)}, and none is named path; read files "
+                "with include_paths=True, or rename the column that names the images"
             )
         names = [os.fsdecode(name) for name in batch["path"]]
         contents = batch["bytes"] if "bytes" in batch else [self._folder / name for name in names]

@@ -56,8 +56,8 @@ class RayCluster:
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ClusterError(
-                f"Ray: expected actors that label images, found one that fails ({reason}); install "
-                "the same mindspore-ghostnet on every machine, and --resume"
+                f"Ray: an actor failed ({reason}); install the same mindspore-ghostnet on every "
+                "machine, and --resume"
             ) from error
 
     def _labeled(self, blocks: list[Any], count: int) -> Iterator[Any]:
@@ -120,8 +120,8 @@ def connect(
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"{address or 'Ray'}: expected a cluster of Ray, found none ({error}); start one "
-                "with `ray start --head`, or leave out the address"
+                f"{address or 'Ray'}: there is no Ray cluster ({error}); start one with `ray start "
+                "--head`, or leave out the address"
             ) from error
     try:
         yield RayCluster(ray, model, batch_size)

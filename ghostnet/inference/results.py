@@ -33,9 +33,7 @@ class Results(ABC):
 
     def __init__(self, path: Path, top_k: int, *, resume: bool) -> None:
         if path.exists() and not resume:
-            raise ResultsError(
-                f"{path}: expected no such file, found one; continue it (--resume) or name another"
-            )
+            raise ResultsError(f"{path} exists; continue it (--resume) or name another file")
         self.path = path
         self.top_k = top_k
 
@@ -103,7 +101,7 @@ class JsonLines(LineResults):
                 yield json.loads(line)["file"], len(line)
             except (ValueError, KeyError, TypeError):
                 raise ResultsError(
-                    f"{self.path}: expected lines of this command, found {line[:80]!r}"
+                    f"{self.path}: {line[:80]!r} is not a line that this command wrote"
                 ) from None
 
     def write(self, answer: Answer) -> None:
@@ -169,7 +167,7 @@ class Parquet(Results):
             import pyarrow
             import pyarrow.parquet
         if path.is_file():
-            raise ResultsError(f"{path}: expected a folder of Parquet files, found a file")
+            raise ResultsError(f"{path} is a file, but Parquet results are a folder; name another")
         self._arrow: Any = pyarrow
         self._parquet: Any = pyarrow.parquet
         self._rows: list[Answer] = []
@@ -225,7 +223,7 @@ def open_results(path: Path, top_k: int, *, resume: bool = False) -> Results:
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise ResultsError(f"{path}: expected a name that ends in {', '.join(FORMATS)}")
+        raise ResultsError(f"{path}: the name must end in {', '.join(FORMATS)}")
     return kind(path, top_k, resume=resume)
 
 

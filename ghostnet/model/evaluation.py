@@ -122,9 +122,7 @@ def evaluate(
             known.append(truths[index])
             logits.append(result.logits)
     if not logits:
-        raise DatasetError(
-            f"expected at least one image that can be read; the first: {skipped[0][1]}"
-        )
+        raise DatasetError(f"no image can be read; the first: {skipped[0][1]}")
     return tally(labels, np.array(known), np.stack(logits), tuple(skipped))
 
 
@@ -183,14 +181,14 @@ def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
     unknown = [name for name in folder.classes if name not in labels]
     if unknown:
         raise DatasetError(
-            f"expected folders named like the labels of the model ({listed(labels)}), found "
-            f"{listed(unknown)}"
+            f"the model has no classes named {listed(unknown)}; folders must be named like its "
+            f"labels ({listed(labels)})"
         )
     twice = [name for name in folder.classes if labels.count(name) > 1]
     if twice:
         raise DatasetError(
-            f"expected one class of the model for each folder, found several labeled "
-            f"{listed(twice)}; give them different labels with --labels"
+            f"the model has several classes labeled {listed(twice)}; give them different labels "
+            "with --labels"
         )
     return [labels.index(name) for name in folder.classes]
 

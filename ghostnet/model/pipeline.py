@@ -135,4 +135,4 @@ def finite_logits(values: NDArray[np.float32], milliseconds: float) -> Logits | 
     """
     if np.isfinite(values).all():
         return Logits(values, milliseconds)
-    return ImageError("expected finite logits for this image, found NaN or infinity")
+    return ImageError("the network answers this image with NaN or infinity")

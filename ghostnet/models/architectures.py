@@ -225,7 +225,7 @@ def scale_width(architecture: Architecture, width: float) -> Architecture:
         ValueError: The width is not above 0.
     """
     if width <= 0:
-        raise ValueError(f"width: expected a number above 0, found {width}")
+        raise ValueError(f"width: {width} is not above 0")
     if width == 1.0:
         return architecture
 

@@ -59,5 +59,5 @@ class ClassificationNetwork(SerialCell):
 def classifier(in_features: int, num_classes: int) -> nn.Dense:
     """Build the last dense layer, its weight drawn from N(0, 0.01) and its bias zero."""
     if num_classes < 1:
-        raise ValueError(f"num_classes: expected at least 1, found {num_classes}")
+        raise ValueError(f"num_classes: {num_classes} is less than 1")
     return nn.Dense(in_features, num_classes, weight_init=Normal(0.01), bias_init="zeros")
