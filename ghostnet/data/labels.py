@@ -39,7 +39,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     labels = _from_json(text, path) if is_json else [line.strip() for line in _lines(text)]
     if len(labels) != classes:
         raise LabelError(
-            f"{path}: the number of labels is {len(labels):,}, but the model has {classes:,} classes"
+            f"{path}: the number of labels is {len(labels):,}, but the model has {classes:,} "
+            "classes"
         )
     bad = [index for index, label in enumerate(labels) if not _is_label(label)]
     if bad:

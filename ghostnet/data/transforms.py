@@ -145,7 +145,7 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     if most is None:
         raise ImageError(
             f"{name}: its gray values in Pillow's mode {image.mode} are {low:g} to {high:g}; "
-            "16-bit integers and floats of 0 to 1 or 0 to 255 are supported, so convert the image first"
+            "16-bit integers and floats of 0 to 1 or 0 to 255 are supported, so convert it first"
         )
     scaled = np.rint(values * (255 / most)) if image.mode == "F" else values >> 8
     return Image.fromarray(scaled.astype(np.uint8))
