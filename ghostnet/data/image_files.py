@@ -122,7 +122,7 @@ class Walk:
         return self._owners.setdefault((status.st_dev, status.st_ino), folder) == folder
 
     def _entries(self, folder: Path) -> Iterator[Path]:
-        """Yield what is in a folder, in sorted order, but for hidden names and the system's."""
+        """Yield the content of a folder in sorted order, without hidden and system files."""
         try:
             names = sorted(os.listdir(folder))
         except OSError as error:

@@ -29,14 +29,14 @@ _HEAD = re.compile(
 
 
 def identify(head: bytes) -> str | None:
-    """Return the format of a file that begins with ``head``, or None if it is none of them."""
+    """Return the format of a file that begins with ``head``, or None if unsupported."""
     match = _HEAD.match(head)
     return match.lastgroup if match else None
 
 
 @cache
 def missing(format: str) -> str:
-    """Say what a format needs that is not installed; empty where files of it can be decoded."""
+    """Say which package a format needs and lacks; empty if its files can be decoded."""
     if format == "HEIF":
         try:
             from pillow_heif import register_heif_opener

@@ -14,7 +14,7 @@ MAX_CHARACTERS = 32 * 1024
 
 
 def unknown_labels(classes: int) -> tuple[str, ...]:
-    """Return what stands for the labels of a model where they are not known."""
+    """Return placeholders for labels that are not known."""
     return tuple(f"class {index}" for index in range(classes))
 
 
@@ -77,7 +77,7 @@ def _is_label(label: object) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """Split a text into lines, but for empty ones at its end."""
+    """Split a text into lines, without empty ones at its end."""
     return text.rstrip().replace("\r\n", "\n").split("\n") if text.strip() else []
 
 

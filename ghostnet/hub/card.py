@@ -66,7 +66,7 @@ RELATIVE_LINK = re.compile(r"\w[\w.@+=-]*(/\w[\w.@+=-]*)*")
 
 
 def _check_link(link: str) -> str:
-    """Strip the `<…>` of a link; refuse what is neither a URL nor a file beside the card."""
+    """Strip `<…>` from a link that is a URL or a file beside the card; refuse any other."""
     link = link.removeprefix("<").removesuffix(">").strip()
     if URL.fullmatch(link):
         urlsplit(link)
@@ -97,9 +97,9 @@ class Asset(BaseModel):
     Attributes:
         format: Format in lower case, without a dot: ``ckpt``, ``mindir``, ….
         link: URL, or name of a file beside the card.
-        sha256: 8 to 64 hexadecimal digits, or None; a file is loaded only with all 64, unless fewer
-            are allowed.
-        folder: Folder of the card, which a relative link starts from.
+        sha256: 8 to 64 hexadecimal digits, or None. Loading a file takes all 64, unless
+            ``allow_short_hash`` is set.
+        folder: Folder of the card; a relative link starts there.
         allow_short_hash: Whether the first digits of a SHA-256 are enough to load a file.
     """
 
@@ -159,8 +159,8 @@ class ModelCard(BaseModel):
     Attributes:
         input_shape: (height, width, 3) in pixels, or one such shape for each input.
         accuracy: Top-1 accuracy as written: between 0 and 1, or in percent.
-        labels: Names of the classes, which the card lists, or whose data set it names; a field of
-            this package's cards, unknown to the hub.
+        labels: Names of the classes, listed on the card or taken from the data set that it names.
+            The hub's own cards do not have this field.
         claims: Tables of the Performance section.
         source: UID, file or URL that the card was read from.
     """
@@ -234,8 +234,8 @@ class ModelCard(BaseModel):
                 warnings.warn(
                     f"{asset.link}: the card gives {digits} of the {SHA256_DIGITS} digits of the "
                     f"SHA-256: {4 * digits} bits show that the file was not damaged by accident, "
-                    "but not that it is the published one, since another with the same digits is "
-                    f"found in 2^{4 * digits} trials",
+                    "but not that it is the published one, since another file with the same digits "
+                    f"takes 2^{4 * digits} trials to find",
                     stacklevel=4,
                 )
         allowed = (asset.model_copy(update={"allow_short_hash": True}) for asset in self.assets)
@@ -294,7 +294,7 @@ def parse_card(text: str, source: str, folder: Path | None = None) -> ModelCard:
 
 
 def _attributes(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of known fields, but for absent ones, by attribute."""
+    """Return the values of the known fields that a card fills in, by attribute."""
     return {
         attribute: values[name]
         for attribute, name in names.items()

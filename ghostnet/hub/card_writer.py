@@ -92,10 +92,10 @@ def front_matter(
 
     Args:
         model: A registered architecture with its parameters, labels and image size.
-        checkpoint: Name of the checkpoint, which lies beside the card.
+        checkpoint: Name of the checkpoint beside the card.
         sha256: Its SHA-256.
         made: Participle that says how, such as ``trained``.
-        accuracy: Top-1 accuracy, between 0 and 1, where it was measured.
+        accuracy: Top-1 accuracy between 0 and 1, if it was measured.
         backend: Device that it was trained on.
     """
     return FRONT_MATTER.format(
@@ -144,7 +144,7 @@ def model_name(model: Model) -> str:
 
 
 def _mindspore_version() -> str:
-    """Return the version of MindSpore or, where it is not installed, of its checkpoint format."""
+    """Return the version of MindSpore or, without it, of the checkpoint format."""
     try:
         return version("mindspore")
     except PackageNotFoundError:

@@ -88,10 +88,10 @@ def shipped_text(uid: str) -> str:
 
 @cache
 def releases() -> dict[str, dict[str, str]]:
-    """Return what tells the cards apart that the hub repeats for each release of MindSpore.
+    """Return the rows of the cards that the hub repeats for each release of MindSpore.
 
     Returns:
-        The row of each UID in the table: name of the template, and values for its placeholders.
+        For each UID, the name of a template and the values of its placeholders.
     """
     with (assets_folder() / RELEASES).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""The checkpoint that a card promises: where it is, and how its verified content gets there."""
+"""The checkpoint that a card promises: its place, its SHA-256, and its verified content."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -101,7 +101,7 @@ class CheckpointFile:
         """Read the network in the checkpoint; what a training run saved beside it is left out.
 
         Args:
-            force: Download even where the right file is there.
+            force: Download even if the right file is there.
             watch: Shows the progress of a download.
 
         Raises:
@@ -111,7 +111,7 @@ class CheckpointFile:
         return released_parameters(self.read(force=force, watch=watch), str(self.path))
 
     def read(self, *, force: bool = False, watch: Watch = unwatched) -> bytes:
-        """Return the very bytes whose hash was checked; arguments and errors as in `fetch`."""
+        """Return the content, exactly as it was hashed; arguments and errors as in `fetch`."""
         if not force:
             with suppress(FetchError, IntegrityError):  # a right file is read and hashed once
                 return read_verified(self.path, self.sha256)
@@ -124,12 +124,12 @@ class CheckpointFile:
         limits: "DownloadLimits | None" = None,
         watch: Watch = unwatched,
     ) -> Path:
-        """Return the path of the verified file, downloaded if need be.
+        """Verify the file, downloading it if necessary, and return its path.
 
         A file that is already there is hashed. A wrong one is set aside, logged and fetched again.
 
         Args:
-            force: Download even where the right file is there.
+            force: Download even if the right file is there.
             limits: Limits of time and size; by default `ghostnet.hub.http.DEFAULT_LIMITS`.
             watch: Shows the progress of the download.
 

@@ -33,7 +33,7 @@ class ClaimTable(BaseModel):
     def by_model(self) -> dict[str, dict[str, str]]:
         """Return the cells as model → quantity → text, whether models are rows or columns.
 
-        The result is empty where the table names no models, or one model twice.
+        The result is empty if the table names no models, or names one twice.
         """
         if self.header[0].lower() in MODEL_HEADINGS:
             names = [row[0] for row in self.rows]
@@ -49,7 +49,7 @@ class ClaimTable(BaseModel):
         return dict(zip(names, cells, strict=True)) if len(set(names)) == len(names) else {}
 
     def figure(self, model: str, quantity: str) -> float | None:
-        """Return the number claimed for a quantity of a model; None where there is none."""
+        """Return the number claimed for a quantity of a model; or None."""
         try:
             return float(self.by_model()[model][quantity])
         except (KeyError, ValueError):

@@ -87,7 +87,7 @@ def _open_bare(name: str) -> Model:
 
 
 def _labels(card: ModelCard, classes: int) -> tuple[str, ...]:
-    """Return the labels on a card, or placeholders where there are none."""
+    """Return the labels on a card, or placeholders if it has none."""
     if card.labels is None:
         return unknown_labels(classes)
     if len(card.labels) != classes:

@@ -24,7 +24,7 @@ CONNECT_SECONDS = 10
 
 
 class RayCluster:
-    """A cluster of Ray that labels files, with an actor for each of its processors.
+    """A Ray cluster that labels files, with an actor for each of its processors.
 
     Args:
         ray: The package, connected to the cluster.
@@ -130,7 +130,7 @@ def connect(
 
 
 def _import_ray() -> Any:
-    """Import Ray, which then sends no statistics of its use."""
+    """Import Ray, with its usage statistics off."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with needs("ray", extra="ray"):
         import ray

@@ -39,7 +39,7 @@ class Results(ABC):
 
     @abstractmethod
     def names(self) -> Iterator[str]:
-        """Yield the files of the rows that are there, after dropping an unfinished row."""
+        """Drop an unfinished row, and yield the files of the others."""
 
     @abstractmethod
     def write(self, answer: Answer) -> None:
@@ -51,7 +51,7 @@ class Results(ABC):
 
 
 class LineResults(Results):
-    """A file of lines, of which the last one may be unfinished after a kill."""
+    """A file of lines; a kill may leave the last one unfinished."""
 
     def __init__(self, path: Path, top_k: int, *, resume: bool) -> None:
         super().__init__(path, top_k, resume=resume)
@@ -60,7 +60,7 @@ class LineResults(Results):
             self.file: IO[bytes] = path.open("a+b")
 
     def names(self) -> Iterator[str]:
-        """Yield the files of the rows that are there, after dropping an unfinished row."""
+        """Drop an unfinished row, and yield the files of the others."""
         self.file.seek(0)
         end = 0
         for name, size in self.records():

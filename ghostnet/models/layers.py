@@ -242,7 +242,7 @@ class SqueezeExcite(nn.Cell):
 
 
 class GhostModule(nn.Cell):
-    """Compute half of the channels by a pointwise convolution, the rest by a depthwise one of it.
+    """Compute half of the channels by a pointwise convolution, and the rest from those, depthwise.
 
     Maps (batch, in_channels, height, width) to (batch, out_channels, height, width). Section 3.1
     of the paper (Han et al., CVPR 2020), with a ratio of 2 and a 3×3 cheap operation.

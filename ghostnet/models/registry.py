@@ -1,4 +1,4 @@
-"""The registry of models: one row each, with every name that the field calls it by."""
+"""The registry of models: a row for each, with all the names that it goes by."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ghostnet.models.architectures import (
 )
 
 DEFAULT_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_pets"
-"""UID of the model that commands take where none is named; it ships with this package."""
+"""UID of the default model, which ships with this package."""
 
 BACKBONE_MODEL = "ghostnet/cpu/2.10/ghostnet_v1.0_imagenet_distilled"
 """UID of the model that new classes start from; it ships with this package."""
@@ -33,11 +33,11 @@ class ModelEntry:
     Attributes:
         name: Name in this package, such as ``ghostnet_1x``.
         hub_name: Name on hub cards (``model-name``), such as ``GhostNet``.
-        title: Name in the cards' tables, such as ``Ghost-1x``; empty where no table has it.
+        title: Name in the cards' tables, such as ``Ghost-1x``; empty if no table has it.
         architecture: Its table, with the size of its images.
         aliases: Names of other libraries, such as timm's ``ghostnet_100``.
-        mindcv_name: Name in MindCV; None where MindCV does not have it.
-        pretrained: UID of the hub model whose weights ``pretrained=True`` loads; None without one.
+        mindcv_name: Name in MindCV; None if MindCV does not have it.
+        pretrained: UID of the hub model that ``pretrained=True`` loads, or None.
     """
 
     name: str

@@ -158,7 +158,7 @@ class ShortcutSpec(NamedTuple):
 
 
 class BottleneckSpec(NamedTuple):
-    """A Ghost bottleneck; None stands for a part that it does not have."""
+    """A Ghost bottleneck; a part that it lacks is None."""
 
     name: str
     ghost1: GhostModuleSpec

@@ -15,7 +15,7 @@ class Turns:
 
     @property
     def lock(self) -> threading.RLock:
-        """The lock of this process, held by the thread whose turn it is; it may take it again."""
+        """The process-wide lock, reentrant, held by the thread whose turn it is."""
         return self._locks.setdefault(os.getpid(), threading.RLock())
 
 
