@@ -149,7 +149,7 @@ def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path)
     ghostnet("predict", status=2)
     ghostnet("predict", images, "--resume", status=2)
     error = ghostnet.json("predict", images, "--out", tmp_path / "a.txt", status=1)["error"]
-    assert "expected a name that ends in .csv, .jsonl, .parquet" in error
+    assert "the name must end in .csv, .jsonl, .parquet" in error
     words = ("predict", "--list", tmp_path / "none", "--out", tmp_path / "x.csv")
     assert "none: cannot be read" in ghostnet.json(*words, status=1)["error"]
     assert not (tmp_path / "x.csv").exists()

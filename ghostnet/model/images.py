@@ -71,7 +71,7 @@ class ImageSource:
                 raise ImageError(
                     f"{name}: a URL is not opened; download the image, and pass its file or bytes"
                 )
-            case str() | Path() as path:
+            case str() | os.PathLike() as path:
                 return preprocess.decode(Path(path))
             case bytes() | bytearray() | memoryview() as content:
                 return preprocess.decode(bytes(content))
@@ -130,7 +130,7 @@ class ImageSource:
 
 ImageLike: TypeAlias = (
     str
-    | Path
+    | os.PathLike[str]
     | bytes
     | bytearray
     | memoryview
@@ -145,7 +145,7 @@ ImageLike: TypeAlias = (
 def is_one(images: object) -> TypeGuard[ImageLike]:
     """Whether this is one image, rather than a folder, a batch, or any other iterable of images."""
     match images:
-        case str() | Path():
+        case str() | os.PathLike():
             return not os.path.isdir(images)
         case np.ndarray():
             return images.ndim != 4
@@ -165,7 +165,7 @@ def named(images: Iterable[Any]) -> Iterator[ImageSource]:
                 yield image
             case str() if URL.match(image):
                 yield ImageSource(image, image)
-            case str() | Path():
+            case str() | os.PathLike():
                 yield from (ImageSource(str(file), file) for file in walk_images([Path(image)], {}))
             case _ if hasattr(image, "read"):
                 yield ImageSource(str(getattr(image, "name", f"image {number}")), image.read())

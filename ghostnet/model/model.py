@@ -1,5 +1,6 @@
 """An opened model: a network as data, and what people do with it."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -95,12 +96,13 @@ class Model:
                 error instead.
         """
         if is_one(images):
-            (result,) = self.results([images], forward=forward)
+            (result,) = self.results([images], forward=forward, ahead=1)
             if result.error:
                 raise result.error
             return result
-        if isinstance(images, Path | Collection):
-            images = [images] if isinstance(images, str | Path) else images
+        if isinstance(images, str | os.PathLike):  # a folder
+            images = [images]
+        if isinstance(images, Collection):
             return list(self.results(images, batch_size=batch_size, forward=forward))
         return self.results(images, batch_size=batch_size, forward=forward, ahead=1)
 
@@ -154,8 +156,9 @@ class Model:
         if is_one(images):
             (row,) = self._features([images], 1, 1)
             return row
-        if isinstance(images, Path | Collection):
-            images = [images] if isinstance(images, str | Path) else images
+        if isinstance(images, str | os.PathLike):  # a folder
+            images = [images]
+        if isinstance(images, Collection):
             rows = self._features(images, batch_size, AHEAD)
             return np.array([*rows], np.float32).reshape(-1, self.architecture.head_channels)
         return self._features(images, batch_size, 1)
