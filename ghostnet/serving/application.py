@@ -64,11 +64,11 @@ def create_application(
     )
 
 
-def _routes(model: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
-    inference = Inference(model, intake)
+def _routes(served: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
+    inference = Inference(served, intake)
     models = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     return [
-        Route("/predict", PredictEndpoint(model, intake).predict, methods=["POST"]),
+        Route("/predict", PredictEndpoint(served, intake).predict, methods=["POST"]),
         Route("/healthz", inference.show_live),
         Route("/readyz", inference.show_ready),
         Route("/metrics", metrics.show),

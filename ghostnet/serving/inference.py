@@ -48,14 +48,14 @@ class Inference:
     """The endpoints.
 
     Args:
-        model: What runs the images.
+        served: What runs the images.
         intake: What reads the bodies.
     """
 
-    def __init__(self, model: ServedModel, intake: Intake) -> None:
-        self.model = model
+    def __init__(self, served: ServedModel, intake: Intake) -> None:
+        self.served = served
         self.intake = intake
-        size = model.model.preprocess.image_size
+        size = served.model.preprocess.image_size
         self.input_shape = (3, size, size)
 
     async def show_server(self, request: Request) -> Response:
@@ -70,16 +70,16 @@ class Inference:
 
     async def show_ready(self, request: Request) -> Response:
         """Answer ``GET /v2/health/ready``."""
-        is_ready = self.model.is_ready
+        is_ready = self.served.is_ready
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
     async def show_model(self, request: Request) -> Response:
         """Answer ``GET /v2/models/NAME``."""
         self._check_model(request)
-        outputs = [-1, self.model.model.num_classes]
+        outputs = [-1, self.served.model.num_classes]
         return JSONResponse(
             {
-                "name": self.model.name,
+                "name": self.served.name,
                 "versions": [VERSION],
                 "platform": "ghostnet",
                 "inputs": [
@@ -105,14 +105,14 @@ class Inference:
             length = _json_length(request)
             parsed, sources = await run_in_threadpool(self._read, body, length)
             del body
-            results = await self.model.run(request, sources)
+            results = await self.served.run(request, sources)
         rows = []
         for index, result in enumerate(results):
             if isinstance(result, ImageError):
                 raise Refusal(422, f"image {index}: {result}")
             rows.append(result.values)
-        logits = np.stack(rows) if rows else np.zeros((0, self.model.model.num_classes), "f4")
-        model = {"model_name": self.model.name, "model_version": VERSION}
+        logits = np.stack(rows) if rows else np.zeros((0, self.served.model.num_classes), "f4")
+        model = {"model_name": self.served.name, "model_version": VERSION}
         content, header = format_response(parsed, model, self._outputs(parsed, logits))
         headers = {} if header is None else {JSON_LENGTH: str(header)}
         media_type = "application/json" if header is None else "application/octet-stream"
@@ -120,9 +120,9 @@ class Inference:
 
     def _check_model(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
-        if (name, version) != (self.model.name, VERSION):
+        if (name, version) != (self.served.name, VERSION):
             raise Refusal(
-                404, f"the only model here is {self.model.name}, version {VERSION}; choose that one"
+                404, f"the only model here is {self.served.name}, version {VERSION}; choose that one"
             )
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, list[Source]]:
@@ -165,7 +165,7 @@ class Inference:
 
     def _classify(self, values: NDArray[np.float32], count: int) -> NDArray[Any]:
         """Return the ``count`` highest values of each row as ``value:index:label``."""
-        labels = self.model.model.labels
+        labels = self.served.model.labels
         best = np.argsort(-values, axis=1, kind="stable")[:, :count]
         texts = [
             [f"{row[i]:.6f}:{i}:{labels[i]}" for i in order]

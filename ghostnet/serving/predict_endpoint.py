@@ -16,22 +16,22 @@ class PredictEndpoint:
     """The endpoint.
 
     Args:
-        model: What labels the images.
+        served: What labels the images.
         intake: What reads the bodies.
     """
 
-    def __init__(self, model: ServedModel, intake: Intake) -> None:
-        self.model = model
+    def __init__(self, served: ServedModel, intake: Intake) -> None:
+        self.served = served
         self.intake = intake
 
     async def predict(self, request: Request) -> JSONResponse:
         """Label the images of a request; the status is 422 if an image is broken."""
         top_k = _top_k(request)
         async with self.intake.body(request) as body:
-            images = await read_images(request, body, self.model.limits)
+            images = await read_images(request, body, self.served.limits)
             del body
-            outcomes = await self.model.run(request, [image.content for image in images])
-        labels = self.model.model.labels
+            outcomes = await self.served.run(request, [image.content for image in images])
+        labels = self.served.model.labels
         results = [
             Result(ImageSource(image.name, image.content), labels, outcome)
             for image, outcome in zip(images, outcomes, strict=True)
