@@ -122,7 +122,8 @@ class Inference:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
         if (name, version) != (self.served.name, VERSION):
             raise Refusal(
-                404, f"the only model here is {self.served.name}, version {VERSION}; choose that one"
+                404,
+                f"the only model here is {self.served.name}, version {VERSION}; choose that one",
             )
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, list[Source]]:
