@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from ghostnet.models import (
     MOBILENET_V2_1X,
     Architecture,
     Block,
+    ClassificationNetwork,
     GhostNet,
     MobileNetV2,
     ghostnet_1x,
@@ -195,6 +197,101 @@ def test_a_new_classifier_is_fused_too() -> None:
     network.reset_classifier(3)
     x = images(1, 64, 64)
     assert agree(fuse(network)(x), network(x))
+
+
+def classified(network: ClassificationNetwork, classifier: nn.Cell) -> ClassificationNetwork:
+    network.classifier = classifier
+    return network.set_train(False)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("family", SMALL)
+def test_a_classifier_set_by_hand_is_fused(family: str, has_bias: bool) -> None:
+    network = copy.deepcopy(SMALL[family]())
+    dense = nn.Dense(network.num_features, 10, has_bias=has_bias)
+    chain = nn.SequentialCell(nn.Dropout(p=0.5), nn.Dense(network.num_features, 3))
+    x = images(2, 64, 64)
+    for classifier, classes in ((dense, 10), (chain, 3)):
+        fused = fuse(classified(network, classifier))
+        assert fused.outputs == network.num_classes == classes
+        for answer in (fused(x), fused.construct(x)):
+            assert agree(answer, network(x))
+
+
+class Doubled(nn.ReLU):
+    def construct(self, x: Tensor) -> Tensor:
+        return 2 * super().construct(x)
+
+
+REPLACEMENTS: dict[str, tuple[str, Callable[[], nn.Cell | None]]] = {
+    "act": ("act", nn.Tanh),
+    "inner activation": ("blocks.1.ghost1.primary_conv.act", nn.GELU),
+    "subclass of an activation": ("blocks.1.ghost1.primary_conv.act", Doubled),
+    "no activation": ("blocks.1.ghost1.cheap_operation.act", lambda: None),
+    "activation of squeeze-excite": ("blocks.1.se.act", nn.GELU),
+    "gate": ("blocks.1.se.gate", nn.Sigmoid),
+    "no block": ("blocks.3", nn.Identity),
+    "no squeeze-excite": ("blocks.1.se", lambda: None),
+    "convolution with a bias": (
+        "blocks.1.dw.conv",
+        lambda: nn.Conv2d(40, 40, 5, 2, "pad", 2, group=40, has_bias=True),
+    ),
+    "another stride": ("blocks.1.dw.conv", lambda: nn.Conv2d(40, 40, 5, 1, "pad", 2, group=40)),
+    "another norm": ("bn1", lambda: nn.GroupNorm(2, 8)),
+    "another epsilon": ("bn1", lambda: nn.BatchNorm2d(8, eps=1e-3)),
+    "a norm of moving statistics": (
+        "bn1",
+        lambda: nn.BatchNorm2d(8, eps=1e-5, use_batch_statistics=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACEMENTS)
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_a_replaced_layer_is_named(kind: str, training: bool) -> None:
+    name, build = REPLACEMENTS[kind]
+    network = copy.deepcopy(small())
+    owner, _, attribute = name.rpartition(".")
+    place = dict(network.cells_and_names())[owner]
+    if isinstance(place, nn.SequentialCell):
+        place[int(attribute)] = build()
+    else:
+        setattr(place, attribute, build())
+    network.set_train(training)
+    with pytest.raises(KernelError, match=f"changed at {re.escape(name)}"):
+        fuse(network, training=training)
+    if not training:
+        with pytest.warns(UserWarning, match="changed at"):
+            assert fuse_if_possible(network) is network
+
+
+def test_a_classifier_that_the_kernels_do_not_know_is_named() -> None:
+    network = copy.deepcopy(small())
+    wide = network.num_features
+    for classifier in (
+        nn.SequentialCell(nn.Dense(wide, 8), nn.ReLU(), nn.Dense(8, 2)),
+        nn.Dense(wide, 2, activation="relu"),
+        nn.Dense(wide + 1, 2),
+    ):
+        with pytest.raises(KernelError, match="changed at classifier"):
+            fuse(classified(network, classifier))
+
+
+def test_a_subclass_with_other_methods_is_refused() -> None:
+    class Shifted(GhostNet):
+        def construct(self, x: Tensor) -> Tensor:
+            return super().construct(x) + 1
+
+    with pytest.raises(KernelError, match="changed at construct of Shifted"):
+        fuse(Shifted(small().architecture, 3).set_train(False))
+
+
+def test_a_network_inside_another_cell_and_with_shared_activations_is_fused() -> None:
+    network = copy.deepcopy(small())
+    network.blocks[0].ghost1.primary_conv.act = network.act
+    owner = nn.SequentialCell(network)
+    x = images(1, 64, 64)
+    assert agree(fuse(owner[0])(x), network(x))
 
 
 def test_a_copy_answers_the_same_and_outlives_the_original() -> None:

@@ -400,6 +400,23 @@ def test_frozen_norms_stay_frozen(table: Architecture, step: int, mode: str) -> 
     assert_close(found | values(other), expected | values(plain))
 
 
+def test_a_classifier_set_by_hand_is_trained() -> None:
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+    images, weights = batch(32, 4)[0], Tensor(np.arange(12, dtype=np.float32).reshape(4, 3))
+    plain, other = tiny(TINY), tiny(TINY)
+    for each in (plain, other):
+        mindspore.set_seed(4)
+        wide = each.num_features
+        each.classifier = nn.SequentialCell(
+            nn.Dense(wide, 8), nn.ReLU(), nn.Dense(8, 3, has_bias=False)
+        )
+        each.set_train()
+    fused = fuse(other, training=True)
+    expected = loss_and_gradients(plain, plain.trainable_params(), images, weights)
+    found = loss_and_gradients(fused, other.trainable_params(), images, weights)
+    assert_close(found | values(other), expected | values(plain))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_answers_are_the_same_to_the_bit_for_any_number_of_threads(
     name: str, instruction_set: str, kernel_settings: None

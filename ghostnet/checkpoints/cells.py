@@ -1,10 +1,13 @@
 """Parameters in and out of MindSpore networks."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
+from mindspore.nn.utils import no_init_parameters
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints.merging import merged_parameters
@@ -15,14 +18,9 @@ from ghostnet.checkpoints.parameters import (
     check_parameters,
     classifier_names,
 )
+from ghostnet.models.architectures import Architecture
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.network import build_network
-
-
-def parameters_of(network: ClassificationNetwork) -> Parameters:
-    """Copy the parameters of a network into arrays."""
-    return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
-
 
 SETTINGS = (
     *("kernel_size", "stride", "pad_mode", "padding", "dilation", "group"),
@@ -33,23 +31,79 @@ SETTINGS = (
 NEUTRAL = (nn.Dropout, nn.Identity)
 """Cells that pass on their input in inference."""
 
+METHODS = ("construct", "features", "stem")
+"""Methods of a network that a subclass may have replaced."""
 
-def altered_layer(network: ClassificationNetwork) -> str | None:
+
+def parameters_of(network: ClassificationNetwork) -> Parameters:
+    """Copy the parameters of a network into arrays.
+
+    Names tell where a parameter is in the network, even if the network is part of another cell. A
+    classifier that was set by hand has the original names, and a bias of zeros if it has none.
+    """
+    named = {name: p.asnumpy().copy() for name, p in network.parameters_and_names()}
+    dense = _dense(network.classifier)
+    if dense is None:
+        return named
+    kept = {name: array for name, array in named.items() if not name.startswith("classifier.")}
+    weight, bias = classifier_names(network.architecture)
+    kept[weight] = dense.weight.asnumpy().copy()
+    zeros = np.zeros(dense.out_channels, np.float32)
+    kept[bias] = dense.bias.asnumpy().copy() if dense.has_bias else zeros
+    return kept
+
+
+def altered_layer(network: ClassificationNetwork, *, up_to_features: bool = False) -> str | None:
     """Find out whether a layer of a network has been replaced since the network was built.
 
     The last dense layer may have another number of classes, and no bias.
 
+    Args:
+        network: The network.
+        up_to_features: Leave out what follows the features, the dropout and the classifier.
+
     Returns:
         The first layer that differs from the architecture, in words, or None.
     """
-    original = build_network(network.architecture, network.num_classes)
-    if type(network).construct is not type(original).construct:
-        return f"construct of {type(network).__name__}"
-    found, expected = (dict(each.cells_and_names()) for each in (network, original))
+    original = _original(network.architecture)
+    for method in METHODS:
+        if getattr(type(network), method, None) is not getattr(type(original), method, None):
+            return f"{method} of {type(network).__name__}"
+    found, expected = (
+        {name: cell for name, cell in _cells(each) if name and not name.startswith("classifier")}
+        for each in (network, original)
+    )
+    skipped = "dropout" if up_to_features else None
     for name in [*found, *(name for name in expected if name not in found)]:
-        if name and _computation(found.get(name)) != _computation(expected.get(name)):
+        if name != skipped and _computation(found.get(name)) != _computation(expected.get(name)):
             kinds = [type(cells.get(name)).__name__ for cells in (found, expected)]
             return f"{name}, which is {kinds[0]} in place of the original {kinds[1]}"
+    dense = _dense(network.classifier)
+    if not up_to_features and (dense is None or dense.in_channels != network.num_features):
+        return f"classifier, which is not one dense layer of {network.num_features} inputs"
+    return None
+
+
+@functools.cache
+def _original(architecture: Architecture) -> ClassificationNetwork:
+    """Build the network of an architecture without weights, and without drawing random numbers."""
+    with no_init_parameters():
+        return build_network(architecture, num_classes=1, drop_rate=0.0)
+
+
+def _cells(cell: nn.Cell, name: str = "") -> Iterator[tuple[str, nn.Cell]]:
+    """Yield every cell by its name, also one that is in several places."""
+    yield name, cell
+    for child_name, child in cell.name_cells().items():
+        yield from _cells(child, f"{name}.{child_name}" if name else child_name)
+
+
+def _dense(classifier: nn.Cell) -> nn.Dense | None:
+    """Return the dense layer that a classifier is, None for any other classifier."""
+    chain = [*classifier] if type(classifier) is nn.SequentialCell else [classifier]
+    layers = [cell for cell in chain if not isinstance(cell, NEUTRAL)]
+    if len(layers) == 1 and type(layers[0]) is nn.Dense and layers[0].activation is None:
+        return layers[0]
     return None
 
 
@@ -57,8 +111,6 @@ def _computation(cell: nn.Cell | None) -> tuple[object, ...]:
     """Return what decides how a cell computes, apart from the values of its parameters."""
     if cell is None or isinstance(cell, NEUTRAL):
         return ()
-    if isinstance(cell, nn.Dense):
-        return (type(cell),)
     shapes = {name: tuple(p.shape) for name, p in cell.parameters_and_names(expand=False)}
     return type(cell), shapes, *(getattr(cell, setting, None) for setting in SETTINGS)
 

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ghostnet.checkpoints.parameters import classifier_names
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import ExportError
 from ghostnet.export.formats import Format, format_of
@@ -159,11 +156,9 @@ def _as_model(network: "ClassificationNetwork") -> Model:
             f"the network was changed at {altered}; export reads only the original layers, and a "
             "classifier for any number of classes"
         )
-    architecture, parameters = network.architecture, parameters_of(network)
-    weight, bias = classifier_names(architecture)
-    parameters.setdefault(bias, np.zeros(len(parameters[weight]), np.float32))
+    architecture = network.architecture
     preprocess = Preprocess(architecture.image_size)
-    return Model("network", architecture, parameters, (), preprocess)
+    return Model("network", architecture, parameters_of(network), (), preprocess)
 
 
 def _check_arguments(model: Model, batch: int | None) -> None:

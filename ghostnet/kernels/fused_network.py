@@ -11,7 +11,7 @@ from mindspore.graph.api import _pynative_executor
 
 from ghostnet import runtime
 from ghostnet.checkpoints import Parameters
-from ghostnet.checkpoints.cells import parameters_of
+from ghostnet.checkpoints.cells import altered_layer, parameters_of
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
 from ghostnet.kernels.cpu.packing import Dtype
@@ -102,7 +102,7 @@ class FusedGhostNet(nn.Cell):
         Raises:
             KernelError: The network has other layers; this one is unchanged.
         """
-        if self._layers(network) != self.layers:
+        if altered_layer(network) or self._layers(network) != self.layers:
             raise KernelError(
                 "The network has other layers or another number of classes than the one that was "
                 "fused; fuse it instead: fuse(network)."
@@ -159,7 +159,7 @@ def fuse(
         >>> fast(Tensor(np.zeros((1, 3, 224, 224), np.float32))).shape
         (1, 37)
     """
-    reason = unavailable_reason(training, network.architecture)
+    reason = _unavailable_reason(network, training)
     if reason is not None:
         raise KernelError(reason)
     if training:
@@ -181,8 +181,19 @@ def fuse_if_possible(network: ClassificationNetwork) -> nn.Cell:
     Args:
         network: In inference state.
     """
-    reason = unavailable_reason(architecture=network.architecture)
+    reason = _unavailable_reason(network)
     if reason is None:
         return fuse(network)
     warnings.warn(f"the plain graph runs, many times slower: {reason}", stacklevel=2)
     return network
+
+
+def _unavailable_reason(network: ClassificationNetwork, training: bool = False) -> str | None:
+    """Say why a network cannot be fused, None where it can; a changed layer is a reason."""
+    reason = unavailable_reason(training, network.architecture)
+    if reason is None and (altered := altered_layer(network, up_to_features=training)):
+        return (
+            f"The network was changed at {altered}, which the kernels do not know; run the network "
+            "itself, without fusing it."
+        )
+    return reason

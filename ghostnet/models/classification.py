@@ -34,8 +34,14 @@ class ClassificationNetwork(SerialCell):
         super().__init__()
         runtime.prepare_operators()
         self.architecture = architecture
-        self.num_classes = num_classes
         self.num_features = architecture.head_channels
+
+    @property
+    def num_classes(self) -> int:
+        """Length of the logits, by the last dense layer; without one, that of the features."""
+        cells = [cell for _, cell in self.classifier.cells_and_names()]
+        lengths = [cell.out_channels for cell in cells if isinstance(cell, nn.Dense)]
+        return lengths[-1] if lengths else self.num_features
 
     @property
     def spec(self) -> NetworkSpec:
@@ -51,9 +57,13 @@ class ClassificationNetwork(SerialCell):
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the classifier by a freshly initialized one for ``num_classes`` classes."""
-        self.num_classes = num_classes
         self.classifier = self.new_classifier(num_classes)
         self.classifier.update_parameters_name("classifier.")
+
+
+def dropout(rate: float) -> nn.Cell:
+    """Build a dropout; a rate of 0 takes no seed of MindSpore's."""
+    return nn.Dropout(p=rate) if rate else nn.Identity()
 
 
 def classifier(in_features: int, num_classes: int) -> nn.Dense:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from mindspore import Tensor, nn
 
 from ghostnet.models.architectures import Architecture
-from ghostnet.models.classification import ClassificationNetwork, classifier
+from ghostnet.models.classification import ClassificationNetwork, classifier, dropout
 from ghostnet.models.layers import ACTIVATIONS, Activation, batch_norm, convolution
 
 
@@ -80,7 +80,7 @@ class MobileNetV2(ClassificationNetwork):
         channels = architecture.blocks[-1].out_channels
         cells += unit(convolution(channels, architecture.last_channels, 1), activation)
         self.features = PooledChain(cells)
-        self.dropout = nn.Dropout(p=drop_rate)
+        self.dropout = dropout(drop_rate)
         self.classifier = self.new_classifier(num_classes)
 
     def new_classifier(self, num_classes: int) -> nn.SequentialCell:

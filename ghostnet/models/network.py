@@ -15,7 +15,7 @@ from ghostnet.models.architectures import (
     Family,
     scale_width,
 )
-from ghostnet.models.classification import ClassificationNetwork, SerialCell
+from ghostnet.models.classification import ClassificationNetwork, SerialCell, dropout
 from ghostnet.models.layers import (
     ACTIVATIONS,
     ConvUnit,
@@ -73,7 +73,7 @@ class GhostNet(ClassificationNetwork):
         self.conv_head = convolution(
             architecture.last_channels, architecture.head_channels, 1, bias=True
         )
-        self.dropout = nn.Dropout(p=drop_rate)
+        self.dropout = dropout(drop_rate)
         self.classifier = self.new_classifier(num_classes)
         if architecture.quantized:
             quantize(self)
