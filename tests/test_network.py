@@ -278,6 +278,7 @@ from pathlib import Path
 import mindspore
 from ghostnet import ghostnet_1x
 
+ghostnet_1x(2, width=0.5)
 library = next(Path(mindspore.__file__).parent.glob("lib/libdnnl.so.3*"))
 print(ctypes.CDLL(str(library)).dnnl_get_effective_cpu_isa())
 """

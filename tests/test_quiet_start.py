@@ -64,3 +64,41 @@ def test_the_first_call_of_a_process_works_and_prints_nothing(name: str, mode: s
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+IMPORTS = """
+import importlib, locale, logging, multiprocessing, os, pkgutil, signal, sys, warnings
+import mindspore, numpy, PIL.Image, requests
+import ghostnet
+
+def process():
+    return {
+        "hooks": (sys.excepthook, sys.unraisablehook, sys.displayhook, sys.meta_path[:]),
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "environment": dict(os.environ),
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "warnings": (warnings.filters[:], warnings.showwarning),
+        "log": (logging.getLogger().handlers[:], logging.getLogger().level),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "start method": multiprocessing.get_start_method(allow_none=True),
+        "NumPy": (sys.modules["numpy"], numpy.geterr(), numpy.get_printoptions()),
+        "Pillow": PIL.Image.MAX_IMAGE_PIXELS,
+        "mode": mindspore.get_context("mode"),
+    }
+
+before = process()
+for module in pkgutil.walk_packages(ghostnet.__path__, "ghostnet."):
+    if module.name.startswith(("ghostnet.models", "ghostnet.kernels", "ghostnet.checkpoints",
+                               "ghostnet.model.", "ghostnet.training", "ghostnet.export")):
+        try:
+            importlib.import_module(module.name)
+        except (ImportError, ghostnet.PackageError):
+            pass
+after = process()
+print([name for name in before if before[name] != after[name]])
+"""
+
+
+def test_importing_cells_leaves_the_process_as_it_is() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
