@@ -1,5 +1,6 @@
 """Small files that ask for much: each is refused, or read, within a bounded memory."""
 
+import contextlib
 import struct
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_files import a_pickle, legacy_file, pickled, tensor, zip_file
 from safetensors.numpy import save_file
 
 from ghostnet.checkpoints import find_network, read_foreign, write_checkpoint
 from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.checkpoints.pickles import MAX_OPERATIONS, Call, Name, Reference
+from ghostnet.checkpoints.pytorch import parse_pytorch
 from ghostnet.errors import CheckpointError
 from ghostnet.files import read_whole
 
@@ -78,6 +82,41 @@ def test_pytorchs_files_are_read_without_pytorch(content: bytes, tmp_path: Path)
     assert list(found) == ["state_dict/w", "state_dict/half", "epoch", "args"]
     np.testing.assert_array_equal(found["state_dict/w"], [[0, 1, 2], [3, 4, 5]])
     np.testing.assert_array_equal(found["state_dict/half"], [1, 3, 5])
+
+
+LEGACY = legacy_file(a_pickle(state_dict(legacy=True)), STORAGES)
+FILES = [zip_file(a_pickle(state_dict()), BYTES), LEGACY]
+OPERATIONS = [
+    *(b"(", b")", b"]", b"}", b"N", b"0", b"1", b"a", b"b", b"e", b"s", b"u", b"t", b"R", b"Q"),
+    *(b"\x81", b"\x85", b"\x86", b"\x87", b"\x88", b"q\x00", b"h\x00", pickled(7), pickled("0")),
+    *map(pickled, (tensor("0", (2, 3)), Name("collections.OrderedDict"), ("storage",))),
+]
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_damage_gives_tensors_or_our_error(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from(FILES)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(CheckpointError):
+        parse_pytorch(bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+@given(rows=st.lists(st.lists(st.sampled_from(OPERATIONS), max_size=12), min_size=3, max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_any_pickle_gives_tensors_or_our_error(rows: list[list[bytes]]) -> None:
+    system, state, keys = (b"\x80\x02" + b"".join(row) + b"." for row in rows)
+    beginning = a_pickle(0x1950A86A20F9469CFC6C) + a_pickle(1001)
+    little_endian = a_pickle({"little_endian": True})
+    for content in (
+        zip_file(state, BYTES),
+        beginning + system + state + keys,
+        beginning + little_endian + state + keys,
+        legacy_file(state, STORAGES),
+    ):
+        with contextlib.suppress(CheckpointError):
+            parse_pytorch(content)
 
 
 def aliases() -> bytes:

@@ -19,4 +19,4 @@ def _largest_network() -> int:
 
 
 MAX_BYTES: Final = FACTOR * COPIES * _largest_network()
-"""Largest checkpoint, in bytes: about 770 MB."""
+"""Largest checkpoint, in bytes."""

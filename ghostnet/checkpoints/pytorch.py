@@ -148,7 +148,7 @@ def parse_pytorch(content: bytes, name: str = "checkpoint") -> Parameters:
 
 
 _UNREADABLE = (
-    *(ArithmeticError, EOFError, LookupError, RuntimeError, ValueError),
+    *(ArithmeticError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
     *(struct.error, zipfile.BadZipFile, zlib.error),
 )
 """What reading damaged or hostile bytes raises."""
