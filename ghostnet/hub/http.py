@@ -178,11 +178,11 @@ class _Watchdog:
         seconds: Time until the deadline, which `extend` moves.
 
     Attributes:
-        has_barked: Whether the deadline has passed.
+        has_expired: Whether the deadline has passed.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.has_barked = False
+        self.has_expired = False
         self._is_done = False
         self._deadline = time.monotonic() + seconds
         self._connection: socket.socket | None = None
@@ -213,18 +213,18 @@ class _Watchdog:
             if self._connection:
                 self._connection.close()
             self._connection = connection.dup()  # TLS takes over the socket itself
-            self._bark_if_late()
+            self._expire_if_late()
 
     def _wait(self) -> None:
         with self._change:
-            while not self._is_done and not self.has_barked:
+            while not self._is_done and not self.has_expired:
                 self._change.wait(self._deadline - time.monotonic())
-                self._bark_if_late()
+                self._expire_if_late()
 
-    def _bark_if_late(self) -> None:
+    def _expire_if_late(self) -> None:
         if self._is_done or time.monotonic() < self._deadline:
             return
-        self.has_barked = True
+        self.has_expired = True
         if self._connection:
             with suppress(OSError):  # the server may have hung up
                 self._connection.shutdown(socket.SHUT_RDWR)
@@ -294,9 +294,9 @@ def _request(url: str, limits: DownloadLimits, watchdog: _Watchdog) -> requests.
                 auth=lambda request: request,  # or requests would send passwords from ~/.netrc
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            if not watchdog.has_barked:
+            if not watchdog.has_expired:
                 raise _failure(url, error) from None
-    if watchdog.has_barked:  # a line that was cut short may have passed for a whole one
+    if watchdog.has_expired:  # a line that was cut short may have passed for a whole one
         raise _Transient(f"no whole answer within {limits.head_time:g} s")
     return response
 
@@ -356,7 +356,7 @@ def _next_chunk(response: requests.Response, limits: DownloadLimits, watchdog: _
         chunk: bytes = response.raw.read1(CHUNK_BYTES, decode_content=False) or b""
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         problem = _reason(error)
-    if watchdog.has_barked:
+    if watchdog.has_expired:
         problem = (
             f"the server stalls: fewer than {limits.stall_bytes:,} bytes in {limits.stall_time:g} s"
         )
