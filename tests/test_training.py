@@ -22,6 +22,7 @@ from random_parameters import random_parameters
 from tiny_network import TINY, TINY_MODEL
 from toy_images import draw
 
+from ghostnet import kernels
 from ghostnet.checkpoints import load_parameters, read_checkpoint
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
@@ -240,6 +241,19 @@ def test_a_run_goes_on_from_within_and_between_epochs(
     for steps in (2, 4, 7):
         with pytest.raises(KeyboardInterrupt):
             loop.train(config, out, command="", resume=out.exists(), progress=interrupt_at(steps))
+    loop.train(config, out, command="", resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_run_goes_on_bit_for_bit_with_another_number_of_threads(
+    config: TrainingConfig, whole_run: Path, kernel_settings: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    for steps, threads in ((2, 1), (4, 5), (7, 3)):
+        kernels.set_threads(threads)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(config, out, command="", resume=out.exists(), progress=interrupt_at(steps))
+    kernels.set_threads(4)
     loop.train(config, out, command="", resume=True)
     assert_same_run(out, whole_run)
 
