@@ -111,6 +111,11 @@ Case = tuple[Callable[[], nn.Cell], Callable[[nn.Cell], nn.Cell], tuple[int, ...
 CASES: dict[str, Case] = {
     "stem": (ConvolutionAndNorm, FusedConvolutionAndNorm, (2, 3, 33, 38)),
     "pointwise": (lambda: ConvUnit(13, 29, activation=nn.ReLU), FusedPointwise, (3, 13, 9, 7)),
+    "pointwise of odd planes": (
+        lambda: ConvUnit(8, 96, activation=nn.ReLU6),
+        FusedPointwise,
+        (4, 8, 19, 23),
+    ),
     "pointwise narrowing": (lambda: ConvUnit(30, 7), FusedPointwise, (2, 30, 5, 3)),
     "pointwise of few pixels": (lambda: ConvUnit(9, 14), FusedPointwise, (5, 9, 2, 1)),
     "depthwise": (lambda: depthwise(5, 3), FusedDepthwise, (2, 5, 14, 14)),
