@@ -1,5 +1,6 @@
 """Batches for training: order, augmentation, several workers, MindRecord."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,13 @@ def test_an_epoch_goes_on_from_any_step(images: Path) -> None:
         for found, expected in zip(batches.epoch(1, step), whole[step:], strict=True):
             np.testing.assert_array_equal(found.images, expected.images)
             np.testing.assert_array_equal(found.indices, expected.indices)
+
+
+def test_threads_beyond_the_processors_are_not_started(images: Path) -> None:
+    few = make_batches(images)
+    many = replace(few, threads=10_000)
+    for found, expected in zip(many.epoch(0), few.epoch(0), strict=True):
+        np.testing.assert_array_equal(found.images, expected.images)
 
 
 def test_epochs_differ_in_order_and_augmentation(images: Path) -> None:

@@ -26,7 +26,7 @@ from ghostnet import kernels
 from ghostnet.checkpoints import load_parameters, read_checkpoint
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
-from ghostnet.errors import TrainingError
+from ghostnet.errors import DatasetError, TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
 from ghostnet.model import Model
@@ -39,6 +39,7 @@ from ghostnet.training.run import loop
 from ghostnet.training.run.batches import Batches, Worker
 from ghostnet.training.run.log import read_log
 from ghostnet.training.run.loop import Examiner
+from ghostnet.training.run.resumption import read_state, resume_batches
 from ghostnet.training.run.step import (
     LossCell,
     MaskDropout,
@@ -308,17 +309,109 @@ def test_a_run_does_not_go_on_with_other_images(
     config: TrainingConfig, whole_run: Path, tmp_path: Path
 ) -> None:
     other = check({"data": draw(tmp_path / "other", 7), **SMALL}, "test")
-    trainer = make_trainer(other)
-    with pytest.raises(TrainingError, match="images that the run started with, found others"):
-        trainer.restore(whole_run / "state.ckpt")
+    state = whole_run / "state.ckpt"
+    with pytest.raises(TrainingError, match="not those that the run started with"):
+        resume_batches(read_state(state), state, make_trainer(other).batches)
 
 
 def test_a_state_of_another_network_is_refused(config: TrainingConfig, tmp_path: Path) -> None:
     trainer = make_trainer(config)
     trainer.save(tmp_path / "state.ckpt")
     other = Trainer(GhostNet(TINY, 5), config.recipe, trainer.batches)
-    with pytest.raises(TrainingError, match=r"no classifier\.weight of its shape"):
-        other.restore(tmp_path / "state.ckpt")
+    with pytest.raises(TrainingError, match=r"no classifier\.weight of the right"):
+        other.restore(read_state(tmp_path / "state.ckpt"), tmp_path / "state.ckpt")
+
+
+def test_what_is_no_state_is_refused(whole_run: Path) -> None:
+    with pytest.raises(TrainingError, match="is not the state of a run"):
+        read_state(whole_run / "ghostnet.ckpt")
+
+
+def test_another_number_of_workers_is_refused(config: TrainingConfig, whole_run: Path) -> None:
+    state = whole_run / "state.ckpt"
+    batches = make_trainer(config, Worker(0, 2)).batches
+    with pytest.raises(TrainingError, match=r"started with 1 workers and cannot go on with 2"):
+        resume_batches(read_state(state), state, batches)
+
+
+@pytest.fixture
+def late(config: TrainingConfig, tmp_path: Path) -> tuple[TrainingConfig, Path]:
+    """A run whose first epoch does not meet an image that is broken, and the image."""
+    images = draw(tmp_path / "images")
+    config = changed(config, data=images)
+    batches = training_batches(config)
+    (index, *_) = set(batches.order(1).ravel()) - set(batches.order(0).ravel())
+    return config, batches.source.files[index][0]
+
+
+def training_batches(config: TrainingConfig) -> Batches:
+    source = open_task(config.data).source
+    return Batches(source, Augment(32), config.recipe.batch_size, config.recipe.seed)
+
+
+def test_a_run_goes_on_when_an_image_was_repaired(
+    late: tuple[TrainingConfig, Path], tmp_path: Path
+) -> None:
+    config, image = late
+    loop.train(config, tmp_path / "whole", command="")
+    content = image.read_bytes()
+    image.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=image.name):
+        loop.train(config, tmp_path / "run", command="")
+    image.write_bytes(content)
+    loop.train(config, tmp_path / "run", command="", resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_an_image_that_was_met_may_not_change(
+    late: tuple[TrainingConfig, Path], tmp_path: Path
+) -> None:
+    config, image = late
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, tmp_path / "run", command="", progress=interrupt_at(9))
+    image.write_bytes(image.read_bytes() + b" ")
+    with pytest.raises(TrainingError, match="not those that the run started with"):
+        loop.train(config, tmp_path / "run", command="", resume=True)
+
+
+def test_a_run_goes_on_without_its_broken_image(
+    late: tuple[TrainingConfig, Path],
+    ghostnet: Ghostnet,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, image = late
+    image.write_bytes(b"no image")
+    out = tmp_path / "run"
+    with pytest.raises(DatasetError, match=image.name):
+        loop.train(config, out, command="")
+    ghostnet("train", "--out", out, "--resume", "--skip-broken")
+    assert "1 missing or broken images are replaced by others" in caplog.text
+    assert len(read_log(out, 3)) == 3
+    ghostnet("train", "--out", out, "--resume", "--epochs", 4)
+    assert len(read_log(out, 4)) == 4
+
+
+def test_other_held_out_images_choose_the_best_epoch_anew(
+    config: TrainingConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "run"
+    easy = draw(tmp_path / "easy", 2)
+    hard = draw(tmp_path / "hard", 3, ("Green", "rot"))
+    (hard / "Green").rename(hard / "x")
+    (hard / "rot").rename(hard / "Green")
+    (hard / "x").rename(hard / "rot")
+    loop.train(changed(config, val=str(easy), learning_rate=0.01), out, command="")
+    moved = easy.rename(tmp_path / "moved")
+    loop.train(
+        changed(config, val=str(moved), learning_rate=0.01, epochs=4), out, command="", resume=True
+    )
+    assert "best epoch" not in caplog.text
+    loop.train(
+        changed(config, val=str(hard), learning_rate=0.01, epochs=5), out, command="", resume=True
+    )
+    assert "the best epoch is chosen from here on" in caplog.text
+    assert "of 6 images correct" in (out / "card.md").read_text()
 
 
 # Steps --------------------------------------------------------------------------------------
@@ -400,6 +493,8 @@ def test_the_rate_rises_then_falls(epochs: int, steps: int, warmup: float) -> No
     assert (np.diff(rates[: top + 1]) > 0).all()
     assert (np.diff(rates[top:]) < 0).all()
     assert (rates > 0).all()
+    if len(rates) > 2:
+        assert rates[-1] < rates[top] / 2 + 1e-9
 
 
 def test_the_moving_average_follows_weights_and_statistics() -> None:

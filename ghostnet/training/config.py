@@ -16,8 +16,8 @@ from ghostnet.data.parts import HELD_OUT
 from ghostnet.errors import TrainingError
 
 MOVABLE = (
-    "data", "val", "unlabeled", "model", "teacher", "teacher_labels",
-    "epochs", "save_steps", "decode_threads",
+    "data", "val", "unlabeled", "skip_broken", "decode_threads",
+    "model", "teacher", "teacher_labels", "epochs", "save_steps",
 )  # fmt: skip
 """Settings that may change when a run is resumed: what moved, and what the past does not tell."""
 
@@ -100,7 +100,9 @@ class DataSettings:
         tuple[Path, ...], "Folders of more images, which only a teacher gives answers for."
     ] = ()
     skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
-    decode_threads: Annotated[int, Ge(1), "Threads that read and augment images."] = 2
+    decode_threads: Annotated[
+        int, Ge(1), "Threads that read and augment images; at most one for each processor."
+    ] = 2
 
     __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `val: 0.25`
 
@@ -134,7 +136,9 @@ class Recipe:
         Interval(ge=0, le=1),
         "Share of the learning rate for all but the classifier; 0 leaves them as they are.",
     ] = 1.0
-    warmup_epochs: Annotated[float, Ge(0), "Epochs in which the learning rate rises."] = 4.0
+    warmup_epochs: Annotated[
+        float, Ge(0), "Epochs in which the learning rate rises; at most half of them."
+    ] = 4.0
     momentum: Annotated[float, Ge(0), Lt(1), "Momentum of the gradients."] = 0.9
     nesterov: Annotated[bool, "Use Nesterov's momentum."] = False
     weight_decay: Annotated[float, Ge(0), "Decay of weights; norms and biases have none."] = 4e-5

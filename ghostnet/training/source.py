@@ -1,7 +1,7 @@
 """Training images as MindSpore data sets, read in any order."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +19,25 @@ COLUMNS = ["image", "label", "index"]
 
 Order = NDArray[np.int64]
 
+Hashes = NDArray[np.int64]
+"""The first 64 bits of a hash of content and class, for each image."""
+
 UNLABELED = -1
 """Index of the class of an image whose class is not known."""
 
 
 class FolderSource:
-    """Image files with the index of their class, as an `ImageFolder` lists them."""
+    """Image files with the index of their class, as an `ImageFolder` lists them.
 
-    def __init__(self, files: tuple[tuple[Path, int], ...]) -> None:
+    Args:
+        files: The files.
+        hashes: Hashes that stand for the images; by default, those of the files.
+    """
+
+    def __init__(self, files: tuple[tuple[Path, int], ...], hashes: Hashes | None = None) -> None:
         self.files = files
+        if hashes is not None:
+            self.hashes = hashes
 
     def __len__(self) -> int:
         return len(self.files)
@@ -46,13 +56,12 @@ class FolderSource:
         return np.array([label for _, label in self.files], np.int64)
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Hash the contents and classes of the images, in their order."""
+    def hashes(self) -> Hashes:
+        """Hash the content and the class of each image."""
         with ThreadPoolExecutor() as executor:
-            hashes = executor.map(_content_hash, (file for file, _ in self.files))
-            images = zip(hashes, self.labels(), strict=True)
-            lines = (f"{content} {label}" for content, label in images)
-            return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+            contents = executor.map(_content_hash, (file for file, _ in self.files))
+            images = zip(contents, self.labels(), strict=True)
+            return _shortened(f"{content} {label}" for content, label in images)
 
     def images(self, order: Order) -> Iterator[tuple[int, Path]]:
         """Yield the images at the indices of ``order``, each with its index."""
@@ -94,9 +103,9 @@ class MindRecordSource:
         return np.array([int(label) for (label,) in rows.create_tuple_iterator(output_numpy=True)])
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Hash the content of the file."""
-        return _content_hash(self.path)
+    def hashes(self) -> Hashes:
+        """Return the hash of the file for each image."""
+        return _shortened([_content_hash(self.path)]).repeat(self.length)
 
     def images(self, order: Order) -> Iterator[tuple[int, bytes]]:
         """Yield the images at the indices of ``order``, each with its index.
@@ -126,6 +135,12 @@ class MindRecordSource:
 def _content_hash(file: Path) -> str:
     with raising(DatasetError, f"{file}: cannot be read"):
         return sha256_of(file)
+
+
+def _shortened(texts: Iterable[str]) -> Hashes:
+    """Return the first 64 bits of the hash of each text."""
+    starts = (hashlib.sha256(text.encode()).digest()[:8] for text in texts)
+    return np.frombuffer(b"".join(starts), np.int64)
 
 
 Source = FolderSource | MindRecordSource

@@ -1,5 +1,6 @@
 """The batches of an epoch, from any step on: a pure function of seed, epoch and step."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Batches:
         augment: Their augmentation; each image has a generator of its own in each epoch.
         batch_size: Images in one step of one worker.
         seed: Seed of order and augmentation.
-        threads: Threads that read and augment.
+        threads: Threads that read and augment; no more than there are processors are used.
         worker: The worker.
         views: Number of augmentations of each image that epochs use in turn; 0 for a new one in
             every epoch.
@@ -76,9 +77,20 @@ class Batches:
 
     def order(self, epoch: int) -> Order:
         """Return the (steps, batch_size) indices of the worker's images in an epoch."""
+        return self._order_of_all(epoch)[..., self.worker.rank]
+
+    def met(self, step: int) -> NDArray[np.bool_]:
+        """Tell for each image whether any worker met it in the first ``step`` steps of the run."""
+        met = np.zeros(len(self.source), np.bool_)
+        for first in range(0, step, self.steps):
+            met[self._order_of_all(first // self.steps)[: step - first]] = True
+        return met
+
+    def _order_of_all(self, epoch: int) -> Order:
+        """Return the (steps, batch_size, workers) indices of the images in an epoch."""
         shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
         used = shuffled[: self.steps * self.batch_size * self.worker.count]
-        return used.reshape(self.steps, self.batch_size, self.worker.count)[..., self.worker.rank]
+        return used.reshape(self.steps, self.batch_size, self.worker.count)
 
     def view(self, epoch: int) -> int:
         """Return the number of the augmentation that an epoch uses."""
@@ -97,9 +109,10 @@ class Batches:
             return self.augment(decode(image.tobytes()), generator), index
 
         order = self.order(epoch)[first_step:].ravel()
+        threads = min(self.threads, len(os.sched_getaffinity(0)))
         pipeline = (
             self.source.dataset(order)
-            .map(augmented, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=self.threads)
+            .map(augmented, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=threads)
             .batch(self.batch_size)
         )
         try:

@@ -1,12 +1,15 @@
 """The training loop: from settings to a folder with model, card, log, curve and state."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
 from ghostnet.files import raising, write_whole
@@ -21,12 +24,16 @@ from ghostnet.training.run import workers
 from ghostnet.training.run.batches import Batches
 from ghostnet.training.run.folder import STATE, check_folder
 from ghostnet.training.run.log import Row, read_log, write_log
+from ghostnet.training.run.resumption import read_state, resume_batches
 from ghostnet.training.run.step import learning_rates
 from ghostnet.training.run.task import Task, open_task, start
-from ghostnet.training.run.trainer import Trainer
+from ghostnet.training.run.trainer import Position, Trainer
+from ghostnet.training.source import FolderSource
 from ghostnet.training.teacher.answers import Answers
 from ghostnet.training.teacher.distillation import Distillation
 from ghostnet.training.teacher.network import Teacher
+
+log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 32
 
@@ -94,26 +101,29 @@ def train(
     if worker.rank == 0:
         opened(task)
     augment = Augment(recipe.image_size, recipe.smallest_crop, recipe.flip, recipe.color_jitter)
-    source, threads = task.source, data.decode_threads
-    views = config.teacher.views if teacher else 0
-    batches = Batches(source, augment, recipe.batch_size, recipe.seed, threads, worker, views)
+    threads, views = data.decode_threads, config.teacher.views if teacher else 0
+    batches = Batches(task.source, augment, recipe.batch_size, recipe.seed, threads, worker, views)
+    saved = read_state(state) if resume else {}
+    if resume:
+        batches = resume_batches(saved, state, batches)
     distillation = None
     if teacher:
-        answers = Answers(teacher, source, augment, recipe.seed, cache_dir)
+        answers = Answers(teacher, batches.source, augment, recipe.seed, cache_dir)
         distillation = Distillation(answers, config.teacher, len(task.labels), recipe.seed)
     network = start(recipe, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
     trainer = Trainer(network, recipe, batches, distillation)
     examiner = Examiner(trainer, task)
     rows: list[Row] = []
     if resume:
-        trainer.restore(state)
+        trainer.restore(saved, state)
         rows = read_log(out, trainer.position.step // batches.steps)
     if worker.rank == 0:
+        choose_anew_if_others(trainer.position, task.held_out)
         make_folder(out)
         with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
             write_whole(out / CONFIG, as_yaml(config).encode())
     name = recipe.model or recipe.architecture
-    origin = Origin(command, name, len(source), current_device())
+    origin = Origin(command, name, len(task.source), current_device())
     for epoch in range(trainer.position.step // batches.steps, recipe.epochs):
         if distillation:
             distillation.prepare(batches.view(epoch), batches.order(epoch), teacher_progress)
@@ -123,13 +133,23 @@ def train(
             evaluation = examiner.evaluate()
             rows.append(row(trainer, evaluation, epoch, speed))
             write_log(rows, out)
-            if evaluation.correct > trainer.position.best:
-                trainer.position.best = evaluation.correct
+            share = Fraction(evaluation.correct, evaluation.images)
+            if share > trainer.position.best:
+                trainer.position.best = share
                 write_model(examiner.model, evaluation, origin, out)
         trainer.position.losses.clear()
         if worker.rank == 0:
             trainer.save(state)
     return out / CARD if worker.rank == 0 else None
+
+
+def choose_anew_if_others(position: Position, held_out: ImageFolder) -> None:
+    """Forget the best epoch where it was measured with other images; a warning says so."""
+    hashes = np.sort(FolderSource(held_out.files).hashes)
+    if position.best >= 0 and not np.array_equal(hashes, position.held_out):
+        log.warning("the held-out images have changed: the best epoch is chosen from here on")
+        position.best = Position().best
+    position.held_out = hashes
 
 
 def run_epoch(

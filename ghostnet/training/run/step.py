@@ -153,9 +153,12 @@ def ema_decay(step: int, decay: float) -> float:
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> NDArray[np.float32]:
-    """Return the rate of every step: linear warm-up, then half a cosine down to nearly zero."""
+    """Return the rate of every step: linear warm-up, then half a cosine down to nearly zero.
+
+    The warm-up takes at most half of the steps.
+    """
     total = recipe.epochs * steps_per_epoch
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total // 2)
     steps = np.arange(total)
     rising = (steps + 1) / (warmup + 1)
     falling = (1 + np.cos(math.pi * (steps - warmup) / (total - warmup))) / 2

@@ -1,6 +1,7 @@
 """A network in training: its cells, and its whole state in one file."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints import Parameters, read_checkpoint, write_checkpoint
+from ghostnet.checkpoints import Parameters, write_checkpoint
 from ghostnet.errors import TrainingError
 from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.model.forward import Forward
@@ -28,6 +29,7 @@ from ghostnet.training.run.step import (
     label_shares,
     make_optimizer,
 )
+from ghostnet.training.source import Hashes
 from ghostnet.training.teacher.distillation import Distillation
 
 
@@ -38,12 +40,14 @@ class Position:
     Attributes:
         step: Number of steps done since the start of the run.
         losses: Losses of the steps of the current epoch.
-        best: Correct answers on the held-out images in the best epoch; -1 before the first.
+        best: Share of held-out images that were right in the best epoch; -1 before the first.
+        held_out: Hashes of the held-out images, sorted; empty before the first epoch.
     """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
-    best: int = -1
+    best: Fraction = Fraction(-1)
+    held_out: Hashes = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class Trainer:
@@ -167,18 +171,23 @@ class Trainer:
         state["position.step"] = np.array([self.position.step], np.int64)
         if self.position.losses:  # a checkpoint holds no empty arrays
             state["position.losses"] = np.array(self.position.losses, np.float32)
-        state["position.best"] = np.array([self.position.best], np.int64)
-        state["position.images"] = self._fingerprint()
+        state["position.best"] = np.array(self.position.best.as_integer_ratio(), np.int64)
+        if self.position.held_out.size:
+            state["position.held_out"] = self.position.held_out
+        state["position.images"] = self.batches.source.hashes
+        state["position.workers"] = np.array([self.batches.worker.count], np.int64)
         write_checkpoint(state, path)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, state: Parameters, path: Path) -> None:
         """Return to a saved state.
 
+        Args:
+            state: As `save` writes it.
+            path: Its file, for errors.
+
         Raises:
-            CheckpointError: The file cannot be read.
-            TrainingError: It is the state of another network, or of other images.
+            TrainingError: It is the state of another network.
         """
-        state = read_checkpoint(path)
         kept = self._kept()
         wrong = [
             name
@@ -187,19 +196,15 @@ class Trainer:
         ]
         if wrong:
             raise TrainingError(
-                f"{path}: expected the state of this run, found no {wrong[0]} of its shape"
-            )
-        if not np.array_equal(state["position.images"], self._fingerprint()):
-            raise TrainingError(
-                f"{path}: expected the training images that the run started with, found others; "
-                "restore them, or start again in another folder"
+                f"{path} is not the state of this run: it has no {wrong[0]} of the right shape"
             )
         for name, parameter in kept.items():
             parameter.set_data(Tensor(state[name].copy()))
         self.position = Position(
             int(state["position.step"][0]),
             state["position.losses"].tolist() if "position.losses" in state else [],
-            int(state["position.best"][0]),
+            Fraction(*map(int, state["position.best"])),
+            state.get("position.held_out", Position().held_out),
         )
 
     def _kept(self) -> dict[str, Parameter]:
@@ -216,10 +221,6 @@ class Trainer:
     def _projected(self) -> list[Parameter]:
         """Return the parameters of the projection, which is dropped at the end."""
         return [] if self.projection is None else self.projection.trainable_params()
-
-    def _fingerprint(self) -> NDArray[np.int64]:
-        """Return the fingerprint of the images as a checkpoint holds it."""
-        return np.frombuffer(bytes.fromhex(self.batches.source.fingerprint), np.int64)
 
 
 def make_projection(

@@ -79,7 +79,7 @@ class Answers:
             "augment": augment,
             "seed": self.seed,
             "images": len(self.source),
-            "fingerprint": self.source.fingerprint,
+            "fingerprint": hashlib.sha256(self.source.hashes.tobytes()).hexdigest(),
         }
 
     def fill(
