@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+import onnx
 import pytest
 from command_line import Ghostnet
 from interruption import interrupt_at
@@ -17,6 +19,7 @@ from toy_images import draw
 
 from ghostnet.checkpoints import read_checkpoint
 from ghostnet.data.image_folder import find_images
+from ghostnet.data.labels import unknown_labels
 from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError, TrainingError
 from ghostnet.export import export
@@ -27,14 +30,16 @@ from ghostnet.model.evaluation import tally
 from ghostnet.model.forward import open_forward
 from ghostnet.models import MODELS, GhostNet
 from ghostnet.training.augment import Augment
-from ghostnet.training.config import Lesson, TrainingConfig, check, read_config
+from ghostnet.training.config import Lesson, TeacherSettings, TrainingConfig, check, read_config
 from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.run import loop
 from ghostnet.training.run.log import read_log
 from ghostnet.training.run.step import DistillationLoss, label_shares
+from ghostnet.training.run.task import open_task
 from ghostnet.training.source import UNLABELED, FolderSource
 from ghostnet.training.teacher.answers import CENTER, Answers
-from ghostnet.training.teacher.network import Teacher
+from ghostnet.training.teacher.distillation import Distillation
+from ghostnet.training.teacher.network import Teacher, stated_labels
 
 CLASSES = ("blue one", "Green", "rot")
 
@@ -146,6 +151,14 @@ def test_a_file_that_is_no_teacher_is_refused(
 def test_an_unknown_output_is_refused_with_the_known_ones(config: TrainingConfig) -> None:
     with pytest.raises(TrainingError, match="teacher_output: expected one of logits, found 'x'"):
         make_teacher(changed(config, teacher_output="x"))
+
+
+def test_broken_images_without_labels_are_skipped(config: TrainingConfig, tmp_path: Path) -> None:
+    folder = draw(tmp_path / "unlabeled", 8)
+    (folder / "rot" / "3.png").write_bytes(b"no image")
+    config = changed(config, unlabeled=[folder], skip_broken=True)
+    task = open_task(config.data, make_teacher(config))
+    assert len(task.source) + len(task.held_out.files) == 23
 
 
 def test_settings_that_lack_a_teacher_are_refused() -> None:
@@ -285,8 +298,69 @@ def test_logits_of_other_classes_are_refused_with_advice(
         "train", "--data", images, "--teacher", onnx_file, "--architecture", "tiny",
         "--batch-size", 2, "--val", 0.3, "--image-size", 32, "--out", tmp_path / "out", status=1,
     )["error"]  # fmt: skip
-    assert "expected logits of the 2 classes, found 3 values in logits" in error
+    assert "has no single class for one, two; its classes are blue one, Green, rot" in error
     assert "teacher_lesson: head or features" in error
+
+
+def distillation(teacher: Path, images: Path, labels: tuple[str, ...]) -> Distillation:
+    settings = TeacherSettings(teacher)
+    source = FolderSource(tuple((file, 0) for file in find_images([images])))
+    answers = Answers(Teacher(teacher, settings), source, Augment(32), 0)
+    answers.fill(CENTER, np.arange(4))
+    return Distillation(answers, settings, labels, 0)
+
+
+def test_the_classes_of_a_teacher_are_matched_by_name(images: Path, onnx_file: Path) -> None:
+    order = np.arange(4)
+    as_stated = distillation(onnx_file, images, CLASSES).targets(order, CENTER)
+    others = ("rot", "blue one", "Green")
+    np.testing.assert_array_equal(
+        distillation(onnx_file, images, others).targets(order, CENTER), as_stated[:, [2, 0, 1]]
+    )
+    two = distillation(onnx_file, images, CLASSES[:2]).targets(order, CENTER)
+    np.testing.assert_allclose(two, as_stated[:, :2] / as_stated[:, :2].sum(1, keepdims=True))
+    with pytest.raises(TrainingError, match="no single class for red"):
+        distillation(onnx_file, images, ("blue one", "Green", "red"))
+
+
+def test_a_teacher_that_does_not_name_its_classes_is_said_to(
+    model: Model, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nameless = replace(model, labels=unknown_labels(3))
+    file = export(nameless, tmp_path / "nameless.onnx")
+    distillation(file, images, CLASSES)
+    assert "does not name its classes" in caplog.text
+    with pytest.raises(TrainingError, match="has 3 values, but there are 2 classes"):
+        distillation(file, images, CLASSES[:2])
+
+
+def test_names_of_classes_in_another_order_than_the_files_are_refused(
+    onnx_file: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(CLASSES[::-1]))
+    with pytest.raises(TrainingError, match="in another order than"):
+        Teacher(onnx_file, TeacherSettings(onnx_file, labels=labels))
+
+
+def test_names_that_ultralytics_writes_are_read() -> None:
+    assert stated_labels({"names": "{0: 'cat', 1: 'dog'}"}) == ("cat", "dog")
+    assert stated_labels({"names": "os.system('x')"}) is None
+
+
+def test_a_teacher_with_a_softmax_teaches_the_same(
+    onnx_file: Path, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = onnx.load(onnx_file)
+    network.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["shares"]))
+    network.graph.output[0].name = "shares"
+    onnx.save(network, tmp_path / "softmax.onnx")
+    order = np.arange(4)
+    expected = distillation(onnx_file, images, CLASSES).targets(order, CENTER)
+    assert "softmax" not in caplog.text
+    found = distillation(tmp_path / "softmax.onnx", images, CLASSES).targets(order, CENTER)
+    assert "is a softmax; its logarithm is taken for the logits" in caplog.text
+    np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 def test_finetune_learns_from_a_teacher_with_all_weights_only(

@@ -1,7 +1,7 @@
 """Broken images, and what a data set is without them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,16 +21,25 @@ def readable(train: ImageFolder, held_out: ImageFolder) -> tuple[ImageFolder, Im
     Raises:
         DatasetError: Too many images are broken, or all of a class.
     """
-    files = [file for file, _ in (*train.files, *held_out.files)]
+    broken = find_broken([file for file, _ in (*train.files, *held_out.files)])
+    train, held_out = without(train, broken), without(held_out, broken)
+    check_filled(train, held_out)
+    return train, held_out
+
+
+def find_broken(files: Sequence[Path]) -> dict[Path, str]:
+    """Decode images; returns the broken ones with the reason, which is logged.
+
+    Raises:
+        DatasetError: Too many images are broken.
+    """
     with ThreadPoolExecutor() as executor:
         reasons = executor.map(_reason, files)
         broken = {file: why for file, why in zip(files, reasons, strict=True) if why}
     check_broken(broken, len(files))
     if broken:
         log.warning("skipped:\n  %s", "\n  ".join(broken.values()))
-    train, held_out = without(train, broken), without(held_out, broken)
-    check_filled(train, held_out)
-    return train, held_out
+    return broken
 
 
 def _reason(file: Path) -> str | None:

@@ -177,7 +177,9 @@ class TeacherSettings:
     ] = Lesson.LOGITS
     output: Annotated[str | None, "Output of the teacher. Default: the first."] = None
     labels: Annotated[
-        Path | None, "Names of the teacher's classes, a line each, which a run without DATA learns."
+        Path | None,
+        "Names of the teacher's classes, a line each. Default: stated in the file; a run without "
+        "DATA needs them.",
     ] = None
     size: Annotated[
         int | None,

@@ -109,7 +109,7 @@ def train(
     distillation = None
     if teacher:
         answers = Answers(teacher, batches.source, augment, recipe.seed, cache_dir)
-        distillation = Distillation(answers, config.teacher, len(task.labels), recipe.seed)
+        distillation = Distillation(answers, config.teacher, task.labels, recipe.seed)
     network = start(recipe, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
     trainer = Trainer(network, recipe, batches, distillation)
     examiner = Examiner(trainer, task)

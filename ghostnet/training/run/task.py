@@ -1,14 +1,13 @@
 """The task of a training run: its images, and the network that it starts from."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 
-from ghostnet.data.broken import readable
+from ghostnet.data.broken import find_broken, readable, without
 from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.labels import check_labels
@@ -63,10 +62,10 @@ def open_task(data: DataSettings, teacher: Teacher | None = None) -> Task:
         assert teacher.classes is not None
         return _taught_task(data, teacher, teacher.classes)
     task = _labeled_task(data, data.path)
-    return _with_unlabeled(task, data.unlabeled) if data.unlabeled else task
+    return _with_unlabeled(task, data) if data.unlabeled else task
 
 
-def _with_unlabeled(task: Task, folders: Sequence[Path]) -> Task:
+def _with_unlabeled(task: Task, data: DataSettings) -> Task:
     """Add the images of folders, whose classes are not known, to the training images.
 
     Raises:
@@ -77,9 +76,10 @@ def _with_unlabeled(task: Task, folders: Sequence[Path]) -> Task:
             "unlabeled: expected labeled images in folders beside those, found a MindRecord file"
         )
     left_out = dict(task.left_out)
-    files = find_images([*folders], left_out)
+    files = find_images([*data.unlabeled], left_out)
     check_apart(files, task.held_out, Path("val"))
-    unlabeled = tuple((file, UNLABELED) for file in files)
+    broken = find_broken(files) if data.skip_broken else {}
+    unlabeled = tuple((file, UNLABELED) for file in files if file not in broken)
     return Task(FolderSource(task.source.files + unlabeled), task.held_out, left_out)
 
 
@@ -94,6 +94,9 @@ def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...])
     files = tuple((file, 0) for file in find_images([*data.unlabeled], left_out))
     folder = ImageFolder(classes, files, left_out)
     train, held_out = split_folder(folder, data.unlabeled[0], data.held_out or HELD_OUT)
+    if data.skip_broken:
+        broken = find_broken([file for file, _ in (*train.files, *held_out.files)])
+        train, held_out = without(train, broken), without(held_out, broken)
     if not isinstance(data.held_out, Path):
         held_out = teacher.label(held_out)
     source = FolderSource(tuple((file, UNLABELED) for file, _ in train.files))

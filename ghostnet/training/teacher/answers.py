@@ -75,6 +75,7 @@ class Answers:
         return {
             "teacher": self.teacher.sha256,
             "output": self.teacher.output,
+            "logarithm": self.teacher.gives_shares,
             "input": asdict(self.teacher.input),
             "augment": augment,
             "seed": self.seed,

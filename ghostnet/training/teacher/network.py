@@ -1,26 +1,34 @@
 """A teacher: an ONNX network, classifier or feature extractor, that another network learns from."""
 
+import ast
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.data.image_folder import ImageFolder
-from ghostnet.data.labels import read_labels
+from ghostnet.data.labels import read_labels, unknown_labels
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
-from ghostnet.errors import DatasetError, ImageError, TrainingError
+from ghostnet.errors import DatasetError, ImageError, TrainingError, listed
 from ghostnet.files import raising, read_whole
 from ghostnet.model.pipeline import Pipeline
 from ghostnet.packages import needs
 from ghostnet.training.config import TeacherSettings, Triple
 
+log = logging.getLogger(__name__)
+
 BATCH_SIZE = 16
+
+LEAST_SHARE = 1e-7
+"""Share of a class whose logarithm stands for all smaller ones."""
 
 MAX_BYTES = 2 * 1024**3
 """Largest file of a teacher: the limit of a protobuf message, and so of ONNX."""
@@ -67,8 +75,15 @@ class Teacher:
         sha256: Hash of the file.
         output: Name of the output that is learnt from.
         length: Length of that output.
-        classes: Names of the classes that it answers for; None where the settings name none.
+        classes: Names of the classes that it answers for; None where neither the settings nor the
+            file name them.
+        gives_shares: Whether the output is a softmax; its logarithm is then taken for the logits.
         input: The images that the network takes.
+
+    Raises:
+        TrainingError: The file is no such network, or ``teacher_labels`` has its classes in another
+            order than the file.
+        LabelError: ``teacher_labels`` does not name each of its classes.
     """
 
     def __init__(self, path: Path, settings: TeacherSettings) -> None:
@@ -87,8 +102,17 @@ class Teacher:
         self.name = str(path)
         self.output = self._choose(settings.output)
         self.input = self._describe(settings)
-        self.length = self(self.input.blank(1)).shape[1]
-        self.classes = read_labels(settings.labels, self.length) if settings.labels else None
+        self.gives_shares = False
+        probe = self(self._probe())
+        self.length = probe.shape[1]
+        self.classes = self._name_classes(settings.labels)
+        self.gives_shares = _are_shares(probe)
+        if self.gives_shares:
+            log.warning(
+                "teacher: %s of %s is a softmax; its logarithm is taken for the logits",
+                self.output,
+                self.name,
+            )
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map a batch, made by `TeacherInput.blank`, to (batch, length) float32."""
@@ -100,7 +124,8 @@ class Teacher:
                 f"teacher: {self.name}: cannot run on images of shape {images.shape}, "
                 f"{images.dtype} ({error})"
             ) from error
-        return np.asarray(answers, np.float32).reshape(len(images), -1)
+        answers = np.asarray(answers, np.float32).reshape(len(images), -1)
+        return np.log(np.maximum(answers, LEAST_SHARE)) if self.gives_shares else answers
 
     def label(self, folder: ImageFolder) -> ImageFolder:
         """Return a folder's images with the classes that the teacher answers.
@@ -120,6 +145,27 @@ class Teacher:
                 raise DatasetError(str(answer))
             files.append((file, int(answer.values.argmax())))
         return ImageFolder(folder.classes, tuple(files))
+
+    def _probe(self) -> NDArray[Any]:
+        """Return a batch of one image of noise."""
+        batch = self.input.blank(1)
+        side = self.input.size
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+        self.input.put(Image.fromarray(noise), batch[0])
+        return batch
+
+    def _name_classes(self, file: Path | None) -> tuple[str, ...] | None:
+        """Read the names of the classes from a file, or else from the metadata."""
+        stated = stated_labels(self._session.get_modelmeta().custom_metadata_map)
+        if file is None:
+            return stated if stated and len(stated) == self.length else None
+        classes = tuple(normalize("NFC", name) for name in read_labels(file, self.length))
+        if stated and stated != classes and sorted(stated) == sorted(classes):
+            raise TrainingError(
+                f"teacher_labels: {file} names the classes in another order than {self.name} does "
+                f"({listed(stated)}); leave teacher_labels out, or use that order"
+            )
+        return classes
 
     def _choose(self, output: str | None) -> str:
         names = [node.name for node in self._session.get_outputs()]
@@ -151,6 +197,30 @@ class Teacher:
                 node.type, "float32"
             ),
         )
+
+
+def _are_shares(answers: NDArray[np.float32]) -> bool:
+    """Whether each row is a softmax: several values, none below 0, that add up to 1."""
+    sums_to_one = np.allclose(answers.sum(1), 1, atol=1e-2)
+    return bool(answers.shape[1] > 1 and (answers >= 0).all() and sums_to_one)
+
+
+def stated_labels(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the names of the classes in the metadata of a file, in Unicode NFC.
+
+    ``labels`` is a list in JSON, as `ghostnet export` writes it; ``names``, as ultralytics writes
+    it, maps each index to a name.
+    """
+    try:
+        labels = (
+            json.loads(metadata["labels"])
+            if "labels" in metadata
+            else [*ast.literal_eval(metadata["names"]).values()]
+        )
+        names = tuple(normalize("NFC", str(label)) for label in labels)
+    except (KeyError, ValueError, SyntaxError, TypeError, AttributeError):
+        return None
+    return None if names == unknown_labels(len(names)) else names
 
 
 def stated_preprocessing(metadata: Mapping[str, str]) -> dict[str, Any]:
