@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import mindspore as ms
+import numpy as np
 import pytest
 from bundled_models import FLOWERS
 
@@ -122,6 +124,27 @@ def test_a_model_that_cannot_be_created_says_why() -> None:
         ghostnet.create_model("ghostnet_nose_1x", pretrained=True)
     with pytest.raises(ModelError, match="these are not weights of ghostnet_050"):
         ghostnet.create_model("ghostnet_050", pretrained=FLOWERS)
+
+
+def test_no_classes_give_the_features() -> None:
+    images = ms.Tensor(np.zeros((2, 3, 64, 64), np.float32))
+    features = ghostnet.create_model("ghostnet_050", num_classes=0, in_chans=3).set_train(False)
+    assert features(images).shape == (2, 1280)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        ({"in_chans": 1}, "repeat a gray channel three times"),
+        ({"features_only": True}, "StageFeatures"),
+        ({"global_pool": ""}, "StageFeatures"),
+        ({"drop_path_rate": 0.1}, "drop_rate sets dropout"),
+        ({"act_layer": "gelu"}, "remove act_layer"),
+    ],
+)
+def test_what_only_timm_does_is_refused_with_advice(arguments: dict, advice: str) -> None:
+    with pytest.raises(ModelError, match=f"does not support .*{advice}"):
+        ghostnet.create_model("ghostnet_050", **arguments)
 
 
 def test_spelling_of_a_name() -> None:

@@ -15,11 +15,12 @@ from random_parameters import random_parameters
 from toy_images import draw
 
 import ghostnet.hub as mshub
+from ghostnet.checkpoints import classifier_names, write_checkpoint
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import check_labels
 from ghostnet.data.split import hold_out, read_split
 from ghostnet.data.transforms import Preprocess, decode
-from ghostnet.errors import DatasetError
+from ghostnet.errors import CheckpointError, DatasetError
 from ghostnet.files import sha256_of
 from ghostnet.hub import open_model
 from ghostnet.hub.card import read_card
@@ -129,7 +130,7 @@ def test_the_same_images_give_the_same_checkpoint(
         (lambda root: draw(root, 2, ("rot",)), "there is only rot"),
         (lambda root: (draw(root, 2) / "empty").mkdir(), "found none in empty"),
         (lambda root: draw(root, 1), "at least two images to hold one out"),
-        (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "'r:t'; rename"),
+        (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "('r:t'); rename"),
         (lambda root: None, "expected a folder with a sub-folder for each class"),
     ],
 )
@@ -330,7 +331,40 @@ def test_labels_that_no_card_can_hold_are_refused(name: str) -> None:
 
 def test_more_labels_than_fit_on_a_card_are_refused() -> None:
     with pytest.raises(DatasetError, match="shorten"):
-        check_labels(tuple(f"a fairly long class name {index}" for index in range(2000)))
+        check_labels(tuple(f"a fairly long class name {index}" for index in range(30_000)))
+
+
+def test_thousands_of_classes_fit_on_a_card(small: Model, tmp_path: Path) -> None:
+    labels = tuple(f"a fairly long class name {index}" for index in range(3000))
+    check_labels(labels)
+    parameters = random_parameters(small.architecture, len(labels))
+    model = replace(small, labels=labels, parameters=parameters)
+    nothing = tally(labels, np.zeros(1, np.int64), np.eye(1, len(labels)))
+    assert (
+        read_card(write_model(model, nothing, Origin("x", "y", 0, "CPU"), tmp_path)).labels
+        == labels
+    )
+
+
+@pytest.mark.parametrize("head", ["none", "another name", "another width", "no bias"])
+def test_a_checkpoint_needs_no_classifier_to_be_tuned(
+    ghostnet: Ghostnet, small: Model, tmp_path: Path, head: str
+) -> None:
+    weight, bias = classifier_names(small.architecture)
+    parameters = dict(small.parameters)
+    kept = {weight: parameters.pop(weight), bias: parameters.pop(bias)}
+    if head == "another name":
+        parameters |= {f"classifier.1.{n.split('.')[-1]}": array for n, array in kept.items()}
+    elif head == "another width":
+        parameters |= {weight: np.zeros((3, 7), np.float32), bias: kept[bias]}
+    elif head == "no bias":
+        parameters |= {weight: kept[weight]}
+    write_checkpoint(parameters, tmp_path / "backbone.ckpt")
+    with pytest.raises(CheckpointError):
+        open_model(tmp_path / "backbone.ckpt")
+    images = draw(tmp_path / "images")
+    words = ("--model", tmp_path / "backbone.ckpt", "--out", tmp_path / "out")
+    assert ghostnet.json("finetune", images, *words)["labels"] == ["blue one", "Green", "rot"]
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -48,7 +49,7 @@ from ghostnet.training.run.step import (
     learning_rates,
     make_optimizer,
 )
-from ghostnet.training.run.task import open_task
+from ghostnet.training.run.task import open_task, start
 from ghostnet.training.run.trainer import Trainer
 from ghostnet.training.source import FolderSource
 
@@ -435,6 +436,14 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_files(images: Path, tmp_p
     assert str(stopped.value).count(str(images)) == 4
     for values in read_checkpoint(tmp_path / "run" / "state.ckpt").values():
         assert np.isfinite(values).all()
+
+
+def test_a_batch_norm_over_one_value_is_refused() -> None:
+    recipe = Recipe(architecture="ghostnet_050", image_size=32, batch_size=1)
+    with pytest.raises(TrainingError, match="a single value, which has no variance"):
+        start(recipe, 2)
+    for fine in ({"batch_size": 2}, {"image_size": 33}):
+        assert start(replace(recipe, **fine), 2).num_classes == 2
 
 
 def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> None:

@@ -14,6 +14,7 @@ from ghostnet.checkpoints.parameters import (
     count_classes,
     fit_parameters,
     identify,
+    replace_unfit_classifier,
 )
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import Architecture
@@ -90,6 +91,7 @@ def convert(
     use: Use | None = None,
     *,
     keep_branches: bool = False,
+    new_classifier: bool = False,
 ) -> Conversion:
     """Find a network among tensors and give its parameters the released names.
 
@@ -101,6 +103,8 @@ def convert(
             `ghostnet.checkpoints.finder.find_network`.
         keep_branches: Keep the branches of a GhostNetV3 or RepGhost in training, to train it on; by
             default they are merged.
+        new_classifier: Put a blank classifier of a single class in the place of one that is missing
+            or does not fit.
 
     Raises:
         CheckpointError: A tensor has no counterpart in the network, one is missing, or no
@@ -119,6 +123,8 @@ def convert(
     if len(parameters) < len(renamed):
         raise CheckpointError(f"{name} holds a parameter twice, under different names")
     architecture = identify(parameters, name)
+    if new_classifier:
+        parameters = replace_unfit_classifier(parameters, architecture)
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)
     if architecture.form == "branched" and not keep_branches:

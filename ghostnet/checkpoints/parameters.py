@@ -97,6 +97,24 @@ def count_classes(
     return int(shape[0])
 
 
+def replace_unfit_classifier(parameters: Parameters, architecture: Architecture) -> Parameters:
+    """Put a blank classifier of one class where there is none that fits the architecture."""
+    weight, bias = classifier_names(architecture)
+    width = architecture.head_channels
+    fits = (
+        {weight, bias} <= parameters.keys()
+        and parameters[weight].shape[1:] == (width,)
+        and parameters[bias].shape == parameters[weight].shape[:1] != (0,)
+    )
+    if fits:
+        return parameters
+    backbone = {
+        name: array for name, array in parameters.items() if not name.startswith("classifier.")
+    }
+    blank = {weight: np.zeros((1, width), np.float32), bias: np.zeros(1, np.float32)}
+    return backbone | blank
+
+
 def check_parameters(
     parameters: Mapping[str, NDArray[Any]],
     expected: Mapping[str, Shape],

@@ -29,6 +29,7 @@ def open_model(
     labels: Path | None = None,
     *,
     allow_short_hash: bool = False,
+    new_classifier: bool = False,
 ) -> "Model":
     """Open a model and show the progress of its download.
 
@@ -37,6 +38,7 @@ def open_model(
         cache_dir: Root of the cache.
         labels: File of class names to use instead of the model's own.
         allow_short_hash: As for `ghostnet.hub.open_model`.
+        new_classifier: As for `ghostnet.hub.open_model`.
 
     Raises:
         LabelError: The file cannot be read, or does not have a name for each class.
@@ -45,6 +47,10 @@ def open_model(
     from ghostnet.data.labels import read_labels
 
     model = hub.open_model(
-        name, cache_dir=cache_dir, watch=watch_download, allow_short_hash=allow_short_hash
+        name,
+        cache_dir=cache_dir,
+        watch=watch_download,
+        allow_short_hash=allow_short_hash,
+        new_classifier=new_classifier,
     )
     return replace(model, labels=read_labels(labels, model.num_classes)) if labels else model

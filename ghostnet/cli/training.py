@@ -134,7 +134,7 @@ def finetune(
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
     train, measured = read_split(folder, measured_with)
-    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash, new_classifier=True)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
         config = full_config(folder, val, model, side, len(train.files), lessons)

@@ -9,8 +9,8 @@ from ghostnet.files import raising, read_whole
 
 MAX_BYTES = 16 * 1024**2
 MAX_DIGITS = 10
-MAX_CHARACTERS = 32 * 1024
-"""Labels on a hub card, as JSON."""
+MAX_CHARACTERS = 640 * 1024
+"""Length of the labels on a hub card, as JSON: enough for all 21,841 classes of ImageNet."""
 
 
 def unknown_labels(classes: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from ghostnet.errors import CardError
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 Place: TypeAlias = tuple[str | int, ...]
 
-MAX_CHARACTERS = 64 * 1024
+MAX_CHARACTERS = 768 * 1024
 MAX_DEPTH = 8
 
 FENCE = re.compile(r"---[ \t]*")

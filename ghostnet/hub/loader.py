@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mindspore import nn
 
     from ghostnet.models.classification import ClassificationNetwork
+    from ghostnet.models.network import HeadFeatures
 
 
 def load(
@@ -95,6 +96,37 @@ def load_weights(
     return {key: ms.Parameter(ms.Tensor(value), name=key) for key, value in parameters.items()}
 
 
+TIMM_ARGUMENTS: dict[str, tuple[Any, str]] = {
+    "in_chans": (3, "the networks take RGB images; repeat a gray channel three times"),
+    "features_only": (
+        False,
+        "StageFeatures(network) of ghostnet.models.network gives the feature maps",
+    ),
+    "global_pool": (
+        "avg",
+        "the features are averaged over the map; StageFeatures(network) of "
+        "ghostnet.models.network gives maps",
+    ),
+    "drop_path_rate": (0.0, "the networks have no stochastic depth; drop_rate sets dropout"),
+    "checkpoint_path": ("", "ghostnet.open_model(PATH).network loads a checkpoint"),
+}
+"""Arguments of timm's that mean nothing here: the value that changes nothing, and what to do."""
+
+
+def _check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network, without those of timm's that change nothing.
+
+    Raises:
+        ModelError: An argument is not one of the network's.
+    """
+    known = {"drop_rate"}
+    for name, value in arguments.items():
+        neutral, advice = TIMM_ARGUMENTS.get(name, (None, f"remove {name}"))
+        if name not in known and (name not in TIMM_ARGUMENTS or value != neutral):
+            raise ModelError(f"create_model does not support {name}={value!r}: {advice}")
+    return {name: value for name, value in arguments.items() if name in known}
+
+
 def create_model(
     name: str,
     num_classes: int | None = None,
@@ -102,19 +134,21 @@ def create_model(
     *,
     allow_short_hash: bool = False,
     **kwargs: Any,
-) -> "ClassificationNetwork":
+) -> "ClassificationNetwork | HeadFeatures":
     """Create a registered network.
 
     Args:
         name: Any registered name, such as ``ghostnet_1x``; see `ghostnet.list_models`.
-        num_classes: Length of the logits; by default that of the weights, or 1000.
+        num_classes: Length of the logits; by default that of the weights, or 1000. With 0, the
+            result maps images to the (batch, num_features) features that a classifier would read.
         pretrained: True loads the registered weights; a UID, or the path or URL of a card, loads
             the weights that it names.
         allow_short_hash: As in `ghostnet.hub.load`.
-        **kwargs: Further arguments of `ghostnet.models.GhostNet`.
+        **kwargs: ``drop_rate``, the share of features that dropout clears in training.
 
     Raises:
-        ModelError: The name is not registered, the weights are another model's, or there are none.
+        ModelError: The name is not registered, the weights are another model's, there are none, or
+            an argument is not supported.
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
 
     Examples:
@@ -122,9 +156,14 @@ def create_model(
         >>> network = ghostnet.create_model("ghostnet_1x", num_classes=37)
     """
     start_mindspore()
-    from ghostnet.models.network import build_network
+    from ghostnet.models.network import HeadFeatures, build_network
 
     entry = find_model(name)
+    kwargs = _check_arguments(kwargs)
+    if num_classes == 0:
+        network = create_model(name, None, pretrained, allow_short_hash=allow_short_hash, **kwargs)
+        assert not isinstance(network, HeadFeatures)
+        return HeadFeatures(network)
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     if not pretrained:

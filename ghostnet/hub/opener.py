@@ -27,6 +27,7 @@ def open_model(
     cache_dir: str | Path | None = None,
     watch: Watch = unwatched,
     allow_short_hash: bool = False,
+    new_classifier: bool = False,
 ) -> Model:
     """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
 
@@ -36,6 +37,8 @@ def open_model(
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         watch: Shows the progress of a download.
         allow_short_hash: As in `load`.
+        new_classifier: Accept a checkpoint file without a classifier that fits the network, because
+            a new one will replace it; until then, a blank one for a single class takes its place.
 
     Raises:
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
@@ -47,7 +50,7 @@ def open_model(
     """
     name = str(name)
     if _is_checkpoint(name):
-        return _open_bare(name)
+        return _open_bare(name, new_classifier=new_classifier)
     card = find_card(name, allow_short_hash=allow_short_hash)
     architecture = card.architecture
     parameters = locate(card, cache_dir).parameters(watch=watch)
@@ -68,9 +71,9 @@ def _is_checkpoint(name: str) -> bool:
     return name.endswith(SUFFIXES) or Path(name).is_file()
 
 
-def _open_bare(name: str) -> Model:
+def _open_bare(name: str, *, new_classifier: bool) -> Model:
     """Open the network in a checkpoint file."""
-    conversion = convert(read_foreign(Path(name)), name)
+    conversion = convert(read_foreign(Path(name)), name, new_classifier=new_classifier)
     if conversion.found.use is Use.EMA and conversion.found.alternative:
         warnings.warn(
             f"{name}: took the average of the weights, {conversion.found.prefix}; `ghostnet "

@@ -1,6 +1,7 @@
 """The task of a training run: its images, and the network that it starts from."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ghostnet.data.split import (
 from ghostnet.errors import DatasetError, ModelError, TrainingError
 from ghostnet.files import sha256_of
 from ghostnet.hub import open_model
+from ghostnet.models import Architecture
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.network import build_network
 from ghostnet.models.registry import find_model
@@ -146,7 +148,8 @@ def start(
     """Build the network before its first step: initialized, or with the backbone of a model.
 
     Raises:
-        TrainingError: The architecture is not registered, or quantized.
+        TrainingError: The architecture is not registered or is quantized, or a batch norm would
+            see a single value.
         CardError, FetchError, IntegrityError, CheckpointError: As `ghostnet.hub.open_model`.
     """
     ms.set_seed(recipe.seed)
@@ -157,7 +160,10 @@ def start(
             raise TrainingError(f"architecture: {error}") from error
     else:
         network = open_model(
-            recipe.model, cache_dir=cache_dir, allow_short_hash=allow_short_hash
+            recipe.model,
+            cache_dir=cache_dir,
+            allow_short_hash=allow_short_hash,
+            new_classifier=True,
         ).network
     if network.architecture.quantized:
         raise TrainingError(
@@ -165,6 +171,24 @@ def start(
             "convolutions on 8 bits, whose rounding has no gradient; fit a classifier on it with "
             "`ghostnet finetune`, or train another network"
         )
+    if recipe.backbone_rate > 0:
+        check_norms(network.architecture, recipe)
     if network.num_classes != num_classes:
         network.reset_classifier(num_classes)
     return network
+
+
+def check_norms(architecture: Architecture, recipe: Recipe) -> None:
+    """Check that batch norms have several values to take the variance of.
+
+    Raises:
+        TrainingError: The last maps of a batch have one value in a channel.
+    """
+    side = recipe.image_size
+    for stride in (2, *(block.stride for block in architecture.blocks)):
+        side = math.ceil(side / stride)
+    if recipe.batch_size * side * side == 1:
+        raise TrainingError(
+            f"with batch_size 1 and image_size {recipe.image_size}, the last batch norms see a "
+            "single value, which has no variance; raise either of them"
+        )
