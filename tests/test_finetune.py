@@ -130,7 +130,7 @@ def test_the_same_images_give_the_same_checkpoint(
         (lambda root: draw(root, 2, ("rot",)), "there is only rot"),
         (lambda root: (draw(root, 2) / "empty").mkdir(), "found none in empty"),
         (lambda root: draw(root, 1), "at least two images to hold one out"),
-        (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "('r:t'); rename"),
+        (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "class names 'r:t', which"),
         (lambda root: None, "expected a folder with a sub-folder for each class"),
     ],
 )
