@@ -128,10 +128,10 @@ def test_the_same_images_give_the_same_checkpoint(
     ("arrange", "message"),
     [
         (lambda root: draw(root, 2, ("rot",)), "there is only rot"),
-        (lambda root: (draw(root, 2) / "empty").mkdir(), "found none in empty"),
-        (lambda root: draw(root, 1), "at least two images to hold one out"),
+        (lambda root: (draw(root, 2) / "empty").mkdir(), "no images in empty"),
+        (lambda root: draw(root, 1), "two images"),
         (lambda root: (draw(root, 2) / "rot").rename(root / "r:t"), "class names 'r:t', which"),
-        (lambda root: None, "expected a folder with a sub-folder for each class"),
+        (lambda root: None, "is not a folder; name one with a sub-folder for each class"),
     ],
 )
 def test_what_cannot_be_learnt_is_said_before_any_work(
