@@ -112,9 +112,7 @@ class Flaky(FolderSource):
 def test_an_image_that_comes_back_is_an_error_of_one_line(images: Path) -> None:
     batches = make_batches(images)
     flaky = Batches(Flaky(read_folder(images).files), batches.augment, 4, 3, 2)
-    with pytest.raises(
-        DatasetError, match=r"^expected images that can be read, found OSError[^\n]*$"
-    ):
+    with pytest.raises(DatasetError, match=r"^an image could not be read: OSError[^\n]*$"):
         list(flaky.epoch(0))
 
 
@@ -159,7 +157,7 @@ def test_mindrecord_gives_the_batches_of_the_folder(images: Path, tmp_path: Path
 
 
 def test_what_is_no_mindrecord_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="expected a MindRecord file, found none"):
+    with pytest.raises(DatasetError, match="no such MindRecord file"):
         MindRecordSource(tmp_path / "none")
     (tmp_path / "bad").write_bytes(b"x" * 1000)
     with pytest.raises(DatasetError, match="columns data and label"):

@@ -134,7 +134,7 @@ def test_settings_override_what_the_file_states(config: TrainingConfig) -> None:
 @pytest.mark.parametrize(
     ("content", "settings", "message"),
     [
-        (b"no network", {}, "expected an ONNX network"),
+        (b"no network", {}, "is not an ONNX network"),
         (None, {}, "cannot be read .*name an ONNX file"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_teacher_is_refused(
 
 
 def test_an_unknown_output_is_refused_with_the_known_ones(config: TrainingConfig) -> None:
-    with pytest.raises(TrainingError, match="teacher_output: expected one of logits, found 'x'"):
+    with pytest.raises(TrainingError, match="has no output 'x'; its outputs are logits"):
         make_teacher(changed(config, teacher_output="x"))
 
 

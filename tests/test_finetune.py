@@ -207,7 +207,7 @@ def test_nothing_but_broken_images_to_measure_with_is_an_error(
     images = draw(tmp_path / "images")
     (tmp_path / "val" / "rot").mkdir(parents=True)
     (tmp_path / "val" / "rot" / "0.png").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="held-out images that can be read"):
+    with pytest.raises(DatasetError, match="no held-out image can be read"):
         finetune_head(small, *read_split(images, tmp_path / "val"))
 
 

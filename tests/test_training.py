@@ -110,7 +110,7 @@ def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
     with pytest.raises(TrainingError, match=r"holds a training run, .* continue it"):
         loop.train(config, tmp_path, command="")
     ghostnet("train", "--out", tmp_path, "--resume", "--seed", 9, status=2)
-    assert "give no others" in ghostnet.err
+    assert "only these can be changed" in ghostnet.err
     nothing = tmp_path / "nothing"
     error = ghostnet.json("train", "--out", nothing, "--resume", status=1)["error"]
     assert f"{nothing} holds no training run to resume (state.ckpt is missing)" in error
@@ -429,9 +429,7 @@ def make_trainer(config: TrainingConfig, worker: Worker = Worker()) -> Trainer: 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_files(images: Path, tmp_path: Path) -> None:
     wild = check({"data": images, **SMALL, "learning_rate": 1e30}, "test")
-    with pytest.raises(
-        TrainingError, match=r"finite loss in step \d+, found nan; (.|\n)*\.png"
-    ) as stopped:
+    with pytest.raises(TrainingError, match=r"loss of step \d+ is nan; (.|\n)*\.png") as stopped:
         loop.train(wild, tmp_path / "run", command="")
     assert str(stopped.value).count(str(images)) == 4
     for values in read_checkpoint(tmp_path / "run" / "state.ckpt").values():
@@ -588,7 +586,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_finite_state(
     config: TrainingConfig, tmp_path: Path
 ) -> None:
     wild = changed(config, learning_rate=1e6, warmup_epochs=0.0, epochs=8)
-    with pytest.raises(TrainingError, match=r"expected (a finite loss|finite values)"):
+    with pytest.raises(TrainingError, match=r"is nan|is inf|NaN or infinite"):
         loop.train(wild, tmp_path, command="")
     for checkpoint in tmp_path.glob("*.ckpt"):
         for name, values in read_checkpoint(checkpoint).items():

@@ -28,7 +28,7 @@ from ghostnet.training.run.log import Row, read_log, write_log
         ({"epochs": 0, "data": "."}, "epochs: .*greater than or equal to 1"),
         ({"epochs": "many", "data": "."}, "epochs: .*integer"),
         ({"epoch": 3, "data": "."}, "unknown settings: epoch"),
-        ({"val": "1.5", "data": "."}, "a folder or a fraction between 0 and 1"),
+        ({"val": "1.5", "data": "."}, "neither a folder nor a fraction between 0 and 1"),
         ({}, "data: .*required"),
     ],
 )
@@ -90,5 +90,5 @@ def test_the_log_comes_back_as_far_as_it_is_wanted(tmp_path: Path) -> None:
     write_log(rows, tmp_path)
     assert read_log(tmp_path, 2) == rows
     assert read_log(tmp_path, 1) == rows[:1]
-    with pytest.raises(TrainingError, match="expected rows for 3 epochs, found 2"):
+    with pytest.raises(TrainingError, match="rows for 3 epochs, but has 2"):
         read_log(tmp_path, 3)

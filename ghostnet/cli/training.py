@@ -94,7 +94,7 @@ LESSONS = [name for name in SETTINGS if name.startswith(("teacher", "unlabeled")
 @_with_settings(LESSONS)
 def finetune(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder of images a class.")
+        Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder for each class.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint and its card.")],
     model: ModelOption = BACKBONE_MODEL,
@@ -110,7 +110,7 @@ def finetune(
     ] = Mode.HEAD,
     views: Annotated[
         int,
-        typer.Option(min=1, help="Views of each image for the head; above 1, crops and flips too."),
+        typer.Option(min=1, help="Views of each image; above 1, random crops and flips too."),
     ] = 1,
     device: DeviceOption = runtime.Device.AUTO,
     cache_dir: CacheOption = None,
@@ -172,11 +172,11 @@ def train(
     verbose: VerboseOption = False,
     **settings: Any,
 ) -> None:
-    """Train a network; with several workers under `msrun … ghostnet train …`."""
+    """Train a network; start several workers with `msrun … ghostnet train …`."""
     given = _given(settings)
     if resume and (config or given.keys() - set(MOVABLE)):
         raise typer.BadParameter(
-            "a run continues with the settings in OUT/config.yaml; give no others but for "
+            "a run continues with the settings in OUT/config.yaml; only these can be changed: "
             + ", ".join(MOVABLE)
         )
     check_folder(out, resume=resume)

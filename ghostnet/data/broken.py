@@ -55,7 +55,7 @@ def check_broken(broken: Mapping[Path, str], total: int) -> None:
     """Check that at most `MAX_BROKEN` of the images are broken.
 
     Raises:
-        DatasetError: More are.
+        DatasetError: More images are broken.
     """
     if len(broken) > MAX_BROKEN * total:
         listed = "\n  ".join([*broken.values()][:10])
@@ -75,7 +75,7 @@ def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
     """Check that broken images leave something of each class, and something to measure with.
 
     Raises:
-        DatasetError: They do not.
+        DatasetError: A class or the held-out part has no image left.
     """
     filled = {index for _, index in train.files}
     emptied = [name for index, name in enumerate(train.classes) if index not in filled]

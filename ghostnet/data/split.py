@@ -38,7 +38,7 @@ def check_classes(train: ImageFolder, folder: Path) -> None:
     """Check that there are at least two classes, and that a card can hold their names.
 
     Raises:
-        DatasetError: It is not so.
+        DatasetError: There are fewer classes, or a card cannot hold a name.
     """
     check_labels(train.classes)
     if len(train.classes) < 2:
@@ -92,7 +92,7 @@ def check_apart(train: Sequence[Path], held_out: ImageFolder, folder: Path) -> N
         folder: What the error calls them.
 
     Raises:
-        DatasetError: One is.
+        DatasetError: A held-out image is also a training image.
     """
     first = find_copies([*train, *(file for file, _ in held_out.files)])
     known = set(train)
@@ -101,7 +101,7 @@ def check_apart(train: Sequence[Path], held_out: ImageFolder, folder: Path) -> N
 
 
 def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: Path) -> None:
-    """Check that there are no held-out images that are also training images.
+    """Refuse held-out images that are also training images.
 
     Args:
         copies: Such images, with the training image that each is a copy of.
@@ -109,7 +109,7 @@ def check_no_copies(copies: Mapping[Path, str], held_out: ImageFolder, folder: P
         folder: What the error calls them.
 
     Raises:
-        DatasetError: There are.
+        DatasetError: There are such images.
     """
     if copies:
         examples = ", ".join(f"{file} = {image}" for file, image in [*copies.items()][:3])

@@ -19,7 +19,7 @@ MOVABLE = (
     "data", "val", "unlabeled", "skip_broken", "decode_threads",
     "model", "teacher", "teacher_labels", "epochs", "save_steps",
 )  # fmt: skip
-"""Settings that may change when a run is resumed: what moved, and what the past does not tell."""
+"""Settings that may change when a run is resumed: paths, and what does not affect past steps."""
 
 CONFIG = "config.yaml"
 """File of the settings in the folder of a run."""
@@ -35,7 +35,7 @@ RENAMED = {
     "unlabelled": "unlabeled",
     "workers": "decode_threads",
 }
-"""Other names of settings: older ones, and British ones."""
+"""Older and British names of settings."""
 
 
 class Layout(str, Enum):
@@ -81,7 +81,7 @@ def held_out(text: str) -> Path | float:
     except ValueError:
         return Path(text)
     if not 0 < fraction < 1:
-        raise ValueError(f"{text}: expected a folder or a fraction between 0 and 1")
+        raise ValueError(f"{text} is neither a folder nor a fraction between 0 and 1")
     return fraction
 
 
@@ -89,7 +89,7 @@ def held_out(text: str) -> Path | float:
 class DataSettings:
     """The images of a run."""
 
-    path: Annotated[Path | None, "Training images; none where a teacher names the classes."] = None
+    path: Annotated[Path | None, "Training images. Omit it to learn a teacher's classes."] = None
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
     val: Annotated[
         str | None,
@@ -97,9 +97,9 @@ class DataSettings:
         f"{HELD_OUT}.",
     ] = None
     unlabeled: Annotated[
-        tuple[Path, ...], "Folders of more images, which only a teacher gives answers for."
+        tuple[Path, ...], "Folders of images without labels, which only a teacher answers for."
     ] = ()
-    skip_broken: Annotated[bool, "Decode all images first and skip broken ones."] = False
+    skip_broken: Annotated[bool, "Decode all images first, and skip broken ones."] = False
     decode_threads: Annotated[
         int, Ge(1), "Threads that read and augment images; at most one for each processor."
     ] = 2
@@ -134,22 +134,22 @@ class Recipe:
     backbone_rate: Annotated[
         float,
         Interval(ge=0, le=1),
-        "Share of the learning rate for all but the classifier; 0 leaves them as they are.",
+        "Learning rate of all layers but the classifier, as a share; 0 freezes them.",
     ] = 1.0
     warmup_epochs: Annotated[
-        float, Ge(0), "Epochs in which the learning rate rises; at most half of them."
+        float, Ge(0), "Epochs during which the learning rate rises; at most half of the run."
     ] = 4.0
     momentum: Annotated[float, Ge(0), Lt(1), "Momentum of the gradients."] = 0.9
     nesterov: Annotated[bool, "Use Nesterov's momentum."] = False
-    weight_decay: Annotated[float, Ge(0), "Decay of weights; norms and biases have none."] = 4e-5
+    weight_decay: Annotated[float, Ge(0), "Weight decay; norms and biases have none."] = 4e-5
     label_smoothing: Annotated[
         float, Ge(0), Lt(1), "Share of the target spread over all classes."
     ] = 0.1
     ema_decay: Annotated[
-        float, Ge(0), Lt(1), "Decay of the weights' moving average; 0 keeps none."
+        float, Ge(0), Lt(1), "Decay of the moving average of the weights; 0 turns it off."
     ] = 0.999
     drop_rate: Annotated[
-        float, Ge(0), Lt(1), "Share of the head's features that dropout clears."
+        float, Ge(0), Lt(1), "Share of features that dropout clears before the classifier."
     ] = 0.2
     smallest_crop: Annotated[float, Gt(0), "Least share of the image in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
@@ -173,9 +173,9 @@ class TeacherSettings:
 
     path: Annotated[Path | None, "ONNX network to learn from beside the labels."] = None
     lesson: Annotated[
-        Lesson, "What to learn: logits of the same classes, those of a new head, or features."
+        Lesson, "What to learn: logits of the same classes, logits of a new head, or features."
     ] = Lesson.LOGITS
-    output: Annotated[str | None, "Output of the teacher. Default: the first."] = None
+    output: Annotated[str | None, "Output of the teacher to learn from. Default: the first."] = None
     labels: Annotated[
         Path | None,
         "Names of the teacher's classes, a line each. Default: stated in the file; a run without "
@@ -188,16 +188,14 @@ class TeacherSettings:
     ] = None
     mean: Annotated[
         Triple | None,
-        "Mean of the teacher's red, green and blue, on 0 to 255. Default: likewise.",
+        "Mean of red, green and blue, for pixels from 0 to 255. Default: stated in the file.",
     ] = None
-    std: Annotated[Triple | None, "Their standard deviation, on 0 to 255. Default: likewise."] = (
-        None
-    )
+    std: Annotated[Triple | None, "Their standard deviation. Default: stated in the file."] = None
     share: Annotated[
         float, Interval(ge=0, le=1), "Weight of the teacher's answers; the labels have the rest."
     ] = 0.9
     temperature: Annotated[float, Gt(0), "Divides the logits of both networks."] = 1.0
-    views: Annotated[int, Ge(1), "Augmentations of each image that the teacher answers."] = 4
+    views: Annotated[int, Ge(1), "Augmentations of each image that the teacher sees."] = 4
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class TrainingConfig:
             raise ValueError("unlabeled: images without labels need a teacher")
         if self.data.path is None and not (self.data.unlabeled and self.teacher.labels):
             raise ValueError(
-                "data: required, unless a teacher with teacher_labels answers unlabeled images"
+                "data: required, unless a teacher with teacher_labels answers for unlabeled images"
             )
 
     @property
@@ -372,7 +370,7 @@ def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise TrainingError(f"{path}: cannot be read as YAML ({error})") from error
     if not isinstance(settings, dict):
-        raise TrainingError(f"{path}: expected lines of `setting: value`")
+        raise TrainingError(f"{path} does not consist of lines `setting: value`")
     return check(settings | overrides, str(path))
 
 

@@ -59,7 +59,7 @@ class Origin:
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder of a result, before the work that fills it.
+    """Create the folder of a result before the work that fills it.
 
     Raises:
         TrainingError: The folder cannot be written.
@@ -77,7 +77,7 @@ def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path)
         model: A registered architecture with its parameters, labels and image size.
         evaluation: Its evaluation on held-out images.
         origin: Goes into the card.
-        out: Folder to write to, made if need be; an earlier result in it is replaced.
+        out: Folder to write to, created if needed; an earlier result in it is replaced.
 
     Returns:
         The path of the card.

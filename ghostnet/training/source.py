@@ -23,7 +23,7 @@ Hashes = NDArray[np.int64]
 """The first 64 bits of a hash of content and class, for each image."""
 
 UNLABELED = -1
-"""Index of the class of an image whose class is not known."""
+"""Class index of an image without a label."""
 
 
 class FolderSource:
@@ -73,7 +73,7 @@ class FolderSource:
 
 
 class MindRecordSource:
-    """A MindRecord file whose rows hold the bytes of an image, ``data``, and its ``label``.
+    """A MindRecord file with two columns: ``data``, the bytes of an image file, and ``label``.
 
     Raises:
         DatasetError: There is no such file, or it has other columns.
@@ -82,12 +82,12 @@ class MindRecordSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise DatasetError(f"{path}: expected a MindRecord file, found none")
+            raise DatasetError(f"{path}: there is no such MindRecord file")
         try:
             self.length = int(self._rows().get_dataset_size())
         except (RuntimeError, ValueError) as error:
             raise DatasetError(
-                f"{path}: expected a MindRecord file with columns data and label"
+                f"{path} is not a MindRecord file with the columns data and label"
             ) from error
 
     def __len__(self) -> int:
@@ -118,7 +118,7 @@ class MindRecordSource:
             for row in rows:
                 yield int(row["index"]), row["image"].tobytes()
         except RuntimeError as error:
-            raise DatasetError(f"{self.path}: expected rows that can be read") from error
+            raise DatasetError(f"{self.path} has rows that cannot be read") from error
 
     def dataset(self, order: Order) -> Any:
         """Return the images at the indices of ``order``, as `COLUMNS`."""

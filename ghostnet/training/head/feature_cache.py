@@ -1,4 +1,4 @@
-"""Features that a network gave for images, kept on disk for the next run."""
+"""Features of images, kept on disk for the next run."""
 
 import logging
 import os
@@ -26,8 +26,8 @@ class FeatureCache:
     cannot be written is reported on the log, and the next run computes the features again.
 
     Args:
-        folder: Folder of the files of all networks; made if need be.
-        network: Hash of all that the features depend on beside the image.
+        folder: Folder of the files of all networks; created if needed.
+        network: Hash of everything that the features depend on apart from the image.
         length: Length of the features.
         max_bytes: Size that the files of all networks are kept within, in bytes.
     """
@@ -49,7 +49,7 @@ class FeatureCache:
         return dict(zip(keys.tolist(), features, strict=True)) if fits and keys.ndim == 1 else {}
 
     def write(self, features: Mapping[str, Features]) -> None:
-        """Replace the features that are kept; the first ones are dropped if there are too many."""
+        """Replace the kept features; if there are too many, the first ones are dropped."""
         fitting = self.max_bytes // (4 * self.length)
         kept = list(features.items())[-fitting:]
         try:
@@ -61,7 +61,7 @@ class FeatureCache:
             log.warning("%s: cannot be written (%s); no features are kept", self.path, error)
 
     def _prune(self) -> None:
-        """Delete the other files that were unused for longest, until the rest fit."""
+        """Delete the least recently used other files until the rest fit."""
         others = [file for file in self.path.parent.glob("*.npz") if file != self.path]
         stats = {file: file.stat() for file in others}
         total = self.path.stat().st_size

@@ -78,7 +78,7 @@ def extract(
 
 
 def _cache(model: Model, cache_dir: str | Path | None) -> FeatureCache | None:
-    """Open the cache of a model's features; None, which is logged, where there is no place."""
+    """Open the cache of a model's features; where there is none, log the reason and return None."""
     try:
         folder = cache_root(cache_dir) / "features"
     except FetchError as error:

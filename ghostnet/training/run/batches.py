@@ -70,8 +70,8 @@ class Batches:
         steps = len(self.source) // (self.batch_size * self.worker.count)
         if steps == 0:
             raise DatasetError(
-                f"expected training images for a batch of {self.batch_size} for each of "
-                f"{self.worker.count} workers, found {len(self.source)}; lower batch_size"
+                f"{len(self.source)} training images do not fill a batch of {self.batch_size} for "
+                f"each of {self.worker.count} workers; lower batch_size"
             )
         return steps
 
@@ -135,4 +135,4 @@ def _cause(error: RuntimeError) -> str:
     """Return the line that matters of the many in which MindSpore reports an exception."""
     raised = re.findall(r"^\w+(?:Error|Exception)\b.*", str(error), re.MULTILINE)
     reason = raised[-1] if raised else str(error).partition("\n")[0]
-    return f"expected images that can be read, found {reason}"
+    return f"an image could not be read: {reason}"

@@ -1,4 +1,4 @@
-"""A backbone that does not learn, and the layers above it, which do."""
+"""A frozen backbone, and the layers above it, which are trained."""
 
 from mindspore import Tensor, nn
 
@@ -15,7 +15,7 @@ from ghostnet.models.classification import ClassificationNetwork
 def open_backbone(
     architecture: Architecture, parameters: Parameters, size: int, *, fused: bool
 ) -> Forward:
-    """Open the features of a network as they are in inference, without gradients.
+    """Open a network's features in inference mode, without gradients.
 
     Args:
         architecture: Table of the network.
@@ -32,7 +32,7 @@ def open_backbone(
 
 
 class FrozenBackboneHead(nn.Cell):
-    """Dropout and classifier of a network, which take the features of its frozen backbone.
+    """The dropout and the classifier of a network whose backbone is frozen.
 
     Maps (batch, num_features) to (batch, num_classes).
     """
@@ -43,7 +43,7 @@ class FrozenBackboneHead(nn.Cell):
         self.classifier = network.classifier
 
     def features(self, features: Tensor) -> Tensor:
-        """Return the features, which stand in the place of the images."""
+        """Return the features, which are given in place of images."""
         return features
 
     def construct(self, features: Tensor) -> Tensor:

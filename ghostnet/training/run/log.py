@@ -64,9 +64,9 @@ def read_log(folder: Path, epochs: int) -> list[Row]:
             entries = list(csv.DictReader(file))[:epochs]
         rows = [Row(int(entry.pop("epoch")), *map(float, entry.values())) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TrainingError(f"{path}: expected the log of a run ({error})") from error
+        raise TrainingError(f"{path} is not the log of a run ({error})") from error
     if [row.epoch for row in rows] != list(range(1, epochs + 1)):
-        raise TrainingError(f"{path}: expected rows for {epochs} epochs, found {len(rows)}")
+        raise TrainingError(f"{path} should have rows for {epochs} epochs, but has {len(rows)}")
     return rows
 
 

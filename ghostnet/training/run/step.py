@@ -14,11 +14,11 @@ from ghostnet.training.config import Recipe
 from ghostnet.training.source import UNLABELED
 
 LOSS_SCALE = 1024.0
-"""Keeps float16 gradients from vanishing in mixed precision."""
+"""Prevents float16 gradients from vanishing in mixed precision."""
 
 
 FRESH = ("classifier.", "projection.")
-"""What the names of parameters above the backbone begin with."""
+"""Prefixes of the parameters above the backbone."""
 
 
 class MaskDropout(nn.Cell):
@@ -64,7 +64,7 @@ class LossCell(nn.Cell):
 
 
 class DistillationLoss(nn.Cell):
-    """Map images and what they should give to the mean loss of a network with a teacher.
+    """Map images and their targets to the mean loss of a network with a teacher.
 
     The loss of an image is the cross-entropy with its label, and ``weight`` times that with the
     teacher's shares at a temperature, as of Hinton et al. (2015), or one minus the cosine between

@@ -39,7 +39,7 @@ class Task:
 
     Attributes:
         source: Training images.
-        held_out: Held-out images, whose classes are those of the run, in order.
+        held_out: Held-out images; their classes are those of the run.
         left_out: What else the folders hold, with the reason why it does not count.
     """
 
@@ -75,7 +75,8 @@ def _with_unlabeled(task: Task, data: DataSettings) -> Task:
     """
     if not isinstance(task.source, FolderSource):
         raise DatasetError(
-            "unlabeled: expected labeled images in folders beside those, found a MindRecord file"
+            "unlabeled: images without labels cannot be added to a MindRecord file; put the "
+            "labeled images into folders"
         )
     left_out = dict(task.left_out)
     files = find_images([*data.unlabeled], left_out)
@@ -167,8 +168,8 @@ def start(
         ).network
     if network.architecture.quantized:
         raise TrainingError(
-            f"{recipe.model or recipe.architecture}: expected a network in floating point, found "
-            "convolutions on 8 bits, whose rounding has no gradient; fit a classifier on it with "
+            f"{recipe.model or recipe.architecture} cannot be trained: its convolutions round to 8 "
+            "bits, which has no gradient; fit a classifier on it with "
             "`ghostnet finetune`, or train another network"
         )
     if recipe.backbone_rate > 0:

@@ -112,7 +112,7 @@ class Trainer:
         """Train on one batch.
 
         Raises:
-            TrainingError: The loss is not finite, so no parameter should be kept.
+            TrainingError: The loss is not finite; the parameters must not be kept.
         """
         step = self.position.step
         self.dropout.draw(np.random.default_rng([self.recipe.seed, step, self.batches.worker.rank]))
@@ -122,8 +122,8 @@ class Trainer:
         if not np.isfinite(loss):
             names = "\n  ".join(self.batches.source.name(int(index)) for index in batch.indices)
             raise TrainingError(
-                f"expected a finite loss in step {step + 1}, found {loss}; lower learning_rate, or "
-                f"look at the images of the batch:\n  {names}"
+                f"the loss of step {step + 1} is {loss}; lower learning_rate, or look at the "
+                f"images of the batch:\n  {names}"
             )
         self.average(Tensor(ema_decay(step, self.recipe.ema_decay), ms.float32))
         self.position.step += 1
@@ -148,8 +148,8 @@ class Trainer:
         for name, parameter in self._kept().items():
             if not np.isfinite(parameter.asnumpy()).all():
                 raise TrainingError(
-                    f"{name}: expected finite values after step {self.position.step}, found NaN or "
-                    "infinity; lower learning_rate"
+                    f"{name} has NaN or infinite values after step {self.position.step}; lower "
+                    "learning_rate"
                 )
 
     def averages(self) -> Parameters:
@@ -163,7 +163,7 @@ class Trainer:
         """Write the whole state atomically.
 
         Raises:
-            TrainingError: A parameter is not finite; the last state stays.
+            TrainingError: A parameter is not finite; the previous state is kept.
             CheckpointError: The file cannot be written.
         """
         self.check_finite()
@@ -219,14 +219,14 @@ class Trainer:
         return {parameter.name: parameter for parameter in kept}
 
     def _projected(self) -> list[Parameter]:
-        """Return the parameters of the projection, which is dropped at the end."""
+        """Return the parameters of the projection, which the result does not keep."""
         return [] if self.projection is None else self.projection.trainable_params()
 
 
 def make_projection(
     network: ClassificationNetwork, distillation: Distillation | None
 ) -> nn.Dense | None:
-    """Build the map from the network's features to the teacher's, if those are learnt."""
+    """Build the map from the network's features to the teacher's, if features are learned."""
     if distillation is None or distillation.settings.lesson is not Lesson.FEATURES:
         return None
     projection = nn.Dense(network.num_features, distillation.length, has_bias=False)

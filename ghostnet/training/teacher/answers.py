@@ -1,4 +1,4 @@
-"""A teacher's answers for the views of the training images, computed once and kept on disk."""
+"""A teacher's answers for views of the training images, computed once and kept on disk."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from ghostnet.training.source import Order, Source, describe_broken
 from ghostnet.training.teacher.network import BATCH_SIZE, Teacher
 
 CENTER = 0
-"""Number of the view of evaluation; others are the augmentations of training."""
+"""Number of the view that evaluation uses; the others are augmentations."""
 
 ORIGIN = "made_from.json"
 """File that says what the answers beside it were made from."""
@@ -86,12 +86,12 @@ class Answers:
     def fill(
         self, view: int, order: Order, progress: Callable[[int, int], None] = lambda done, all: None
     ) -> None:
-        """Compute the answers that are not known yet.
+        """Compute the answers that are still missing.
 
         Args:
             view: Number of the view.
             order: Indices of the images.
-            progress: Called with the number of answers that are known, and of those wanted.
+            progress: Called with the number of known answers and the number of wanted ones.
 
         Raises:
             DatasetError: An image is broken.
@@ -134,7 +134,7 @@ class Answers:
         return put
 
     def _open(self, view: int) -> NDArray[np.float16]:
-        """Map the file of a view into memory; it is made if need be."""
+        """Map the file of a view into memory; create it if needed."""
         if view not in self.views:
             path = self.folder / f"view{view}.npy"
             shape = len(self.source), self.teacher.length

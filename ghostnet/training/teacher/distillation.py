@@ -1,4 +1,4 @@
-"""Distillation: what a network learns from a teacher, beside the labels of its images."""
+"""Distillation: what a network learns from a teacher besides the labels of its images."""
 
 import logging
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class Distillation:
         return self.answers.teacher.length if features else len(self.labels)
 
     def prepare(self, view: int, order: Order, report: Reporter) -> None:
-        """Ask the teacher about a view of images, and fit its head to the labels if need be."""
+        """Ask the teacher about a view of images; first fit its head to the labels if needed."""
         if self.settings.lesson is Lesson.HEAD and self.head is None:
             self._fit_head(report)
         self.answers.fill(view, order, report)
@@ -73,7 +73,7 @@ class Distillation:
         return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
     def weights(self, labels: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return the (n,) weights of the teacher; the labels have what is left of 1."""
+        """Return the (n,) weights of the teacher; the weights of the labels are the rest of 1."""
         known = labels != UNLABELED
         return np.where(known, self.settings.share, 1).astype(np.float32)
 

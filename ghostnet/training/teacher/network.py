@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 16
 
 LEAST_SHARE = 1e-7
-"""Share of a class whose logarithm stands for all smaller ones."""
+"""Least share of a class; smaller ones are raised to it before the logarithm."""
 
 MAX_BYTES = 2 * 1024**3
 """Largest file of a teacher: the limit of a protobuf message, and so of ONNX."""
@@ -98,7 +98,7 @@ class Teacher:
                 content, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common base
-            raise TrainingError(f"teacher: {path}: expected an ONNX network ({error})") from error
+            raise TrainingError(f"teacher: {path} is not an ONNX network ({error})") from error
         self.name = str(path)
         self.output = self._choose(settings.output)
         self.input = self._describe(settings)
@@ -171,7 +171,8 @@ class Teacher:
         names = [node.name for node in self._session.get_outputs()]
         if output is not None and output not in names:
             raise TrainingError(
-                f"teacher_output: expected one of {', '.join(names)}, found {output!r}"
+                f"teacher_output: {self.name} has no output {output!r}; its outputs are "
+                f"{', '.join(names)}"
             )
         return output or str(names[0])
 
@@ -180,7 +181,7 @@ class Teacher:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise TrainingError(
-                f"teacher: {self.name}: expected one input of four dimensions, found "
+                f"teacher: {self.name} does not take a batch of images; its inputs are "
                 f"{', '.join(f'{node.name} {node.shape}' for node in inputs)}"
             )
         (node,) = inputs
