@@ -168,7 +168,7 @@ def test_wrong_images_and_training_are_refused(array: NDArray) -> None:
 
 def test_inverted_residuals_are_refused() -> None:
     network = small_mobilenet()
-    with pytest.raises(KernelError, match="Inverted residuals cannot be fused for a GPU"):
+    with pytest.raises(KernelError, match="inverted residuals cannot be fused for a GPU"):
         pack(network.architecture, parameters_of(network))
     ghost = replace(small().architecture, activation="relu6")
     with pytest.raises(

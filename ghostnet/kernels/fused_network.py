@@ -104,8 +104,8 @@ class FusedGhostNet(nn.Cell):
         """
         if altered_layer(network) or self._layers(network) != self.layers:
             raise KernelError(
-                "The network has other layers or another number of classes than the one that was "
-                "fused; fuse it instead: fuse(network)."
+                "the network has other layers or another number of classes than the one that was "
+                "fused; fuse it instead: fuse(network)"
             )
         parameters = parameters_of(network)
         if self.session:
@@ -193,7 +193,7 @@ def _unavailable_reason(network: ClassificationNetwork, training: bool = False) 
     reason = unavailable_reason(training, network.architecture)
     if reason is None and (altered := altered_layer(network, up_to_features=training)):
         return (
-            f"The network was changed at {altered}, which the kernels do not know; run the network "
-            "itself, without fusing it."
+            f"the network was changed at {altered}, which the kernels do not know; run the network "
+            "itself, without fusing it"
         )
     return reason

@@ -81,8 +81,8 @@ class Session:
         if not np.array_equal(packed.plan, self.packed.plan):
             classes = count_classes(parameters, self.architecture)
             raise KernelError(
-                f"The session has {self.outputs} classes and the parameters have {classes}; make "
-                "another session for them."
+                f"the session has {self.outputs} classes and the parameters have {classes}; make "
+                "another session for them"
             )
         self.packed = packed
 
@@ -94,11 +94,11 @@ def check_images(images: Any) -> None:
         KernelError: It has another type, dtype or shape.
     """
     if not isinstance(images, np.ndarray):
-        raise KernelError(f"The images are a {type(images).__name__}; pass a NumPy array.")
+        raise KernelError(f"the images are a {type(images).__name__}; pass a NumPy array")
     check_shape(images.shape)
     if images.dtype != np.float32:
         raise KernelError(
-            f"The images have the dtype {images.dtype}; convert them to float32 (astype)."
+            f"the images have the dtype {images.dtype}; convert them to float32 (astype)"
         )
 
 
@@ -110,6 +110,6 @@ def check_shape(shape: Any) -> None:
     """
     if len(shape) != 4 or shape[1] != 3 or 0 in shape:
         raise KernelError(
-            f"The images have the shape {tuple(shape)}; pass (batch, 3, height, width), none of "
-            "them 0."
+            f"the images have the shape {tuple(shape)}; pass (batch, 3, height, width), none of "
+            "them 0"
         )

@@ -22,7 +22,7 @@ def check_dtype(images: Any, *known: Any) -> None:
     """
     if images not in [TensorType(dtype) for dtype in known]:
         names = " or ".join(str(dtype).lower() for dtype in known)
-        raise KernelError(f"The images have the dtype {images}; convert them to {names} (astype).")
+        raise KernelError(f"the images have the dtype {images}; convert them to {names} (astype)")
 
 
 def refuse_gradient() -> None:

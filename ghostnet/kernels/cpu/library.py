@@ -87,17 +87,17 @@ def load() -> ctypes.CDLL:
     """
     if not PATH.exists():
         raise KernelError(
-            f"The compiled kernels are missing: there is no {PATH}. Install the package with a C++ "
-            "compiler and without GHOSTNET_NO_KERNELS."
+            f"the compiled kernels are missing: there is no {PATH}; install the package with a C++ "
+            "compiler and without GHOSTNET_NO_KERNELS"
         )
     try:
         library = ctypes.CDLL(str(PATH))
     except OSError as error:
-        raise KernelError(f"The compiled kernels cannot be loaded: {error}.") from error
+        raise KernelError(f"the compiled kernels cannot be loaded: {error}") from error
     missing = [symbol for symbol in SYMBOLS if not hasattr(library, symbol)]
     if missing:
         raise KernelError(
-            f"{PATH} belongs to another version: it has no {missing[0]}. Install the package "
+            f"{PATH} belongs to another version: it has no {missing[0]}; install the package "
             "again, or run in a checkout: cmake -S . -B build && cmake --build build"
         )
     for kind in KINDS:
@@ -142,7 +142,7 @@ def set_threads(count: int) -> None:
         number = 0
     if not 1 <= number <= MAX_THREADS:
         raise KernelError(
-            f"The number of threads is {count!r}; set a whole number from 1 to {MAX_THREADS:,}."
+            f"the number of threads is {count!r}; set a whole number from 1 to {MAX_THREADS:,}"
         )
     load().ghostnet_set_threads(number)
 
@@ -181,7 +181,7 @@ def _choose(library: ctypes.CDLL, name: str, source: str) -> None:
     known = _instruction_sets(library)
     if name not in known:
         raise KernelError(
-            f"{source}: {name!r} is not available here; choose one of {', '.join(known)}."
+            f"{source}: {name!r} is not available here; choose one of {', '.join(known)}"
         )
     library.ghostnet_set_instruction_set(name.encode())
 
@@ -217,18 +217,18 @@ def _error(status: Status, images: tuple[int, ...], outputs: int) -> Exception:
     """Say why a call failed."""
     if status == Status.NO_MEMORY:
         return MemoryError(
-            f"There is not enough memory to run the kernels on images of shape {images}; pass "
-            "fewer or smaller images at a time, or set fewer threads."
+            f"there is not enough memory to run the kernels on images of shape {images}; pass "
+            "fewer or smaller images at a time, or set fewer threads"
         )
     if status == Status.MISSING_KERNELS:
         return KernelError(no_int8_reason())
     if status == Status.WRONG_SHAPES:
         return KernelError(
-            f"The kernels do not map images of shape {images} to {outputs} outputs with this "
-            "network: images have at most 2²⁸ pixels each, and the outputs are the network's."
+            f"the kernels do not map images of shape {images} to {outputs} outputs with this "
+            "network: images have at most 2²⁸ pixels each, and the outputs are the network's"
         )
     return KernelError(
-        "The plan and the weights are not of one network; pack both from the same parameters."
+        "the plan and the weights are not of one network; pack both from the same parameters"
     )
 
 
@@ -237,8 +237,8 @@ def no_int8_reason() -> str:
     if load().ghostnet_has_int8():
         return ""
     return (
-        "The dtype int8 needs a processor with VNNI, which multiplies bytes; "
-        f"{instruction_set()} is without it here. Use float32."
+        "the dtype int8 needs a processor with VNNI, which multiplies bytes; "
+        f"{instruction_set()} is without it here; use float32"
     )
 
 

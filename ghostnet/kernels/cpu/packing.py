@@ -138,25 +138,25 @@ def unsupported_reason(architecture: Architecture) -> str | None:
     """Say which layer of an architecture the kernels lack; None if they have all."""
     if architecture.quantized:
         return (
-            "A network with convolutions on 8 bits cannot be fused, because the kernels do not "
-            "round their inputs; run the network itself."
+            "a network with convolutions on 8 bits cannot be fused, because the kernels do not "
+            "round their inputs; run the network itself"
         )
     if architecture.family == "repghost" or architecture.attends:
         layer = "the attention of GhostNetV2 and V3" if architecture.attends else "RepGhost modules"
         return (
-            f"A network with {layer} cannot be fused yet; run the network itself, or export it to "
-            "ONNX."
+            f"a network with {layer} cannot be fused yet; run the network itself, or export it to "
+            "ONNX"
         )
     if architecture.activation not in ACTIVATIONS:
         return (
-            f"A network with the activation {architecture.activation} cannot be fused; the kernels "
-            f"have {', '.join(ACTIVATIONS)}."
+            f"a network with the activation {architecture.activation} cannot be fused; the kernels "
+            f"have {', '.join(ACTIVATIONS)}"
         )
     for row in architecture.blocks:
         if row.kernel_size not in (3, 5) or row.stride not in (1, 2):
             return (
                 f"{row} cannot be fused; the kernels have filters of 3 or 5 pixels and strides of "
-                "1 or 2."
+                "1 or 2"
             )
     if architecture.family == "mobilenet_v2":
         return _unsupported_residual(architecture)
@@ -167,14 +167,14 @@ def _unsupported_residual(architecture: Architecture) -> str | None:
     """Say which inverted residual the kernels lack; None if they have all."""
     if architecture.activation != "relu6":
         return (
-            f"Inverted residuals with the activation {architecture.activation} cannot be fused; "
-            "the kernels have them with relu6."
+            f"inverted residuals with the activation {architecture.activation} cannot be fused; "
+            "the kernels have them with relu6"
         )
     for row in architecture.blocks:
         if row.kernel_size != 3 or row.se_channels:
             return (
                 f"{row} cannot be fused; the kernels have inverted residuals with filters of 3 "
-                "pixels and without squeeze-excite."
+                "pixels and without squeeze-excite"
             )
     return None
 
@@ -197,7 +197,7 @@ def check_dtype(dtype: str) -> None:
         KernelError: The dtype is not supported, or not on this processor.
     """
     if dtype not in PRECISIONS:
-        raise KernelError(f"The dtype {dtype!r} is not one of {', '.join(PRECISIONS)}.")
+        raise KernelError(f"the dtype {dtype!r} is not one of {', '.join(PRECISIONS)}")
     if dtype == "int8" and (reason := library.no_int8_reason()):
         raise KernelError(reason)
 

@@ -91,13 +91,13 @@ def unsupported_reason(architecture: Architecture) -> str | None:
         return cpu_reason(architecture)
     if architecture.family != "ghostnet":
         return (
-            "Inverted residuals cannot be fused for a GPU, whose kernels have Ghost bottlenecks; "
-            "run the network itself, or fuse it for a CPU."
+            "inverted residuals cannot be fused for a GPU, whose kernels have Ghost bottlenecks; "
+            "run the network itself, or fuse it for a CPU"
         )
     if architecture.activation not in SYMBOLS:
         return (
-            f"A network with the activation {architecture.activation} cannot be fused for a GPU; "
-            f"its kernels have {', '.join(SYMBOLS)}."
+            f"a network with the activation {architecture.activation} cannot be fused for a GPU; "
+            f"its kernels have {', '.join(SYMBOLS)}"
         )
     return cpu_reason(architecture)
 
