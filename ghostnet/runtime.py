@@ -190,6 +190,6 @@ def _apply() -> None:
         ms.set_device(device.value)
     except RuntimeError as error:
         raise DeviceError(
-            f"device: expected one that MindSpore can use, found {device.value}; use --device CPU, "
+            f"MindSpore cannot use the device {device.value} here; use --device CPU, "
             f"or repair the installation ({str(error).splitlines()[0]})"
         ) from error
