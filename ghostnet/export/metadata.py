@@ -76,6 +76,6 @@ class Metadata:
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(
-                f"{name}: expected the metadata that `ghostnet export` writes (labels, "
-                "preprocessing), found none that can be read; export the model again"
+                f"{name} lacks the labels and the preprocessing that `ghostnet export` writes; "
+                "export the model again"
             ) from error

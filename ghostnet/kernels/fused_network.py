@@ -85,7 +85,7 @@ class FusedGhostNet(nn.Cell):
         if _pynative_executor.requires_grad():
             refuse_gradient()
         if not isinstance(images, Tensor):
-            raise KernelError(f"images: expected a MindSpore tensor, found {type(images).__name__}")
+            raise KernelError(f"the images are a {type(images).__name__}; pass a MindSpore tensor")
         if images.dtype != mindspore.float32:
             check_dtype(TensorType(images.dtype), mindspore.float32)
         return Tensor.from_numpy(self.session(images.asnumpy()))
@@ -164,14 +164,14 @@ def fuse(
         raise KernelError(reason)
     if training:
         if features:
-            raise ValueError("features: expected False for a network fused for training")
+            raise ValueError("a network is fused for training or for its features, not for both")
         if dtype != "float32":
-            raise ValueError(f"dtype: expected float32 to train a network, found {dtype!r}")
+            raise ValueError(f"a network is trained in float32, not in {dtype!r}")
         return TRAINABLE[network.architecture.family](network)
     refuse_training(network.training)
     device = DEVICES[runtime.current_device()]
     if device.session is None and dtype != "float32":
-        raise KernelError(f"dtype: expected float32 on this device, found {dtype!r}")
+        raise KernelError(f"this device has kernels in float32, not in {dtype!r}")
     return FusedGhostNet(network, device, features=features, dtype=dtype)
 
 

@@ -27,6 +27,8 @@ def label_list(dataset: str) -> tuple[str, ...]:
         ValueError: There is no list for it.
     """
     if dataset not in FILES:
-        raise ValueError(f"expected a list of names, or one of {', '.join(FILES)}")
+        raise ValueError(
+            f"there are no labels of {dataset!r}; give names, or one of {', '.join(FILES)}"
+        )
     text = Path(__file__).with_name(FILES[dataset]).read_text(encoding="utf-8")
     return tuple(text.splitlines())

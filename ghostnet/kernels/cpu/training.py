@@ -33,8 +33,8 @@ def norm_settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
     known[type(None)] = 0
     if type(activation) not in known:
         raise KernelError(
-            f"activation: expected one of {', '.join(NUMBERS)} to fuse a network, found "
-            f"{activation}"
+            f"a network with the activation {activation} cannot be fused for training; the kernels "
+            f"have {', '.join(NUMBERS)}"
         )
     return Tensor(np.array([known[type(activation)], norm.eps, norm.momentum], np.float32))
 
@@ -122,7 +122,8 @@ class FusedDepthwise(nn.Cell):
         super().__init__(auto_prefix=False)
         if unit.conv.kernel_size[0] not in (3, 5) or unit.conv.stride[0] not in (1, 2):
             raise KernelError(
-                f"expected kernels of 3 or 5 and strides of 1 or 2 to fuse, found {unit.conv}"
+                f"{unit.conv} cannot be fused; the kernels have filters of 3 or 5 pixels and "
+                "strides of 1 or 2"
             )
         self.convolution = unit.conv
         self.norm = unit.bn

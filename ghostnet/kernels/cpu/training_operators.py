@@ -38,7 +38,7 @@ def operator(
     def out_dtypes(first: Any, *_: Any) -> Any:
         if first != TensorType(mindspore.float32):
             raise KernelError(
-                f"images: expected float32 to train a fused network, found {first}; use astype"
+                f"a fused network is trained on float32 images, not on {first}; use astype"
             )
         return (first,) * outputs if outputs > 1 else first
 
@@ -71,7 +71,9 @@ def unfold() -> ops.Custom:
 
     def out_shape(x: Shape) -> Shape:
         if len(x) != 4 or 0 in x:
-            raise KernelError(f"images: expected (batch, 3, height, width), found {tuple(x)}")
+            raise KernelError(
+                f"the images have the shape {tuple(x)}; pass (batch, 3, height, width)"
+            )
         return [x[0], 9 * x[1], *halved(x[2:])]
 
     def gradient_shape(_: Shape, x: Shape) -> Shape:
