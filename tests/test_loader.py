@@ -141,6 +141,28 @@ def test_a_cached_checkpoint_serves_from_any_cache(small: GhostNet, tmp_path: Pa
     assert mshub.load(card, cache_dir=tmp_path / "cache").num_classes == 5
 
 
+OPENED = """
+import sys
+from collections import Counter
+from ghostnet import open_model
+opened = Counter()
+def note(event, arguments):
+    if event == "open" and arguments[1]:  # with a mode: by Python's open, which calls the system's
+        opened[str(arguments[0])] += 1
+sys.addaudithook(note)
+open_model()
+print([count for path, count in opened.items() if path.endswith(("_pets.md", "_pets.ckpt"))])
+"""
+
+
+def test_a_name_is_resolved_once() -> None:
+    """One look at the card, and one at the checkpoint."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[1, 1]\n"
+
+
 def test_importing_the_package_does_not_import_mindspore() -> None:
     code = "import sys, ghostnet, ghostnet.hub, ghostnet.cli; print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
