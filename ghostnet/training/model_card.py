@@ -86,6 +86,8 @@ def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path)
         CheckpointError, TrainingError: The folder cannot be written.
     """
     checkpoint = out / CHECKPOINT
+    with raising(TrainingError, f"{out / CARD}: cannot be replaced", "name another folder"):
+        (out / CARD).unlink(missing_ok=True)  # it has the hash of the earlier checkpoint
     write_checkpoint(model.parameters, checkpoint)
     text = front_matter(
         model,
