@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 
 import pytest
 
@@ -16,6 +17,10 @@ main()
 """The command as code for ``python -c``, in a process that hears Ctrl-C."""
 
 
+SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python does not show; the command prints the others."""
+
+
 class Ghostnet:
     """Runs the command in this process and keeps what it printed."""
 
@@ -27,8 +32,12 @@ class Ghostnet:
         self.monkeypatch.setattr(sys, "argv", ["ghostnet", *map(str, words)])
         self.monkeypatch.setenv("COLUMNS", "200")
         self.capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
+        with warnings.catch_warnings():
+            warnings.resetwarnings()
+            for category in SILENT:
+                warnings.simplefilter("ignore", category)
+            with pytest.raises(SystemExit) as stopped:
+                main()
         out, self.err = self.capfd.readouterr()
         assert stopped.value.code == status, out + self.err
         return out

@@ -163,12 +163,12 @@ def slowly(body: bytes, pieces: int, pause: float) -> Answer:
     return answer
 
 
-def stalling(body: bytes, pause: float = 2.0) -> Answer:
-    """Sends half of `body`, then nothing for `pause` seconds."""
+def stalling(body: bytes) -> Answer:
+    """Sends half of `body`, then nothing until the client hangs up."""
 
     def answer(handler: Handler) -> None:
         handler.send(200, body[: len(body) // 2], Content_Length=str(len(body)))
-        time.sleep(pause)
+        handler.rfile.read(1)
 
     return answer
 

@@ -6,14 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from waiting import WAIT_SECONDS, wait_for
 
-WAIT_SECONDS = 60
 ADDRESS = re.compile(r"on http://(\S+):(\d+)\n")
 
 
@@ -76,15 +75,6 @@ def serving(*words: object, log: Path, **environment: str) -> Iterator[ModelServ
     finally:
         server.process.kill()
         server.process.wait()
-
-
-def wait_for(condition: Callable[[], object]) -> object:
-    """The first true value of a condition, which must come in time."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return value
 
 
 def children(process: int) -> list[int]:

@@ -42,8 +42,8 @@ def images_and_logits() -> tuple[np.ndarray, np.ndarray]:
     return images, kernels.Session(model.architecture, model.parameters)(images)
 
 
-SLOW = plain_image(6000, 6000)
-"""An image that takes a good part of a second to decode."""
+SLOW = plain_image(3000, 3000)
+"""An image that takes a good part of a tenth of a second to decode."""
 
 HALVES = {
     "nothing": b"",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mindspore.train.checkpoint_pb2 import Checkpoint
 from random_parameters import random_parameters
 from safetensors.numpy import save_file
+from timm_names import timm_names
 
 from ghostnet.checkpoints import (
-    Parameters,
     convert,
     count_classes,
     fit_parameters,
@@ -48,44 +48,6 @@ def checkpoint(network: GhostNet, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("checkpoint") / "small.ckpt"
     write_checkpoint(parameters_of(network), path)
     return path
-
-
-def timm_names(parameters: Parameters) -> Parameters:
-    """The parameters of a GhostNet under timm's names, every block in a stage of its own."""
-    suffixes = {
-        "gamma": "weight",
-        "beta": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    }
-    renamed = {}
-    for name, array in parameters.items():
-        parts = name.split(".")
-        parts[-1] = suffixes.get(parts[-1], parts[-1])
-        if parts[0] == "blocks":
-            parts[1] += ".0"
-            rest = ".".join(parts[2:])
-            for ours, theirs in (
-                ("primary_conv.conv", "primary_conv.0"),
-                ("primary_conv.bn", "primary_conv.1"),
-                ("cheap_operation.conv", "cheap_operation.0"),
-                ("cheap_operation.bn", "cheap_operation.1"),
-                ("dw.conv", "conv_dw"),
-                ("dw.bn", "bn_dw"),
-                ("shortcut.0.conv", "shortcut.0"),
-                ("shortcut.0.bn", "shortcut.1"),
-                ("shortcut.1.conv", "shortcut.2"),
-                ("shortcut.1.bn", "shortcut.3"),
-            ):
-                if rest.startswith((ours + ".", f"ghost1.{ours}.", f"ghost2.{ours}.")):
-                    rest = rest.replace(ours, theirs, 1)
-                    break
-            else:
-                rest = f"bn1.{parts[-1]}" if rest.startswith("bn.") else rest
-            renamed[f"blocks.{parts[1]}.{rest}"] = array
-        else:
-            renamed[".".join(parts)] = array
-    return renamed
 
 
 def test_what_is_written_is_read_back(network: GhostNet, checkpoint: Path) -> None:

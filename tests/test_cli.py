@@ -11,6 +11,7 @@ import pytest
 from bundled_models import FLOWERS
 from command_line import Ghostnet
 from PIL import Image
+from timm_names import write_flowers
 from toy_images import draw
 
 from ghostnet.files import sha256_of
@@ -142,7 +143,8 @@ def test_eval_counts_and_draws(ghostnet: Ghostnet, tmp_path: Path) -> None:
     assert np.sum(result["confusion"]) == 6
     assert [Path(entry["file"]).name for entry in result["skipped"]] == ["broken.jpg"]
     assert json.loads((out / "confusion.json").read_text()) == result
-    assert Image.open(out / "confusion.png").size[0] > 300
+    with Image.open(out / "confusion.png") as plot:
+        assert plot.size[0] > 300
 
 
 def test_eval_on_the_flowers_gives_the_documented_top1(ghostnet: Ghostnet, shared: Path) -> None:
@@ -176,10 +178,8 @@ def test_eval_refuses_what_is_no_data_set(
     assert message in ghostnet.err
 
 
-def test_convert_writes_a_checkpoint_that_predicts(
-    ghostnet: Ghostnet, shared: Path, tmp_path: Path
-) -> None:
-    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+def test_convert_writes_a_checkpoint_that_predicts(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    source = write_flowers(tmp_path / "timm.safetensors")
     target = tmp_path / "flowers.ckpt"
     answer = ghostnet.json("convert", source, target)
     assert answer["sha256"] == sha256_of(target)

@@ -59,8 +59,15 @@ def test_pets_that_are_not_really_jpeg_are_read(root: Path) -> None:
         assert decode(file).size == (20, 30)
 
 
-def test_a_part_of_the_pets_is_held_out(shared: Path) -> None:
-    pets = OxfordIIITPet(shared / "data/oxford_pets")
+def test_a_part_of_the_pets_is_held_out(root: Path) -> None:
+    lines = []
+    for number in range(1, 38):
+        breed = f"breed{number:02}"
+        for index in range(10):
+            lines.append(f"{breed}_{index} {number} 1 1\n")
+            (root / "images" / f"{breed}_{index}.jpg").write_text(f"{breed} {index}")
+    (root / "annotations" / "trainval.txt").write_text("".join(lines))
+    pets = OxfordIIITPet(root)
     kept, held = hold_out(pets, 0.1)
     assert kept.classes == held.classes == pets.classes
     assert sorted((*kept.files, *held.files)) == sorted(pets.files)

@@ -1,4 +1,4 @@
-"""Distillation: what a teacher answers, what is kept of it, and what a network learns from it."""
+"""Distillation from an ONNX file: what it answers, what is kept of it, what a network learns."""
 
 import json
 import shutil
@@ -11,7 +11,6 @@ import onnx
 import pytest
 from command_line import Ghostnet
 from interruption import interrupt_at
-from mindspore import Tensor, nn
 from PIL import Image
 from random_parameters import random_parameters
 from tiny_network import TINY, TINY_MODEL
@@ -34,12 +33,14 @@ from ghostnet.training.config import Lesson, TeacherSettings, TrainingConfig, ch
 from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.run import loop
 from ghostnet.training.run.log import read_log
-from ghostnet.training.run.step import DistillationLoss, label_shares
 from ghostnet.training.run.task import open_task
 from ghostnet.training.source import UNLABELED, FolderSource
 from ghostnet.training.teacher.answers import CENTER, Answers
 from ghostnet.training.teacher.distillation import Distillation
 from ghostnet.training.teacher.network import Teacher, stated_labels
+
+pytest.importorskip("onnx", reason="needs the extra export")
+pytest.importorskip("onnxruntime", reason="needs the extra export")
 
 CLASSES = ("blue one", "Green", "rot")
 
@@ -161,13 +162,6 @@ def test_broken_images_without_labels_are_skipped(config: TrainingConfig, tmp_pa
     assert len(task.source) + len(task.held_out.files) == 23
 
 
-def test_settings_that_lack_a_teacher_are_refused() -> None:
-    with pytest.raises(TrainingError, match="images without labels need a teacher"):
-        check({"data": ".", "unlabeled": ["."]}, "test")
-    with pytest.raises(TrainingError, match="data: required, unless a teacher"):
-        check({"teacher": "t.onnx"}, "test")
-
-
 # The answers ----------------------------------------------------------------------------------
 
 
@@ -210,47 +204,6 @@ def test_a_broken_image_is_named(config: TrainingConfig, images: Path, tmp_path:
 
 
 # What is learned ------------------------------------------------------------------------------
-
-
-class Body(nn.Cell):
-    def features(self, images: Tensor) -> Tensor:
-        return images
-
-
-class Head(nn.Cell):
-    def __init__(self) -> None:
-        super().__init__()
-        self.dropout = nn.Identity()
-        self.classifier = nn.Identity()
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_the_loss_mixes_labels_and_shares(temperature: float) -> None:
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(4, 3)).astype(np.float32)
-    taught = softmax(generator.normal(size=(4, 3))).astype(np.float32)
-    labels = np.array([0, 2, UNLABELED, 1], np.int32)
-    weights = np.array([0.5, 0.5, 1, 0.5], np.float32)
-    shares = (1 - weights[:, None]) * label_shares(labels, 3, 0.1)
-    loss = DistillationLoss(Body(), Head(), None, temperature)
-    found = loss(*map(Tensor, (logits, shares, taught, weights))).asnumpy()
-    by_label = -(shares * np.log(softmax(logits))).sum(1)
-    by_teacher = -(taught * np.log(softmax(logits / temperature))).sum(1) * temperature**2
-    np.testing.assert_allclose(found, (by_label + weights * by_teacher).mean(), rtol=1e-5)
-    np.testing.assert_allclose(shares.sum(1), [0.5, 0.5, 0, 0.5], rtol=1e-6)
-
-
-def test_features_are_compared_by_their_direction() -> None:
-    features = np.array([[1, 0], [0, 3]], np.float32)
-    taught = np.array([[5, 0], [0, -1]], np.float32)
-    loss = DistillationLoss(Body(), Head(), nn.Identity(), 1.0)
-    arguments = (features, np.zeros((2, 2), np.float32), taught, np.ones(2, np.float32))
-    np.testing.assert_allclose(loss(*map(Tensor, arguments)).asnumpy(), 1.0, atol=1e-5)
 
 
 def test_a_network_learns_the_classes_of_a_teacher(config: TrainingConfig, tmp_path: Path) -> None:

@@ -5,17 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL
-from http_server import MisbehavingServer, serving, slowly
+from http_server import MisbehavingServer, serving, stalling
 from safetensors.numpy import save_file
-from test_checkpoint import timm_names
+from timm_names import timm_names
 from toy_images import draw
+from waiting import wait_for
 
 from ghostnet.checkpoints import parameters_of, write_checkpoint
 from ghostnet.models import create_network
@@ -25,14 +25,14 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 CARDS = Path(__file__).resolve().parents[1] / "assets"
 
 ON_A_SLOW_DISK = f"""
-import os, time
-sync = os.fsync
-os.fsync = lambda file: (time.sleep(600), sync(file))
+import os, threading
+os.fsync = lambda file: threading.Event().wait()
 {FROM_A_TERMINAL}
 """
 
-KILL_AT_ANY_MOMENT = """
-import os, signal, sys, time
+KILL_AT_ANY_CALL = """
+import os, signal, sys
+from itertools import count
 from pathlib import Path
 from ghostnet.files import replacing
 
@@ -43,16 +43,20 @@ def write(content):
     with replacing(target) as file:
         file.write(content)
 
+def write_until(call):
+    calls = count()
+    sys.setprofile(lambda *_: next(calls) == call and os.kill(os.getpid(), signal.SIGKILL))
+    write(contents[1])
+    os._exit(0)
+
 write(contents[0])
-for number in range(50):
-    child = os.fork()
-    while not child:
-        write(contents[0])
-        write(contents[1])
-    time.sleep(0.0007 * number)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert target.read_bytes() in contents, number
+for call in count():
+    child = os.fork() or write_until(call)
+    _, status = os.waitpid(child, 0)
+    assert target.read_bytes() in contents, call
+    if status == 0:
+        break
+assert call > 50
 write(contents[1])
 print(*sorted(path.name for path in target.parent.iterdir()))
 """
@@ -69,9 +73,7 @@ def start(code: str, *words: object) -> "subprocess.Popen[str]":
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals, folder: Path) -> None:
     """Send a signal once the process is in the middle of a file, and check how it ends."""
-    while not any(part.stat().st_size for part in folder.glob(".*.part")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_for(lambda: any(part.stat().st_size for part in folder.glob(".*.part")))
     process.send_signal(number)
     out, err = process.communicate()
     if number is signal.SIGINT:
@@ -88,7 +90,7 @@ def server() -> Iterator[MisbehavingServer]:
 
 
 def test_interrupted_fetch(server: MisbehavingServer, tmp_path: Path) -> None:
-    url = server.url("/a.ckpt", slowly(BODY, pieces=100, pause=0.1))
+    url = server.url("/a.ckpt", stalling(BODY))
     text = (CARDS / f"{FLOWERS}.md").read_text()
     text = text.replace("ghostnet_v1.0_flowers.ckpt", url)
     (digest,) = [line for line in text.splitlines() if "asset-sha256" in line]
@@ -130,14 +132,12 @@ def test_stopped_while_mindspore_is_imported(
         "finetune": [draw(tmp_path / "images"), "--mode", "full", "--out", tmp_path / "out"],
     }
     process = start(f"import numpy\n{FROM_A_TERMINAL}", verb, *words[verb])
-    while "/mindspore/" not in Path(f"/proc/{process.pid}/maps").read_text():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
+    wait_for(lambda: "/mindspore/" in Path(f"/proc/{process.pid}/maps").read_text())
     process.send_signal(number)
     assert process.communicate() == ("", "ghostnet: interrupted\n")
     assert process.returncode == 130
 
 
-def test_killed_at_any_moment_a_file_is_whole(tmp_path: Path) -> None:
-    process = start(KILL_AT_ANY_MOMENT, tmp_path / "file")
+def test_killed_at_any_call_a_file_is_whole(tmp_path: Path) -> None:
+    process = start(KILL_AT_ANY_CALL, tmp_path / "file")
     assert process.communicate() == ("file\n", "")

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from http_server import (
     whole,
     without_length,
 )
+from waiting import wait_for
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
 from ghostnet.hub.card import Asset
@@ -353,11 +353,9 @@ def test_cache_that_cannot_be_written(server: MisbehavingServer, tmp_path: Path)
 
 
 def test_killed_fetch_leaves_nothing_wrong(server: MisbehavingServer, tmp_path: Path) -> None:
-    url = server.url("/a.ckpt", slowly(BODY, pieces=100, pause=0.1))
+    url = server.url("/a.ckpt", stalling(BODY))
     process = fetch_in_process(url, tmp_path)
-    while not any(part.stat().st_size for part in tmp_path.glob("*.part")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for(lambda: any(part.stat().st_size for part in tmp_path.glob("*.part")))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "a.ckpt").exists()

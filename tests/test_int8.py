@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_models import BREEDS, FLOWERS
 from mindspore import Tensor
 from noise_images import NETWORKS, draw
 from random_parameters import random_parameters
@@ -12,11 +13,12 @@ from random_parameters import random_parameters
 from ghostnet import KernelError, kernels
 from ghostnet.data.image_folder import read_folder
 from ghostnet.hub import open_model
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.kernels import fuse
 from ghostnet.kernels.cpu.library import no_int8_reason
 from ghostnet.models import MODELS
 
-FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
+PHOTOGRAPHS = sorted((assets_folder() / "images").glob("*.jpg"))
 
 needs_vnni = pytest.mark.skipif(bool(no_int8_reason()), reason="needs a processor with VNNI")
 
@@ -46,6 +48,18 @@ def test_answers_do_not_depend_on_threads_and_batches(name: str) -> None:
                 answers += [session(images), np.concatenate([session(x[None]) for x in images])]
             for answer in answers[1:]:
                 np.testing.assert_array_equal(answer, answers[0], instruction_set)
+
+
+@needs_vnni
+def test_photographs_are_named_as_in_floats() -> None:
+    model = open_model(BREEDS)
+    images = np.stack([model.preprocess(model.preprocess.decode(path)) for path in PHOTOGRAPHS])
+    floats = kernels.Session(model.architecture, model.parameters)(images)
+    session = kernels.Session(model.architecture, model.parameters, dtype="int8")
+    for instruction_set in instruction_sets():
+        np.testing.assert_array_equal(
+            session(images).argmax(1), floats.argmax(1), err_msg=instruction_set
+        )
 
 
 @needs_vnni

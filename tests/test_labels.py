@@ -10,6 +10,7 @@ from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm_names import write_flowers
 from toy_images import draw
 
 from ghostnet.checkpoints import write_checkpoint
@@ -130,9 +131,9 @@ def test_export_takes_labels(ghostnet: Ghostnet, bare: Path, tmp_path: Path) -> 
 
 
 def test_convert_writes_a_card_with_labels(
-    ghostnet: Ghostnet, shared: Path, flowers: Path, tmp_path: Path
+    ghostnet: Ghostnet, flowers: Path, tmp_path: Path
 ) -> None:
-    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+    source = write_flowers(tmp_path / "timm.safetensors")
     target = tmp_path / "flowers.ckpt"
     answer = ghostnet.json("convert", source, target, "--labels", labels_file(tmp_path))
     assert answer["card"] == str(tmp_path / "flowers.md")
@@ -144,10 +145,8 @@ def test_convert_writes_a_card_with_labels(
     assert prediction["predictions"][0]["label"] in GERMAN
 
 
-def test_labels_that_do_not_fit_leave_nothing(
-    ghostnet: Ghostnet, shared: Path, tmp_path: Path
-) -> None:
-    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+def test_labels_that_do_not_fit_leave_nothing(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    source = write_flowers(tmp_path / "timm.safetensors")
     labels = labels_file(tmp_path, ["one"])
     ghostnet("convert", source, tmp_path / "x.ckpt", "--labels", labels, status=1)
     assert "the number of labels is 1, but the model has 5 classes" in ghostnet.err
@@ -204,9 +203,9 @@ def test_eval_asks_for_labels_where_training_tools_sort_differently(
 
 
 def test_verify_takes_the_folders_in_order(
-    ghostnet: Ghostnet, shared: Path, flowers: Path, tmp_path: Path
+    ghostnet: Ghostnet, flowers: Path, tmp_path: Path
 ) -> None:
-    source = shared / "data/weights/ghostnet_100_flowers.safetensors"
+    source = write_flowers(tmp_path / "timm.safetensors")
     words = (
         "convert",
         source,

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,8 +15,11 @@ import numpy as np
 import pytest
 from bundled_models import BREEDS
 from command_line import Ghostnet
+from waiting import wait_for
 
+from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError
+from ghostnet.hub.catalog import assets_folder
 from ghostnet.inference import RayClassifier, ray_cluster
 from ghostnet.kernels import threads
 
@@ -25,15 +27,19 @@ ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytest.importorskip("ray.data", reason="needs the extra ray")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
 
+IMAGES = 180
 BLOCK_IMAGES = 12
 
 
 @pytest.fixture(scope="module")
-def images(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of flowers, a broken file, and a name that is not UTF-8."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts of photographs, a broken file, and a name that is not UTF-8."""
     folder = tmp_path_factory.mktemp("photos")
-    for number, photo in enumerate(sorted((shared / "data/flowers/val").rglob("*.jpg"))[::2]):
-        (folder / f"{number:03}.jpg").symlink_to(photo)
+    photographs = [decode(path) for path in sorted((assets_folder() / "images").glob("*.jpg"))]
+    for number in range(IMAGES):
+        photograph = photographs[number % len(photographs)]
+        width, height = photograph.size
+        photograph.crop((number, 0, width, height - number)).save(folder / f"{number:03}.jpg")
     (folder / "050.jpg").unlink()
     (folder / "050.jpg").write_bytes(b"no image")
     (folder / os.fsdecode(b"051\xe9.jpg")).symlink_to((folder / "051.jpg").resolve())
@@ -79,10 +85,7 @@ def actors() -> list[int]:
 
 def kill_one_after_the_first_row(out: Path) -> int:
     """Kill an actor while a file is written; returns the number of rows that were there."""
-    deadline = time.monotonic() + 120
-    while not (out.exists() and out.stat().st_size):
-        assert time.monotonic() < deadline, "no row was written"
-        time.sleep(0.01)
+    wait_for(lambda: out.exists() and out.stat().st_size)
     os.kill(actors()[0], signal.SIGKILL)
     return out.read_bytes().count(b"\n")
 

@@ -3,9 +3,10 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from command_line import Ghostnet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_images import draw
+from waiting import wait_for
 
 from ghostnet.errors import ResultsError
 from ghostnet.inference.results import open_results
@@ -108,12 +110,9 @@ def test_a_killed_run_loses_and_doubles_nothing(
     small = "import ghostnet.inference.results as r; r.PART_ROWS = 40; "
     code = small + "from ghostnet.cli.main import main; main()"
     process = subprocess.Popen([sys.executable, "-c", code, *words])
-    deadline = time.monotonic() + 120
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(0.1)
+    wait_for(lambda: sum(file.stat().st_size for file in [out, *out.rglob("*")] if file.is_file()))
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     monkeypatch.setattr("ghostnet.inference.results.PART_ROWS", 40)
     summary = ghostnet.json(*words, "--resume")
     assert [row["file"] for row in rows_of(out)] == names
@@ -178,7 +177,8 @@ def test_any_names_and_any_cut_leave_whole_rows(
         results.close()
         content = path.read_bytes()
         path.write_bytes(content if resume else content[: round(kept * len(content))])
-    assert list(open_results(path, 1, resume=True).names()) == names
+    with closing(open_results(path, 1, resume=True)) as results:
+        assert list(results.names()) == names
 
 
 def test_any_cut_inside_a_quoted_cell_leaves_whole_rows(tmp_path: Path) -> None:

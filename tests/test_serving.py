@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 from command_line import Ghostnet
-from model_server import ModelServer, children, serving, wait_for
+from model_server import ModelServer, children, serving
 from serving_requests import CAT, HALVES, IMAGES, INFER, MODEL, SLOW, ends, form
+from waiting import wait_for
 
 from ghostnet import kernels
 from ghostnet.hub.catalog import assets_folder

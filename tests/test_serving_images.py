@@ -8,7 +8,6 @@ from command_line import Ghostnet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import ModelServer
-from PIL import Image
 from serving_requests import CAT, IMAGES, INFER, assert_same, form, plain_image
 
 from ghostnet import kernels
@@ -35,7 +34,7 @@ def test_a_body_is_an_image_of_any_kind(
     server: ModelServer, ghostnet: Ghostnet, tmp_path: Path, kind: str, top_k: int
 ) -> None:
     path = tmp_path / f"image.{kind.lower()}"
-    Image.open(IMAGES[1]).resize((300, 260)).save(path, kind)
+    decode(IMAGES[1]).resize((300, 260)).save(path, kind)
     (expected,) = ghostnet.json("predict", path, "--top-k", top_k)
     response = server.post(f"predict?top_k={top_k}", path.read_bytes())
     assert_same(response.json(), [{**expected, "file": "-"}])

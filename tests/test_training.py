@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from PIL import Image
 from random_parameters import random_parameters
 from tiny_network import TINY, TINY_MODEL
 from toy_images import draw
+from waiting import wait_for
 
 from ghostnet import kernels
 from ghostnet.checkpoints import load_parameters, read_checkpoint
@@ -94,7 +94,8 @@ def test_train_leaves_a_model_with_card_log_and_curve(
     rows = read_log(out, 3)
     assert answer["top1"] == pytest.approx(max(row.top1 for row in rows), abs=1e-4)
     assert rows[-1].loss < rows[0].loss
-    assert Image.open(out / "curve.png").size == (960, 540)
+    with Image.open(out / "curve.png") as curve:
+        assert curve.size == (960, 540)
     assert read_config(out / "config.yaml", {}) == config
     evaluation = ghostnet.json("eval", config.data.path, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
@@ -212,13 +213,10 @@ def assert_same_run(out: Path, other: Path) -> None:
     ]
 
 
-def kill_after_a_save(process: "subprocess.Popen[bytes]", state: Path, seconds: float) -> int:
+def kill_after_a_save(process: "subprocess.Popen[bytes]", state: Path) -> int:
     """Returns the step that the state, which was written anew before that, then holds."""
     before = state.stat().st_mtime_ns if state.exists() else 0
-    while not state.exists() or state.stat().st_mtime_ns == before:
-        assert process.poll() is None
-        time.sleep(0.001)
-    time.sleep(seconds)
+    wait_for(lambda: state.exists() and state.stat().st_mtime_ns != before)
     process.send_signal(signal.SIGKILL)
     process.wait()
     return int(read_checkpoint(state)["position.step"][0])
@@ -229,8 +227,8 @@ def test_a_run_that_is_killed_twice_goes_on_bit_for_bit(
 ) -> None:
     out = tmp_path / "run"
     state = out / "state.ckpt"
-    first = kill_after_a_save(start_process(images, out), state, 0)
-    second = kill_after_a_save(start_words("--out", out, "--resume"), state, 0.01)
+    first = kill_after_a_save(start_process(images, out), state)
+    second = kill_after_a_save(start_words("--out", out, "--resume"), state)
     assert 0 < first < second < 12
     ghostnet("train", "--out", out, "--resume")
     assert_same_run(out, whole_run)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from ghostnet.data.transforms import MAX_PIXELS, Preprocess, decode, normalize
 from ghostnet.errors import ImageError
+from ghostnet.hub.catalog import assets_folder
+
+PHOTOGRAPHS = sorted((assets_folder() / "images").glob("*.jpg"))
 
 DECODE = """
 import re, sys
@@ -46,16 +50,17 @@ def test_reference_images_are_met_exactly(shared: Path) -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
-def test_the_dataset_path_gives_the_same(shared: Path) -> None:
-    root = shared / "data/flowers/val"
+def test_the_dataset_path_gives_the_same(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    for path in PHOTOGRAPHS:
+        shutil.copy(path, tmp_path / "photographs")
     preprocess = Preprocess(64)
-    dataset = ds.ImageFolderDataset(str(root), num_samples=8, shuffle=False, decode=False)
-    files = sorted(root.rglob("*.jpg"))[:8]
-    mapped = dataset.map(preprocess.dataset_operation, "image").batch(4)
+    dataset = ds.ImageFolderDataset(str(tmp_path), num_samples=6, shuffle=False, decode=False)
+    mapped = dataset.map(preprocess.dataset_operation, "image").batch(3)
     batches = [row["image"] for row in mapped.create_dict_iterator(output_numpy=True)]
-    assert [batch.shape for batch in batches] == [(4, 3, 64, 64)] * 2
-    for got, file in zip(np.concatenate(batches), files, strict=True):
-        np.testing.assert_allclose(got, preprocess(decode(file)), atol=1e-5)
+    assert [batch.shape for batch in batches] == [(3, 3, 64, 64)] * 2
+    for got, file in zip(np.concatenate(batches), PHOTOGRAPHS[:6], strict=True):
+        np.testing.assert_allclose(got, preprocess(preprocess.decode(file)), atol=1e-5)
 
 
 # Large JPEG files ---------------------------------------------------------------------------
@@ -88,13 +93,11 @@ def test_gray_and_rotated_jpeg_images_are_reduced_alike() -> None:
     assert image.getpixel((50, 100)) == (90, 90, 90)
 
 
-def test_reduced_photographs_look_the_same(shared: Path) -> None:
+def test_reduced_photographs_look_the_same() -> None:
     preprocess = Preprocess(56)
-    files = sorted((shared / "data/flowers/val").rglob("*.jpg"))[::5]
-    pairs = [(decode(file), preprocess.decode(file)) for file in files]
-    reduced = [(whole, small) for whole, small in pairs if small.size != whole.size]
-    assert len(reduced) > 10
-    for whole, small in reduced:
+    for file in PHOTOGRAPHS:
+        whole, small = decode(file), preprocess.decode(file)
+        assert small.size != whole.size
         expected, found = (np.asarray(preprocess.crop(x), np.float32) for x in (whole, small))
         assert np.abs(found - expected).mean() < 8
 

@@ -1,6 +1,7 @@
 """Label any number of images into a file, and continue where an earlier run stopped."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -63,16 +64,16 @@ def label(
     Raises:
         ResultsError: The rows are not those of the first images, or the file cannot be written.
     """
-    resumed = _skip(images, results)
-    progress(resumed)
-    rows, errors = resumed, 0
-    sources = (ImageSource(str(file), file) for file in images)
-    for answer in labeler(sources, results.top_k):
-        results.write(answer)
-        rows += 1
-        errors += "error" in answer
-        progress(1)
-    results.close()
+    with closing(results):
+        resumed = _skip(images, results)
+        progress(resumed)
+        rows, errors = resumed, 0
+        sources = (ImageSource(str(file), file) for file in images)
+        for answer in labeler(sources, results.top_k):
+            results.write(answer)
+            rows += 1
+            errors += "error" in answer
+            progress(1)
     return Labeled(rows, resumed, errors)
 
 

@@ -63,10 +63,14 @@ class LineResults(Results):
         """Drop an unfinished row, and yield the files of the others."""
         self.file.seek(0)
         end = 0
-        for name, size in self.records():
-            end += size
-            if name is not None:
-                yield name
+        try:
+            for name, size in self.records():
+                end += size
+                if name is not None:
+                    yield name
+        except ResultsError:
+            self.file.close()
+            raise
         self.file.truncate(end)
         if end == 0:
             self.begin()
