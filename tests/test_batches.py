@@ -75,7 +75,7 @@ def test_workers_share_the_batches_of_one(images: Path) -> None:
 
 
 def test_less_than_one_batch_is_an_error(images: Path) -> None:
-    with pytest.raises(DatasetError, match=r"18 .* do not fill a batch of 10 for each of 2 workers"):
+    with pytest.raises(DatasetError, match=r"18 .* do not fill a batch of 10 for each of 2"):
         _ = make_batches(images, 10, Worker(0, 2)).steps
 
 
