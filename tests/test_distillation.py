@@ -7,7 +7,6 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-import onnx
 import pytest
 from command_line import Ghostnet
 from interruption import interrupt_at
@@ -39,7 +38,7 @@ from ghostnet.training.teacher.answers import CENTER, Answers
 from ghostnet.training.teacher.distillation import Distillation
 from ghostnet.training.teacher.network import Teacher, stated_labels
 
-pytest.importorskip("onnx", reason="needs the extra export")
+onnx = pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 
 CLASSES = ("blue one", "Green", "rot")
