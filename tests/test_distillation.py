@@ -230,7 +230,7 @@ def test_labeled_and_unlabeled_images_are_learned_together(
     more = draw(tmp_path / "more", 2, ("anything",))
     out = tmp_path / "out"
     answer = ghostnet.json(
-        "train", "--data", images, "--unlabelled", more, "--teacher", onnx_file,
+        "train", "--data", images, "--unlabeled", more, "--teacher", onnx_file,
         "--teacher-lesson", lesson, "--architecture", "tiny", "--image-size", 32,
         "--batch-size", 4, "--epochs", 2, "--val", 0.2, "--out", out,
     )  # fmt: skip

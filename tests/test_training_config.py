@@ -72,7 +72,7 @@ def test_numbers_are_taken_for_text_and_tildes_for_the_home(tmp_path: Path) -> N
     assert config.data.path == Path.home() / "pets"
     assert config.data.held_out == 0.25
     assert config.recipe.model == "7"
-    path.write_text("data: pets\nval: ~/held out\nunlabelled: [~/more]\nteacher: ~/t.onnx\n")
+    path.write_text("data: pets\nval: ~/held out\nunlabeled: [~/more]\nteacher: ~/t.onnx\n")
     config = read_config(path, {})
     assert config.data.held_out == Path.home() / "held out"
     assert config.data.unlabeled == (Path.home() / "more",)

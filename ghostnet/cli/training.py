@@ -33,7 +33,6 @@ from ghostnet.training.config import (
     CONFIG,
     MOVABLE,
     PARTS,
-    RENAMED,
     SETTINGS,
     TrainingConfig,
     check,
@@ -75,9 +74,7 @@ def _option(name: str) -> Parameter:
     kind, *_, text = get_args(get_type_hints(PARTS[part], include_extras=True)[field])
     if get_args(kind)[1:] == (Ellipsis,):  # Typer's type for an option that is repeated
         kind = list[get_args(kind)[0]]  # type: ignore[misc]
-    others = [old for old, new in RENAMED.items() if new == name]
-    words = [f"--{word.replace('_', '-')}" for word in (name, *others)] if others else []
-    choice = typer.Option(*words, help=text, rich_help_panel=part.capitalize())
+    choice = typer.Option(help=text, rich_help_panel=part.capitalize())
     option = Annotated[kind | None, choice]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
 

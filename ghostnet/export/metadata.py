@@ -11,9 +11,8 @@ PRODUCER = "ghostnet"
 INPUT = "pictures"
 OUTPUT = "logits"
 
-NEW_KEY = "normalized_in_graph"
-OLD_KEY = "normalised_in_graph"
-"""Spelling before version 1.1."""
+NORMALIZED = "normalized_in_graph"
+"""Name in the metadata of whether the graph normalizes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Metadata:
             "divide_by": 255,
             "mean": [round(float(value), 3) for value in MEAN],
             "std": [round(float(value), 3) for value in STD],
-            NEW_KEY: self.with_preprocessing,
+            NORMALIZED: self.with_preprocessing,
         }
         return {
             "labels": json.dumps(self.labels, ensure_ascii=False),
@@ -68,11 +67,10 @@ class Metadata:
         try:
             labels = json.loads(properties["labels"])
             preprocessing = json.loads(properties["preprocessing"])
-            key = OLD_KEY if OLD_KEY in preprocessing else NEW_KEY
             return cls(
                 tuple(str(label) for label in labels),
                 int(preprocessing["crop"]),
-                bool(preprocessing[key]),
+                bool(preprocessing[NORMALIZED]),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(

@@ -30,13 +30,6 @@ FULL_BATCH = 32
 TRAINED_SHARE = 6 / 7
 """Side of the training images over the side in use, when all weights are fine-tuned."""
 
-RENAMED = {
-    "colour_jitter": "color_jitter",
-    "unlabelled": "unlabeled",
-    "workers": "decode_threads",
-}
-"""Older and British names of settings."""
-
 
 class Layout(str, Enum):
     """How the training images are stored."""
@@ -245,7 +238,7 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
     """Validate settings.
 
     Args:
-        settings: Values by name; older names are accepted.
+        settings: Values by name.
         source: What errors call their origin.
 
     Raises:
@@ -253,7 +246,6 @@ def check(settings: dict[str, Any], source: str) -> TrainingConfig:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    settings = {RENAMED.get(name, name): value for name, value in settings.items()}
     unknown = settings.keys() - SETTINGS.keys()
     if unknown:
         raise TrainingError(f"{source}: unknown settings: {', '.join(sorted(map(str, unknown)))}")
