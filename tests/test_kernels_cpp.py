@@ -136,7 +136,7 @@ def test_a_library_of_another_version_says_so(tmp_path: Path) -> None:
         [sys.executable, "-c", ASK, str(library)], capture_output=True, text=True, check=True
     )
     assert "belongs to another version" in result.stdout
-    assert "it has no GhostNetBatchNorm. Install the package again" in result.stdout
+    assert "it has no GhostNetBatchNorm; install the package again" in result.stdout
 
 
 def found(library: str) -> str:
