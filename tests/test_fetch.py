@@ -222,6 +222,8 @@ def test_a_redirect_that_trickles(server: MisbehavingServer, tmp_path: Path) -> 
     assert "/b.ckpt" not in server.requests
 
 
+# Where no handshake can begin, urllib3 leaves the socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_proxy_that_trickles(
     server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

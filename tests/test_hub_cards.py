@@ -17,6 +17,7 @@ from bundled_models import FLOWERS, SHIPPED
 from command_line import Ghostnet
 from http_server import MisbehavingServer, serving, whole
 from random_parameters import random_parameters
+from timm_names import mindcv_names
 
 import ghostnet.hub as mshub
 from ghostnet.checkpoints import Parameters, parameters_of, write_checkpoint
@@ -64,10 +65,8 @@ def int8() -> Parameters:
 
 @pytest.fixture(scope="module")
 def mindcv() -> Parameters:
-    """MindCV's own network of width 0.5, under MindCV's names."""
-    models = pytest.importorskip("mindcv.models", reason="needs the extra bench")
-    network = models.create_model("ghostnet_050", num_classes=1000)
-    return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+    """A network of width 0.5 under MindCV's names."""
+    return mindcv_names(random_parameters(find_model("ghostnet_050").architecture, 1000))
 
 
 @pytest.fixture
@@ -329,11 +328,18 @@ def test_the_command_asks_for_the_short_hash(
         ghostnet(*words, "--short-hash")
         assert "32 bits show" in ghostnet.err
     ghostnet("hub", "fetch", SHORT[0], "--short-hash", "--from", file)
-    ghostnet("export", tmp_path / "model.onnx", "--model", SHORT[0], "--short-hash")
     ghostnet("hub", "install", SHORT[0], status=1)
     ghostnet("hub", "install", SHORT[0], "--short-hash")
     renamed = tmp_path / "cache" / f"{SHORT[0]}.ckpt"
     assert ghostnet.json("eval", _labeled(tmp_path), "--model", renamed)["images"] == 1
+
+
+def test_export_takes_the_short_hash(
+    ghostnet: Ghostnet, serve: Serve, mindcv: Parameters, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx", reason="needs the extra export")
+    serve(SHORT[0], mindcv)
+    ghostnet("export", tmp_path / "model.onnx", "--model", SHORT[0], "--short-hash")
 
 
 def test_training_starts_from_a_short_hash_where_it_is_allowed(

@@ -190,7 +190,7 @@ def test_the_command_runs_it(ghostnet: Ghostnet, parameters: Parameters, tmp_pat
 def test_what_cannot_run_it_says_so(checkpoint: Path, tmp_path: Path) -> None:
     model = open_model(checkpoint)
     for suffix in ("onnx", "mindir"):
-        with pytest.raises(ExportError, match="convolutions on 8 bits, which are not exported"):
+        with pytest.raises(ExportError, match="convolutions on 8 bits, which cannot be exported"):
             export(model, tmp_path / f"model.{suffix}")
     recipe = Recipe(architecture="ghostnet_int8_1x")
     with pytest.raises(TrainingError, match="rounding has no gradient"):

@@ -464,5 +464,5 @@ def test_features_are_for_inference() -> None:
 
 
 def test_unknown_activation_is_refused() -> None:
-    with pytest.raises(KernelError, match="to fuse a network, found"):
+    with pytest.raises(KernelError, match="the activation Tanh"):
         FusedNorm(nn.BatchNorm2d(4), nn.Tanh())

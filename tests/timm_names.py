@@ -1,5 +1,6 @@
 """Weights as timm writes them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,25 @@ def write_flowers(path: Path) -> Path:
     return path
 
 
-def timm_names(parameters: Parameters) -> Parameters:
+PYTORCH_NORMS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def mindcv_names(parameters: Parameters) -> Parameters:
+    """The parameters of a GhostNet under MindCV's names, every block in a stage of its own."""
+    return timm_names(parameters, norms={})
+
+
+def timm_names(parameters: Parameters, norms: Mapping[str, str] = PYTORCH_NORMS) -> Parameters:
     """The parameters of a GhostNet under timm's names, every block in a stage of its own."""
-    suffixes = {
-        "gamma": "weight",
-        "beta": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    }
     renamed = {}
     for name, array in parameters.items():
         parts = name.split(".")
-        parts[-1] = suffixes.get(parts[-1], parts[-1])
+        parts[-1] = norms.get(parts[-1], parts[-1])
         if parts[0] == "blocks":
             parts[1] += ".0"
             rest = ".".join(parts[2:])

@@ -40,7 +40,10 @@ class FeatureCache:
     def read(self) -> dict[str, Features]:
         """Read the features that are kept, by key."""
         try:
-            with np.load(self.path, allow_pickle=False) as arrays:
+            with (
+                self.path.open("rb") as file,  # NumPy leaves a damaged file open
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 keys, features = arrays["keys"], arrays["features"]
             os.utime(self.path)
         except Exception:  # zipfile and NumPy raise almost anything on damaged bytes
