@@ -1,5 +1,6 @@
 """Assets are fetched whole and verified, from a real server, or refused with the reason."""
 
+import gc
 import hashlib
 import os
 import pty
@@ -222,7 +223,7 @@ def test_a_redirect_that_trickles(server: MisbehavingServer, tmp_path: Path) -> 
     assert "/b.ckpt" not in server.requests
 
 
-# Where no handshake can begin, urllib3 leaves the socket to the garbage collector.
+# Where no handshake can begin, Python's ssl leaves the socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_proxy_that_trickles(
     server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -236,6 +237,7 @@ def test_a_proxy_that_trickles(
             limits=replace(QUICK, head_time=0.5)
         )
     assert server.requests[0] == "93.184.216.34:443"
+    gc.collect()
 
 
 def test_redirect_on_this_machine_is_followed(server: MisbehavingServer, tmp_path: Path) -> None:
