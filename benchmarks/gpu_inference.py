@@ -149,7 +149,9 @@ def launches(table: Architecture, batch: int, value_bytes: int) -> Iterator[Laun
 
     side, channels = -(-SIZE // 2), table.stem_channels
     yield Launch("stem", moved(3 * SIZE * SIZE + channels * side * side, 28 * channels))
-    for index, (kernel, expanded, out, reduced, stride) in enumerate(table.blocks, 1):
+    for index, block in enumerate(table.blocks, 1):
+        kernel, stride = block.kernel_size, block.stride
+        expanded, out, reduced = block.expansion_channels, block.out_channels, block.se_channels
         after = -(-side // stride)
         before, pixels = side * side, after * after
         yield Launch(f"{index} ghost 1", ghost(channels, before, expanded, pixels))
