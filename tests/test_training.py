@@ -32,7 +32,7 @@ from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
 from ghostnet.model import Model
 from ghostnet.model.evaluation import tally
-from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet
+from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet, ModelEntry, network_spec
 from ghostnet.training.augment import Augment
 from ghostnet.training.config import Recipe, TrainingConfig, as_yaml, check, read_config
 from ghostnet.training.model_card import Origin, write_model
@@ -100,6 +100,17 @@ def test_train_leaves_a_model_with_card_log_and_curve(
     evaluation = ghostnet.json("eval", config.data.path, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
     assert (tmp_path / "run" / "card.md").read_text().count("ghostnet train") == 1
+
+
+@pytest.mark.filterwarnings("ignore:the plain graph runs")
+def test_a_network_without_kernels_trains(
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branched = replace(TINY, family="repghost", form="branched")
+    monkeypatch.setitem(MODELS, "branched", ModelEntry("branched", "branched", branched))
+    loop.train(changed(config, architecture="branched", epochs=1), tmp_path, command="")
+    trained = read_checkpoint(tmp_path / "ghostnet.ckpt")
+    assert trained.keys() == network_spec(branched, 3).parameter_shapes().keys()
 
 
 def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(

@@ -82,7 +82,8 @@ class Trainer:
         if mixed:
             ms.amp.auto_mixed_precision(network, "O2")
         scale = LOSS_SCALE if mixed else 1.0
-        fused = recipe.fuse and not mixed and unavailable_reason(training=True) is None
+        reason = unavailable_reason(training=True, architecture=network.architecture)
+        fused = recipe.fuse and not mixed and reason is None
         if fused:
             keep_operators_on_one_thread()
         self.backbone: Forward | None = None
