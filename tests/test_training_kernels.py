@@ -280,7 +280,14 @@ def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_nose", "ghostnet-600"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ghostnet_050",
+        pytest.param("ghostnet_nose", marks=pytest.mark.nightly),
+        pytest.param("ghostnet-600", marks=pytest.mark.nightly),
+    ],
+)
 def test_training_step_is_that_of_the_plain_network(name: str) -> None:
     after = {}
     for mode, training in ((mindspore.PYNATIVE_MODE, False), (mindspore.GRAPH_MODE, True)):
