@@ -72,7 +72,7 @@ def test_new_parquet_files_have_what_the_umask_gives(tmp_path: Path) -> None:
         folder.mkdir()
         with umask(mask):
             write_rows("parquet")(folder)
-        assert modes(folder) == {"rows.parquet": 0o666 & ~mask}
+        assert set(modes(folder).values()) == {0o666 & ~mask}
 
 
 @pytest.mark.parametrize("mask", UMASKS, ids=oct)
