@@ -14,7 +14,8 @@ from random_parameters import random_parameters
 
 import ghostnet
 from ghostnet.checkpoints import convert, identify, load_parameters, merged_parameters
-from ghostnet.errors import KernelError
+from ghostnet.errors import ExportError, KernelError
+from ghostnet.export import export
 from ghostnet.models import Architecture, build_network, complexity, find_model, network_spec
 from ghostnet.models.registry import MODELS, model_of
 
@@ -150,6 +151,17 @@ def test_a_network_without_kernels_says_so(name: str) -> None:
     network = build_network(tiny(name), 5).set_train(False)
     with pytest.raises(KernelError, match=r"attention of GhostNetV2|RepGhost modules"):
         ghostnet.fuse(network)
+
+
+def test_mindir_has_repghost_and_refuses_attention(tmp_path: Path) -> None:
+    table = tiny("repghostnet_100")
+    network = network_of(table, random_parameters(table, 5))
+    export(network, tmp_path / "rep.mindir", 64)
+    images = ms.Tensor(np.random.default_rng(4).standard_normal((1, 3, 64, 64)), ms.float32)
+    loaded = ms.nn.GraphCell(ms.load(str(tmp_path / "rep.mindir")))
+    assert_close(loaded(images).asnumpy(), network(images).asnumpy(), 1e-4)
+    with pytest.raises(ExportError, match="export the network to ONNX"):
+        export(build_network(tiny("ghostnetv2_100"), 5), tmp_path / "v2.mindir", 64)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "tiny"])

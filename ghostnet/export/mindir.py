@@ -12,6 +12,7 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 from ghostnet.checkpoints.cells import merge_branches, parameters_of
 from ghostnet.checkpoints.folding import fold
 from ghostnet.data.transforms import MEAN, STD
+from ghostnet.errors import ExportError
 from ghostnet.export.metadata import Metadata
 from ghostnet.models.classification import ClassificationNetwork
 
@@ -66,7 +67,15 @@ def mindir_model(
         network: Not fused; it is not changed.
         metadata: Kept in the model; decides the shape and dtype of its input.
         batch: Images in a batch, or None for any number.
+
+    Raises:
+        ExportError: The network has attention.
     """
+    if network.architecture.attends:
+        raise ExportError(
+            "MindSpore does not run a MindIR file of a network with the attention of GhostNetV2 "
+            "and V3; export the network to ONNX"
+        )
     folded = folded_network(network)
     cell = Normalized(folded) if metadata.with_preprocessing else folded
     dtype = ms.uint8 if metadata.with_preprocessing else ms.float32
