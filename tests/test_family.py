@@ -137,11 +137,13 @@ def test_every_parameter_learns(name: str) -> None:
         assert np.abs(gradient.asnumpy()).max() > 0, parameter.name
 
 
-def test_an_image_too_small_for_the_attention_is_named() -> None:
+def test_an_image_too_small_for_the_attention_is_named(tmp_path: Path) -> None:
     network = ghostnet.create_model("ghostnetv2_100", num_classes=5).set_train(False)
     with pytest.raises(ValueError, match="at least 33×33 pixels"):
         network(ms.ops.zeros((1, 3, 32, 64), ms.float32))
     assert network(ms.ops.zeros((1, 3, 33, 33), ms.float32)).shape == (1, 5)
+    with pytest.raises(ExportError, match="at least 33 pixels"):
+        export(network, tmp_path / "v2.onnx", 32)
     assert find_model("ghostnetv2_100").architecture.min_side == 33
     assert find_model("ghostnet_1x").architecture.min_side == 1
 

@@ -1,4 +1,4 @@
-"""Conversion from the names of timm, huawei-noah and MindCV to the released ones."""
+"""Conversion from the names of timm, huawei-noah, RepGhost and MindCV to the released ones."""
 
 import re
 from collections.abc import Iterable, Mapping

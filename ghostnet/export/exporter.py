@@ -163,8 +163,9 @@ def _as_model(network: "ClassificationNetwork") -> Model:
 
 def _check_arguments(model: Model, batch: int | None) -> None:
     size = model.preprocess.image_size
-    if size < MIN_IMAGE_SIZE:
-        raise ExportError(f"image_size is {size}; it must be at least {MIN_IMAGE_SIZE} pixels")
+    least = max(MIN_IMAGE_SIZE, model.architecture.min_side)
+    if size < least:
+        raise ExportError(f"image_size is {size}; it must be at least {least} pixels")
     if batch is not None and batch < 1:
         raise ExportError(f"batch is {batch}; it must be at least 1, or None for any number")
     if model.labels and len(model.labels) != model.num_classes:
