@@ -12,7 +12,7 @@ import pytest
 from command_line import Ghostnet
 from model_server import ModelServer, serving
 
-from ghostnet import kernels
+from ghostnet import kernels, runtime
 
 os.environ.setdefault("GLOG_v", "4")
 
@@ -63,9 +63,14 @@ def ghostnet(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> G
 
 
 @pytest.fixture(autouse=True)
-def pynative_mode() -> None:
-    """Begins each test in MindSpore's default mode, which compiles nothing for a single call."""
+def mindspore_as_commands_begin_it() -> None:
+    """Begins each test with prepared operators, in the mode that compiles nothing for one call.
+
+    Operators that run before their preparation leave oneDNN with other instructions, and training
+    with other bits.
+    """
     if mindspore := sys.modules.get("mindspore"):
+        runtime.prepare_operators()
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
