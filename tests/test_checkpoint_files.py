@@ -65,8 +65,9 @@ def optimizer_state(parameters: Parameters = PARAMETERS) -> Parameters:
 # MindSpore ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrappers", [0, 2])
-@pytest.mark.parametrize("optimizer", ["Momentum", "Adam", "SGD of statistics too"])
+@pytest.mark.parametrize(
+    ("optimizer", "wrappers"), [("Momentum", 2), ("Adam", 0), ("SGD of statistics too", 2)]
+)
 def test_what_mindspores_training_writes(optimizer: str, wrappers: int, tmp_path: Path) -> None:
     formats = {"format": "ckpt", "crc_check": True}, {"format": "safetensors"}
     network, paths = train(optimizer, wrappers, tmp_path, *formats)

@@ -6,7 +6,7 @@ from ghostnet.models import GHOSTNET_1X, MOBILENET_V2_1X, MODELS, Block, ModelEn
 
 TINY = replace(
     GHOSTNET_1X,
-    blocks=(Block(3, 16, 16, 0, 1), Block(3, 48, 24, 12, 2)),
+    blocks=(Block(3, 48, 24, 12, 2),),
     last_channels=32,
     head_channels=64,
 )

@@ -75,8 +75,8 @@ def _draw(rows: Sequence[Row]) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    losses = figure.subplots()
+    figure = Figure(figsize=(8, 4.5))
+    losses = figure.subplots(gridspec_kw={"left": 0.09, "right": 0.92, "bottom": 0.11, "top": 0.97})
     shares = losses.twinx()
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], "o-", markersize=3, color="tab:blue")
