@@ -106,11 +106,11 @@ def test_train_leaves_a_model_with_card_log_and_curve(
 def test_a_network_without_kernels_trains(
     config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    branched = replace(TINY, family="repghost", form="branched")
-    monkeypatch.setitem(MODELS, "branched", ModelEntry("branched", "branched", branched))
-    loop.train(changed(config, architecture="branched", epochs=1), tmp_path, command="")
+    merged = replace(TINY, family="repghost", form="merged")
+    monkeypatch.setitem(MODELS, "merged", ModelEntry("merged", "merged", merged))
+    loop.train(changed(config, architecture="merged", epochs=1), tmp_path, command="")
     trained = read_checkpoint(tmp_path / "ghostnet.ckpt")
-    assert trained.keys() == network_spec(branched, 3).parameter_shapes().keys()
+    assert trained.keys() == network_spec(merged, 3).parameter_shapes().keys()
 
 
 def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(

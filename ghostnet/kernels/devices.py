@@ -23,16 +23,16 @@ class Device(NamedTuple):
             classifier out.
         operator: Makes the MindSpore operator for an architecture and a number of outputs.
         session: Answers a call from Python without a graph; None if there is no such way.
-        trains: Whether networks can be fused for training.
         unsupported_reason: Says which layer of an architecture the kernels do not support.
+        untrainable_reason: Says the same of training; None if the device has no training kernels.
     """
 
     load: Callable[[], Any]
     pack: Callable[..., Sequence[Any]]
     operator: "Callable[[Architecture, int], nn.Cell]"
     session: type[Session] | None
-    trains: bool
     unsupported_reason: Callable[[Architecture], str | None]
+    untrainable_reason: Callable[[Architecture], str | None] | None = None
 
 
 def cpu_operator(architecture: Architecture, outputs: int) -> Any:
@@ -55,7 +55,6 @@ def cuda_device(library_path: Callable[[], Path]) -> Device:
         pack=cuda.packing.pack,
         operator=operator,
         session=None,
-        trains=False,
         unsupported_reason=cuda.packing.unsupported_reason,
     )
 
@@ -66,8 +65,8 @@ DEVICES = {
         pack=cpu.packing.pack,
         operator=cpu_operator,
         session=Session,
-        trains=True,
         unsupported_reason=cpu.packing.unsupported_reason,
+        untrainable_reason=cpu.packing.untrainable_reason,
     ),
     "GPU": cuda_device(cuda.build.library_path),
 }
@@ -84,15 +83,20 @@ def unavailable_reason(
         architecture: Table of the network; None stands for one that the kernels support.
     """
     name = runtime.current_device()
-    known = [device for device, parts in DEVICES.items() if parts.trains or not training]
-    if name not in known:
+    reasons = {
+        device: parts.untrainable_reason if training else parts.unsupported_reason
+        for device, parts in DEVICES.items()
+    }
+    known = [device for device, reason in reasons.items() if reason]
+    reason_of = reasons.get(name)
+    if reason_of is None:
         purpose = "for training " if training else ""
         return f"the fused kernels {purpose}run on {' and '.join(known)}, not on {name}"
     try:
         DEVICES[name].load()
     except KernelError as error:
         return str(error)
-    return DEVICES[name].unsupported_reason(architecture) if architecture else None
+    return reason_of(architecture) if architecture else None
 
 
 def available(architecture: Architecture | None = None) -> bool:

@@ -136,16 +136,30 @@ def pack(
 
 def unsupported_reason(architecture: Architecture) -> str | None:
     """Say which layer of an architecture the kernels lack; None if they have all."""
-    if architecture.quantized:
-        return (
-            "a network with convolutions on 8 bits cannot be fused, because the kernels do not "
-            "round their inputs; run the network itself"
-        )
     if architecture.family == "repghost" or architecture.attends:
         layer = "the attention of GhostNetV2 and V3" if architecture.attends else "RepGhost modules"
         return (
             f"a network with {layer} cannot be fused yet; run the network itself, or export it to "
             "ONNX"
+        )
+    return _unsupported_layer(architecture)
+
+
+def untrainable_reason(architecture: Architecture) -> str | None:
+    """Say what keeps an architecture from being fused for training; None if nothing does."""
+    if architecture.form == "merged":
+        return (
+            "a network with merged branches cannot be fused for training; train it with its "
+            "branches"
+        )
+    return _unsupported_layer(architecture)
+
+
+def _unsupported_layer(architecture: Architecture) -> str | None:
+    if architecture.quantized:
+        return (
+            "a network with convolutions on 8 bits cannot be fused, because the kernels do not "
+            "round their inputs; run the network itself"
         )
     if architecture.activation not in ACTIVATIONS:
         return (

@@ -1,196 +1,65 @@
 """A network for training on CPUs: the parameters of the plain network, fused operators.
 
 Each cell here replaces one of `ghostnet.models.layers` or `ghostnet.models.mobilenet_v2` and shares
-its parameters, which keep their names. Where a batch norm is frozen by ``set_train(False)``, the
-plain cells run.
+its parameters, which keep their names.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
-import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ghostnet.errors import KernelError
-from ghostnet.kernels.cpu import training_operators
-from ghostnet.kernels.cpu.packing import ACTIVATIONS as NUMBERS
-from ghostnet.models import layers
+from ghostnet.kernels.cpu.training_layers import (
+    FusedAttention,
+    FusedBranchedGhostModule,
+    FusedBranchedUnit,
+    FusedDepthwise,
+    FusedGhostModule,
+    FusedNorm,
+    FusedPointwise,
+    FusedRepGhostModule,
+    FusedSqueezeExcite,
+    FusedStem,
+    chain,
+    units,
+)
 from ghostnet.models.architectures import Family
 from ghostnet.models.classification import ClassificationNetwork
-from ghostnet.models.layers import ConvUnit, GhostBottleneck, GhostModule, SqueezeExcite
+from ghostnet.models.layers import (
+    BranchedUnit,
+    ConvUnit,
+    GhostBottleneck,
+    GhostModule,
+    RepGhostModule,
+)
 from ghostnet.models.mobilenet_v2 import InvertedResidual, MobileNetV2
 from ghostnet.models.network import GhostNet
 
 
-def norm_settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
-    """Pack the last input of operators with a norm: [activation, epsilon, momentum].
-
-    Raises:
-        KernelError: The kernels do not know the activation.
-    """
-    known: dict[Any, int] = {layers.ACTIVATIONS[name]: n for name, n in NUMBERS.items()}
-    known[type(None)] = 0
-    if type(activation) not in known:
-        raise KernelError(
-            f"a network with the activation {activation} cannot be fused for training; the kernels "
-            f"have {', '.join(NUMBERS)}"
-        )
-    return Tensor(np.array([known[type(activation)], norm.eps, norm.momentum], np.float32))
+def fused_module(module: nn.Cell, *, residual: bool) -> nn.Cell:
+    """Fuse a Ghost or RepGhost module, without its attention."""
+    if isinstance(module, RepGhostModule):
+        return FusedRepGhostModule(module, residual=residual)
+    if isinstance(module.primary_conv, BranchedUnit):
+        return FusedBranchedGhostModule(module, residual=residual)
+    return FusedGhostModule(module, residual=residual)
 
 
-def chain(cells: list[nn.Cell]) -> nn.CellList:
-    """List cells to run one after the other; their parameters keep their names."""
-    return nn.CellList(cells, auto_prefix=False)
+def fused_attention(module: nn.Cell) -> FusedAttention | None:
+    """Fuse the attention of a module that has one."""
+    if not isinstance(module, GhostModule):
+        return None
+    if module.gates is not None:
+        return FusedAttention(module.gates, "nearest")
+    if module.short_conv is not None:
+        return FusedAttention(module.short_conv, "bilinear")
+    return None
 
 
-class Unit(NamedTuple):
-    """A convolution, its batch norm and its activation, named as those of a `ConvUnit`."""
-
-    conv: nn.Conv2d
-    bn: nn.BatchNorm2d
-    act: nn.Cell | None
-
-
-def normalized(norm: nn.BatchNorm2d, activation: nn.Cell | None, z: Tensor) -> Tensor:
-    """Apply a plain batch norm and its activation."""
-    y = norm(z)
-    return y if activation is None else activation(y)
-
-
-def units(cells: Iterable[nn.Cell]) -> list[Unit]:
-    """Group the cells of a chain, in which a norm and maybe an activation follow a convolution."""
-    listed = [*cells]
-    starts = [index for index, cell in enumerate(listed) if isinstance(cell, nn.Conv2d)]
-    groups = [listed[start:end] for start, end in pairwise([*starts, len(listed)])]
-    return [Unit(conv, bn, *activation or (None,)) for conv, bn, *activation in groups]
-
-
-class FusedStem(nn.Cell):
-    """The first convolution, 3×3 with stride 2; recomputed for the gradients to save memory."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__(auto_prefix=False)
-        self.convolution = convolution
-        self.unfold = training_operators.unfold().recompute()
-        self.pointwise = training_operators.pointwise().recompute()
-
-    def construct(self, x: Tensor) -> Tensor:
-        weight = self.convolution.weight
-        return self.pointwise(self.unfold(x), weight.reshape((weight.shape[0], -1, 1, 1)))
-
-
-class FusedNorm(nn.Cell):
-    """Batch norm and activation."""
-
-    def __init__(self, norm: nn.BatchNorm2d, activation: nn.Cell | None) -> None:
-        super().__init__(auto_prefix=False)
-        self.norm = norm
-        self.activation = activation
-        self.settings = norm_settings(norm, activation)
-        self.operator = training_operators.batch_norm().recompute()
-
-    def construct(self, z: Tensor) -> Tensor:
-        norm = self.norm
-        if not norm.training:
-            return normalized(norm, self.activation, z)
-        y, _, mean, variance = self.operator(
-            z, norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance, self.settings
-        )
-        ops.assign(norm.moving_mean, mean)
-        ops.assign(norm.moving_variance, variance)
-        return y
-
-
-class FusedPointwise(nn.Cell):
-    """A pointwise ConvUnit."""
-
-    def __init__(self, unit: ConvUnit | Unit) -> None:
-        super().__init__(auto_prefix=False)
-        self.convolution = unit.conv
-        self.operator = training_operators.pointwise()
-        self.norm = FusedNorm(unit.bn, unit.act)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.norm(self.operator(x, self.convolution.weight))
-
-
-class FusedDepthwise(nn.Cell):
-    """A depthwise ConvUnit."""
-
-    def __init__(self, unit: ConvUnit | Unit) -> None:
-        super().__init__(auto_prefix=False)
-        if unit.conv.kernel_size[0] not in (3, 5) or unit.conv.stride[0] not in (1, 2):
-            raise KernelError(
-                f"{unit.conv} cannot be fused; the kernels have filters of 3 or 5 pixels and "
-                "strides of 1 or 2"
-            )
-        self.convolution = unit.conv
-        self.norm = unit.bn
-        self.activation = unit.act
-        self.settings = norm_settings(unit.bn, unit.act)
-        self.operator = training_operators.depthwise(unit.conv.stride[0])
-
-    def construct(self, x: Tensor) -> Tensor:
-        norm = self.norm
-        if not norm.training:
-            return normalized(norm, self.activation, self.convolution(x))
-        y, _, mean, variance = self.operator(
-            x, self.convolution.weight,
-            norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
-            self.settings,
-        )  # fmt: skip
-        ops.assign(norm.moving_mean, mean)
-        ops.assign(norm.moving_variance, variance)
-        return y
-
-
-class FusedGhostModule(nn.Cell):
-    """A Ghost module, and the addition of a residual where there is one."""
-
-    def __init__(self, module: GhostModule, *, residual: bool) -> None:
-        super().__init__(auto_prefix=False)
-        primary, cheap = module.primary_conv, module.cheap_operation
-        self.module = module
-        self.primary = primary.conv
-        self.primary_norm = primary.bn
-        self.cheap = cheap.conv
-        self.cheap_norm = cheap.bn
-        self.settings = norm_settings(primary.bn, primary.act)
-        self.pointwise = training_operators.pointwise()
-        self.operator = training_operators.ghost(residual)
-
-    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
-        primary, cheap = self.primary_norm, self.cheap_norm
-        if not (primary.training and cheap.training):
-            plain = self.module(x)
-            return plain + residual[0] if residual else plain
-        y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
-            self.pointwise(x, self.primary.weight),
-            primary.gamma, primary.beta, primary.moving_mean, primary.moving_variance,
-            self.cheap.weight,
-            cheap.gamma, cheap.beta, cheap.moving_mean, cheap.moving_variance,
-            self.settings, *residual,
-        )  # fmt: skip
-        ops.assign(primary.moving_mean, mean)
-        ops.assign(primary.moving_variance, variance)
-        ops.assign(cheap.moving_mean, cheap_mean)
-        ops.assign(cheap.moving_variance, cheap_variance)
-        return y
-
-
-class FusedSqueezeExcite(nn.Cell):
-    """Squeeze-excite."""
-
-    def __init__(self, cell: SqueezeExcite) -> None:
-        super().__init__(auto_prefix=False)
-        self.reduce = cell.conv_reduce
-        self.expand = cell.conv_expand
-        self.operator = training_operators.squeeze_excite()
-
-    def construct(self, x: Tensor) -> Tensor:
-        reduce, expand = self.reduce, self.expand
-        return self.operator(x, reduce.weight, reduce.bias, expand.weight, expand.bias)[0]
+def fused_depthwise(unit: ConvUnit | BranchedUnit) -> nn.Cell:
+    """Fuse a depthwise unit."""
+    if isinstance(unit, BranchedUnit):
+        return FusedBranchedUnit(unit, FusedDepthwise)
+    return FusedDepthwise(unit)
 
 
 class FusedBottleneck(nn.Cell):
@@ -198,13 +67,15 @@ class FusedBottleneck(nn.Cell):
 
     def __init__(self, block: GhostBottleneck) -> None:
         super().__init__(auto_prefix=False)
-        layers: list[nn.Cell] = [FusedGhostModule(block.ghost1, residual=False)]
+        self.ghost1 = fused_module(block.ghost1, residual=False)
+        self.attention = fused_attention(block.ghost1)
+        layers: list[nn.Cell] = []
         if block.dw is not None:
-            layers.append(FusedDepthwise(block.dw))
+            layers.append(fused_depthwise(block.dw))
         if block.se is not None:
             layers.append(FusedSqueezeExcite(block.se))
         self.layers = chain(layers)
-        self.ghost2 = FusedGhostModule(block.ghost2, residual=True)
+        self.ghost2 = fused_module(block.ghost2, residual=True)
         shortcut: list[nn.Cell] = []
         if block.shortcut is not None:
             spatial, projection = block.shortcut
@@ -212,7 +83,9 @@ class FusedBottleneck(nn.Cell):
         self.shortcut = chain(shortcut)
 
     def construct(self, x: Tensor) -> Tensor:
-        y = x
+        y = self.ghost1(x)
+        if self.attention is not None:
+            y = self.attention(x, y)
         for layer in self.layers:
             y = layer(y)
         for layer in self.shortcut:
@@ -309,6 +182,7 @@ class TrainableMobileNetV2(TrainableNetwork):
 
 TRAINABLE: Mapping[Family, type[TrainableGhostNet | TrainableMobileNetV2]] = {
     "ghostnet": TrainableGhostNet,
+    "repghost": TrainableGhostNet,
     "mobilenet_v2": TrainableMobileNetV2,
 }
 """The cell of each family."""
