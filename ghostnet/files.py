@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -42,6 +43,33 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             _sync(path.parent)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Hold a lock, which is a file that exists as long as a process holds it.
+
+    On a file system without locks, it only warns.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: The file cannot be written.
+    """
+    while True:
+        with open(lock, "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                warnings.warn(f"{lock}: no lock is possible here ({error.strerror})", stacklevel=3)
+            if os.fstat(file.fileno()).st_nlink == 0:
+                continue  # another process removed it before it was locked
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
 
 
 def write_whole(path: Path, content: bytes) -> None:

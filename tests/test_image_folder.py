@@ -19,9 +19,9 @@ from toy_images import draw
 
 from ghostnet.data import image_formats
 from ghostnet.data.copies import find_copies
-from ghostnet.data.image_files import count_reasons
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.image_formats import FORMATS, identify
+from ghostnet.data.left_out import LeftOut
 from ghostnet.data.parts import Parts, find_parts, measured_part
 from ghostnet.data.split import hold_out, read_split
 from ghostnet.data.transforms import decode
@@ -71,9 +71,9 @@ def opened(audit: Opened, tmp_path: Path) -> Iterator[list[str]]:
 
 def search(*paths: Path) -> tuple[list[str], dict[str, int]]:
     """What is found, relative to the first path, and how much is left out for each reason."""
-    left_out: dict[Path, str] = {}
+    left_out = LeftOut()
     found = find_images(list(paths), left_out)
-    return [os.path.relpath(file, paths[0]) for file in found], count_reasons(left_out)
+    return [os.path.relpath(file, paths[0]) for file in found], left_out.counts
 
 
 # What counts --------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_litter_is_no_class(tmp_path: Path) -> None:
     folder = read_folder(root)
     assert folder.classes == ("blue one", "Green", "rot")
     assert len(folder.files) == 6
-    assert count_reasons(folder.left_out) == {
+    assert folder.left_out.counts == {
         "of the operating system": 2,
         "hidden": 1,
         "not in the folder of a class": 1,
@@ -256,12 +256,13 @@ UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
 from ghostnet.data.image_folder import find_images
+from ghostnet.data.left_out import LeftOut
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-left_out = {}
-print([file.name for file in find_images([Path(sys.argv[1])], left_out)], [*left_out.values()])
+left_out = LeftOut()
+print([file.name for file in find_images([Path(sys.argv[1])], left_out)], left_out.counts)
 """
 
 
@@ -278,7 +279,7 @@ def test_what_may_not_be_read_is_counted(tmp_path: Path) -> None:
         [sys.executable, "-c", UNPRIVILEGED, tmp_path], capture_output=True, text=True
     )
     (tmp_path / "closed").chmod(0o755)
-    assert done.stdout == "['a.png'] ['permission denied', 'permission denied']\n", done.stderr
+    assert done.stdout == "['a.png'] {'permission denied': 2}\n", done.stderr
 
 
 def test_the_order_is_that_of_the_paths(tmp_path: Path) -> None:
@@ -545,6 +546,6 @@ def test_the_result_of_a_training_is_no_class(file: str, tmp_path: Path) -> None
         put(out / "curve.png")
     learned, _ = read_split(root)
     assert learned.classes == ("blue one", "Green", "rot")
-    assert count_reasons(learned.left_out) == {"result of a training": 2}
+    assert learned.left_out.counts == {"result of a training": 2}
     assert len(find_images([root])) == 12
     assert len(find_images([root / "out"])) == 1

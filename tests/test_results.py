@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from toy_images import draw
 from waiting import wait_for
 
 from ghostnet.errors import ResultsError
+from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.results import open_results
 
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -79,8 +79,8 @@ def test_a_file_has_the_answers_in_the_order_of_the_images(
     assert rows_of(out) == expected
     assert (summary["rows"], summary["resumed"], summary["errors"]) == (26, 0, 1)
     assert ghostnet.json("predict", images, "--out", out, status=1)["error"].startswith(str(out))
-    again = ghostnet.json("predict", images, "--out", out, "--resume")
-    assert (again["rows"], again["resumed"], again["errors"]) == (26, 26, 0)
+    again = ghostnet.json("predict", images, "--out", out, "--resume", status=1)
+    assert (again["rows"], again["resumed"], again["retried"], again["errors"]) == (26, 26, 1, 1)
     assert rows_of(out) == expected
 
 
@@ -156,6 +156,19 @@ def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path)
     assert not (tmp_path / "x.csv").exists()
 
 
+def provenance(top_k: int = 1) -> Provenance:
+    return Provenance("a model", "0" * 64, ("a", "b"), top_k)
+
+
+def write_rows(path: Path, answers: list[dict], *, resume: bool = False) -> list[str]:
+    """Write the answers that are not there yet; returns the names of those that are."""
+    with open_results(path, provenance(), resume=resume) as rows:
+        done = [row.file for row in rows.finished()]
+        for answer in answers[len(done) :]:
+            rows.write(answer)
+    return done
+
+
 @example(names=["\r", "a\r\nb"], suffix="csv", kept=0.5)
 @settings(max_examples=60, deadline=None)
 @given(
@@ -170,49 +183,46 @@ def test_any_names_and_any_cut_leave_whole_rows(
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / f"rows.{suffix}"
     prediction = {"label": "a", "index": 0, "probability": 0.5}
-    for resume in (False, True):
-        results = open_results(path, 1, resume=resume)
-        done = list(results.names())
-        assert done == names[: len(done)]
-        for name in names[len(done) :]:
-            results.write({"file": name, "predictions": [prediction]})
-        results.close()
-        content = path.read_bytes()
-        path.write_bytes(content if resume else content[: round(kept * len(content))])
-    with closing(open_results(path, 1, resume=True)) as results:
-        assert list(results.names()) == names
+    answers = [{"file": name, "predictions": [prediction]} for name in names]
+    write_rows(path, answers)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(kept * len(content))])
+    done = write_rows(path, answers, resume=True)
+    assert done == names[: len(done)]
+    assert path.read_bytes() == content
+    assert write_rows(path, answers, resume=True) == names
 
 
-def test_any_cut_inside_a_quoted_cell_leaves_whole_rows(tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_any_cut_inside_an_error_leaves_whole_rows(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
     answers = [{"file": f'{n}, "a"\n.png', "error": f'no\r\nimage, "{n}"\n'} for n in range(3)]
-    results = open_results(path, 1)
-    assert not list(results.names())
-    for answer in answers:
-        results.write(answer)
-    results.close()
+    write_rows(path, answers)
     content = path.read_bytes()
     for size in range(len(content)):
         path.write_bytes(content[:size])
-        results = open_results(path, 1, resume=True)
-        for answer in answers[len(list(results.names())) :]:
-            results.write(answer)
-        results.close()
+        write_rows(path, answers, resume=True)
         assert path.read_bytes() == content, size
 
 
 def test_a_row_of_something_else_loses_no_rows_behind_it(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    content = "file,label_1,index_1,probability_1,error\r\na,b\r\nc,d,0,0.5,\r\n"
-    path.write_text(content, newline="")
-    with pytest.raises(ResultsError, match="row 2 does not have the columns for 1 predictions"):
-        list(open_results(path, 1, resume=True).names())
-    assert path.read_text() == content.replace("\r\n", "\n")
+    content = b"file,label_1,index_1,probability_1,error\r\na,b\r\nc,d,0,0.5,\r\n"
+    path.write_bytes(content)
+    with (
+        pytest.warns(UserWarning, match="nothing says which model made its rows"),
+        pytest.raises(ResultsError, match="row 2 does not have the columns for 1 predictions"),
+    ):
+        write_rows(path, [], resume=True)
+    assert path.read_bytes() == content
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"other": 1}\n')
-    with pytest.raises(ResultsError, match="is not a line that this command wrote"):
-        list(open_results(path, 1, resume=True).names())
+    with (
+        pytest.warns(UserWarning, match="nothing says which model made its rows"),
+        pytest.raises(ResultsError, match="is not a line that this command wrote"),
+    ):
+        write_rows(path, [], resume=True)
     assert path.read_text() == '{"other": 1}\n'

@@ -14,7 +14,7 @@ from ghostnet.cli.options import (
     UidArgument,
     VerboseOption,
 )
-from ghostnet.cli.output import counting, print_json, print_table
+from ghostnet.cli.output import counting, print_json, print_table, visible
 from ghostnet.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def verify(
         print_json({"uid": uid, "failed": failed, "checks": [vars(check) for check in checks]})
     else:
         for check in checks:
-            print(_line(check))
+            print(visible(_line(check)))
     if failed:
         raise typer.Exit(1)
 

@@ -132,11 +132,12 @@ def _export_int8(
 ) -> dict[str, Any]:
     """Write the int8 model, and return what to print about it."""
     from ghostnet.data.image_folder import read_folder
+    from ghostnet.data.left_out import LeftOut
     from ghostnet.data.parts import find_parts, measured_part
     from ghostnet.export.int8 import export_int8
 
     images, ranges = read_folder(measured_part(data)), read_folder(find_parts(calibrate).train)
-    count_left_out({**ranges.left_out, **images.left_out})
+    count_left_out(LeftOut.joined(ranges.left_out, images.left_out))
     with counting("float32 and int8", 2 * len(images.files)) as advance:
         result = export_int8(model, out, ranges, images, progress=advance, **choices)
     skipped = {**result.unreadable, **dict(result.before.skipped)}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ghostnet.cli.options import CacheOption, JsonOption, ShortHashOption, UidArgument
-from ghostnet.cli.output import print_json, print_table, watch_download
+from ghostnet.cli.output import print_json, print_table, visible, watch_download
 from ghostnet.errors import listed
 
 OTHER = "other data sets"
@@ -81,7 +81,7 @@ def fetch(
     if as_json:
         print_json({"uid": uid, "file": str(path)})
     else:
-        print(path)
+        print(visible(str(path)))
 
 
 @app.command()
@@ -98,4 +98,4 @@ def install(
     if as_json:
         print_json({"uid": uid, "folder": str(installed.parent), "file": str(installed)})
     else:
-        print(f"mindspore_hub will find {uid} in {installed.parent}")
+        print(visible(f"mindspore_hub will find {uid} in {installed.parent}"))

@@ -1,5 +1,6 @@
 """The ``ghostnet`` command: collects its commands, and turns errors into a line and a status."""
 
+import logging
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from ghostnet.cli import checks, conversion, hub, prediction, serving, training
-from ghostnet.cli.output import print_json
+from ghostnet.cli.output import VisibleFormatter, print_json, say
 from ghostnet.errors import GhostNetError
 
 INTERRUPTED = 130
@@ -55,18 +56,19 @@ def options(
 
 def main() -> NoReturn:
     """Run the command. Exit status: 0 success, 1 failure, 2 usage error."""
-    # MindSpore handles Ctrl-C by sending this signal to its own process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_signals()
     open_streams()
     # Pillow warns of large images, whose size is checked, and of odd metadata, which is ignored.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.showwarning = lambda message, *_: print(f"ghostnet: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: say(str(message))
+    if logging.lastResort:
+        logging.lastResort.setFormatter(VisibleFormatter())
     try:
         try:
             app()
         except SystemExit as stopped:
             if stopped.code == INTERRUPTED:
-                print("ghostnet: interrupted", file=sys.stderr)
+                say("interrupted")
             raise
         finally:
             sys.stdout.flush()
@@ -75,6 +77,20 @@ def main() -> NoReturn:
     except OSError as error:  # stdout is on a full disk, say
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     sys.exit(0)
+
+
+def handle_signals() -> None:
+    """Let Ctrl-C and termination interrupt the command, and a second one end it at once."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
+        signal.signal(signal.SIGINT, _interrupt)
+    # MindSpore handles Ctrl-C by sending this signal to its own process.
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def open_streams() -> None:
@@ -94,7 +110,7 @@ def _fail(reason: str) -> NoReturn:
         sys.stdout.flush()
     except OSError:  # nothing more can be written there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print(f"ghostnet: {reason}", file=sys.stderr)
+    say(reason)
     sys.exit(1)
 
 

@@ -1,7 +1,9 @@
 """What commands print: tables, JSON documents, and progress bars on stderr."""
 
 import json
+import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ghostnet.data.image_files import LeftOut
+    from ghostnet.data.left_out import LeftOut
 
 
 MIN_WIDTH = 20
@@ -19,6 +21,9 @@ MIN_WIDTH = 20
 
 PIPE_WIDTH = 10_000
 """Largest width of a table that is not printed to a terminal."""
+
+COMMANDS = re.compile(r"[\0-\t\v-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that command a terminal: they move the cursor, change colors, turn the direction."""
 
 
 def print_json(document: Any) -> None:
@@ -38,18 +43,36 @@ def print_json(document: Any) -> None:
 def print_table(title: str, header: tuple[str, ...] | None, rows: list[Any]) -> None:
     """Print a table, with two columns if there is no header; cells wrap if it is too wide."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, show_header=header is not None)
+    table = Table(title=Text(visible(title)), show_header=header is not None)
     for name in header or ("", ""):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else visible(str(cell))) for cell in row))
     console = Console()
     is_limited = console.is_terminal or "COLUMNS" in os.environ
     console.width = max(MIN_WIDTH, console.width) if is_limited else PIPE_WIDTH
     console.print(table)
+
+
+def say(message: str) -> None:
+    """Print a message of the command on stderr."""
+    print(f"ghostnet: {visible(message)}", file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """Escape the characters by which a name would command a terminal; newlines stay."""
+    return COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+class VisibleFormatter(logging.Formatter):
+    """Makes the log's lines `visible`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line of the log."""
+        return visible(super().format(record))
 
 
 def command_line() -> str:
@@ -59,11 +82,9 @@ def command_line() -> str:
 
 def count_left_out(left_out: "LeftOut") -> dict[str, int]:
     """Print on stderr which files were left out, and return their counts by reason."""
-    from ghostnet.data.image_files import count_reasons, describe
-
     if left_out:
-        print(f"ghostnet: left out: {describe(left_out)}", file=sys.stderr)
-    return count_reasons(left_out)
+        say(f"left out: {left_out}")
+    return left_out.counts
 
 
 def progress_bar(*columns: Any) -> "Progress":
@@ -73,10 +94,16 @@ def progress_bar(*columns: Any) -> "Progress":
         *columns: Columns after the description and the bar; by default counts and time left.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
-        "{task.description}",
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *(columns or (MofNCompleteColumn(), TimeRemainingColumn())),
         console=Console(stderr=True),
@@ -120,7 +147,7 @@ def watch_download(name: str, length: int | None, chunks: Iterator[bytes]) -> It
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     with progress_bar(DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(name, total=length)
+        task = progress.add_task(visible(name), total=length)
         for chunk in chunks:
             yield chunk
             progress.advance(task, len(chunk))

@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ from ghostnet.cli.options import (
     ShortHashOption,
     VerboseOption,
 )
-from ghostnet.cli.output import count_left_out, counting, print_json, print_table
+from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
     from ghostnet.model import Evaluation, ImageSource, Model, Result
     from ghostnet.model.forward import Forward
 
+
+STDIN = "-"
+"""The name of the image on stdin."""
 
 OUT_BATCH = 32
 """Default batch size if results go to a file."""
@@ -60,7 +62,7 @@ def predict(
         typer.Option(help="File for the results: .csv, .jsonl or .parquet, written row by row."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue OUT after its last row.")
+        bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
     ] = False,
     top_k: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 3,
     batch_size: Annotated[
@@ -88,18 +90,20 @@ def predict(
         raise typer.BadParameter("--resume needs --out")
     if address and not ray:
         raise typer.BadParameter("--address needs --ray")
+    if list_file == STDIN and STDIN in (paths or []):
+        raise typer.BadParameter("stdin is either an image (-) or a list (--list -)")
     if ray:
-        _check_ray(out, fuse=fuse, backend=backend, device=device)
+        _check_ray(paths or [], out, fuse=fuse, backend=backend, device=device)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if out else 1)
-    names = NameList(paths or [], list_file, null)
+    names = NameList(paths or [], list_file, null=null)
     if ray:
         from ghostnet.inference.ray_cluster import connect
 
         assert out is not None  # as _check_ray found
         cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
-        _label(cluster, names, out, top_k, resume=resume, as_json=as_json)
+        _label(cluster, opened, names, out, top_k, resume=resume, as_json=as_json)
         return
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.labeling import label_with
@@ -109,15 +113,19 @@ def predict(
     forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
     if out:
         labeler = label_with(opened, batch_size=size, forward=forward)
-        _label(nullcontext(labeler), names, out, top_k, resume=resume, as_json=as_json)
+        _label(nullcontext(labeler), opened, names, out, top_k, resume=resume, as_json=as_json)
     else:
         _show(opened, names, top_k, batch_size=size, forward=forward, as_json=as_json)
 
 
-def _check_ray(out: Path | None, *, fuse: bool, backend: Backend, device: Device) -> None:
-    """Check that the other options are possible on a cluster."""
+def _check_ray(
+    paths: list[str], out: Path | None, *, fuse: bool, backend: Backend, device: Device
+) -> None:
+    """Check that the other arguments are possible on a cluster."""
     if out is None:
         raise typer.BadParameter("--ray needs --out")
+    if STDIN in paths:
+        raise typer.BadParameter("--ray labels files, so it takes no image on stdin (-)")
     if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):
         raise typer.BadParameter(
             "--ray runs the fused kernels on CPUs: leave out --no-fuse, --backend, --device"
@@ -134,7 +142,15 @@ def _show(
     as_json: bool,
 ) -> None:
     """Print the labels of each image, and the time the network took."""
-    images, left_out = _sources([*names])
+    from ghostnet.data.image_folder import walk_images
+    from ghostnet.data.left_out import LeftOut
+    from ghostnet.errors import ImageError
+
+    left_out = LeftOut()
+    images = [_source(name) for name in walk_images(names, left_out)]
+    counts = count_left_out(left_out)
+    if not images:
+        raise ImageError(f"no images in {names}")
     forward(model.preprocess.blank(batch_size))  # the first image does not wait for compilation
     with counting("predict", len(images)) as advance:
         results = []
@@ -142,17 +158,18 @@ def _show(
             advance(1)
             results.append(result)
     if as_json:
-        counts = [{"left_out": left_out}] if left_out else []
-        print_json([result.to_dict(top_k) for result in results] + counts)
+        last = [{"left_out": counts}] if counts else []
+        print_json([result.to_dict(top_k) for result in results] + last)
     else:
         rows = [(result.name, *_cells(result, top_k)) for result in results]
         print_table(model.name, ("file", "labels", "ms"), rows)
-    if any(result.error for result in results):
+    if left_out.is_partial or any(result.error for result in results):
         raise typer.Exit(1)
 
 
 def _label(
     opening: "AbstractContextManager[Labeler]",
+    model: "Model",
     names: NameList,
     out: Path,
     top_k: int,
@@ -162,49 +179,39 @@ def _label(
 ) -> None:
     """Write the labels to a file, and print a summary."""
     from ghostnet.data.image_folder import walk_images
+    from ghostnet.data.left_out import LeftOut
     from ghostnet.inference.labeling import label
+    from ghostnet.inference.provenance import Provenance
     from ghostnet.inference.results import open_results
 
-    def images(left_out: dict[Path, str]) -> Iterator[Path]:
-        return walk_images(map(Path, names), left_out)
-
-    total = None
-    if names.is_repeatable and sys.stderr.isatty():
-        total = sum(1 for _ in images({}))
-    left_out: dict[Path, str] = {}
-    results = open_results(out, top_k, resume=resume)
-    with opening as labeler, counting("predict", total, speed=True) as advance:
-        start = time.perf_counter()
-        done = label(labeler, images(left_out), results, advance)
-        seconds = time.perf_counter() - start
-    speed = (done.rows - done.resumed) / seconds
+    left_out = LeftOut()
+    provenance = Provenance.of(model, top_k)
+    with opening as labeler, open_results(out, provenance, resume=resume) as rows:
+        total = None
+        if names.is_repeatable and sys.stderr.isatty():
+            total = sum(1 for _ in walk_images(names, LeftOut()))
+        with counting("predict", total, speed=True) as advance:
+            start = time.perf_counter()
+            done = label(labeler, walk_images(names, left_out), rows, _source, advance)
+            seconds = time.perf_counter() - start
+    speed = (done.rows - done.resumed + done.retried) / seconds
     answer = {"file": str(out), **asdict(done), "images_per_second": round(speed, 1)}
     counts = count_left_out(left_out)
+    if done.rows == done.errors:
+        say(f"no image was labeled in {names}")
     if as_json:
         print_json({**answer, "left_out": counts})
     else:
         print_table(str(out), None, [(k.replace("_", " "), v) for k, v in answer.items()][1:])
-    if done.errors:
+    if done.errors or not done.rows or left_out.is_partial:
         raise typer.Exit(1)
 
 
-def _sources(paths: list[str]) -> "tuple[list[ImageSource], dict[str, int]]":
-    """List the images at some paths and count files left out; ``-`` is an image on stdin."""
-    from ghostnet.data.image_folder import find_images
-    from ghostnet.errors import ImageError
+def _source(name: str) -> "ImageSource":
+    """Return the image of a name; ``-`` is an image on stdin."""
     from ghostnet.model import ImageSource
 
-    images = []
-    left_out: dict[Path, str] = {}
-    for path in paths:
-        if path == "-":
-            images.append(ImageSource("-", sys.stdin.buffer.read()))
-        else:
-            images += [ImageSource(str(file), file) for file in find_images([Path(path)], left_out)]
-    counts = count_left_out(left_out)
-    if not images:
-        raise ImageError(f"no images in {', '.join(paths)}")
-    return images, counts
+    return ImageSource(name, sys.stdin.buffer.read() if name == STDIN else name)
 
 
 def _cells(result: "Result", top_k: int) -> tuple[str, str]:
@@ -236,7 +243,6 @@ def eval(
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.data.parts import measured_part
-    from ghostnet.model.evaluation import MAX_LABELED
     from ghostnet.model.forward import open_forward
 
     images = read_folder(measured_part(folder))
@@ -249,7 +255,16 @@ def eval(
         _write_confusion(result, document, out)
     if as_json:
         print_json(document)
-        return
+    else:
+        _print_evaluation(opened.name, result)
+    if images.left_out.is_partial:
+        raise typer.Exit(1)
+
+
+def _print_evaluation(model: str, result: "Evaluation") -> None:
+    """Print the accuracy by class and in all, and what was skipped."""
+    from ghostnet.model.evaluation import MAX_LABELED
+
     rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
     if len(result.labels) > MAX_LABELED:
         rows += [
@@ -261,7 +276,7 @@ def eval(
         ("images", f"{result.images:,}"),
         *(("skipped", f"{file}: {reason}") for file, reason in result.skipped),
     ]
-    print_table(opened.name, ("class", "correct"), [*rows, *summary])
+    print_table(model, ("class", "correct"), [*rows, *summary])
 
 
 def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) -> None:
@@ -279,6 +294,6 @@ def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) 
         try:
             plot_confusion(result, plot)
         except PackageError as error:
-            print(f"ghostnet: no confusion.png: {error}", file=sys.stderr)
+            say(f"no confusion.png: {error}")
         else:
             write_whole(out / "confusion.png", plot.getvalue())

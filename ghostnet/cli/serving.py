@@ -1,7 +1,6 @@
 """The command that serves a model over HTTP: `serve`."""
 
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,6 +8,7 @@ import typer
 
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.options import CacheOption, ModelOption
+from ghostnet.cli.output import say
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
 from ghostnet.runtime import Device
@@ -73,13 +73,11 @@ def serve(
 def _announce(model: str, host: str, port: int, *, is_open: bool) -> None:
     """Print the address of the server, and a warning if anyone may use it."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"ghostnet: serving {model} on http://{address}", file=sys.stderr, flush=True)
+    say(f"serving {model} on http://{address}")
     if is_open and host not in (LOOPBACK, "::1"):
-        print(
-            "ghostnet: anyone who can reach this address may use it; to require a token, set "
-            "GHOSTNET_TOKEN or --token-file",
-            file=sys.stderr,
-            flush=True,
+        say(
+            "anyone who can reach this address may use it; to require a token, set GHOSTNET_TOKEN "
+            "or --token-file"
         )
 
 

@@ -126,6 +126,7 @@ def finetune(
         raise typer.BadParameter(str(error), param_hint="--val") from None
     check_folder(out, resume=False)
     configure(device, verbose=verbose)
+    from ghostnet.data.left_out import LeftOut
     from ghostnet.data.split import read_split
     from ghostnet.training.head.finetune import finetune_head
     from ghostnet.training.model_card import Origin, make_folder, write_model
@@ -138,7 +139,7 @@ def finetune(
         _train(config, out, as_json, cache_dir, short_hash=short_hash)
         return
     make_folder(out)
-    left_out = count_left_out({**train.left_out, **measured.left_out})
+    left_out = count_left_out(LeftOut.joined(train.left_out, measured.left_out))
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
         tuned = finetune_head(
             opened, train, measured, views=views, cache_dir=cache_dir, progress=advance

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError, listed
+from ghostnet.threads import thread_pool
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def find_broken(files: Sequence[Path]) -> dict[Path, str]:
     Raises:
         DatasetError: Too many images are broken.
     """
-    with ThreadPoolExecutor() as executor:
+    with thread_pool() as executor:
         reasons = executor.map(_reason, files)
         broken = {file: why for file, why in zip(files, reasons, strict=True) if why}
     check_broken(broken, len(files))

@@ -3,13 +3,11 @@
 import errno
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 from ghostnet.data.image_formats import HEAD_BYTES, identify, missing
+from ghostnet.data.left_out import LeftOut
 from ghostnet.files import open_regular
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -40,49 +38,36 @@ SYSTEM_NAMES = frozenset(
 REASONS = {errno.ENOENT: "dangling link", errno.ELOOP: "link to itself"}
 """Reasons for which a path cannot be read, where the system's own words are misleading."""
 
-RESULTS = ("ghostnet.ckpt", "state.ckpt")
+RESULTS = {
+    "ghostnet.ckpt": "result of a training",
+    "state.ckpt": "result of a training",
+    "confusion.json": "result of an evaluation",
+    "part-000000.parquet": "result of a prediction",
+}
 """Files by which a folder is known that this package wrote, and which may hold a plot."""
-
-LeftOut: TypeAlias = Mapping[Path, str]
-"""Paths that were left out, with the reason."""
-
-
-def count_reasons(left_out: LeftOut) -> dict[str, int]:
-    """Count the paths that were left out for each reason, the commonest first."""
-    return dict(Counter(left_out.values()).most_common())
-
-
-def describe(left_out: LeftOut) -> str:
-    """Describe in one line what was left out: for each reason a count and an example."""
-    example: dict[str, Path] = {}
-    for path, reason in left_out.items():
-        example.setdefault(reason, path)
-    counts = count_reasons(left_out).items()
-    return "; ".join(f"{count:,} {reason}, such as {example[reason]}" for reason, count in counts)
 
 
 class Walk:
     """A search for image files below one folder.
 
     Hidden names and those of the operating system do not count. Links are followed, but each folder
-    is entered once, and none that holds the root.
+    is entered once, and none that holds the root. Folders are told apart by their paths without
+    links, because some file systems repeat the numbers of inodes.
 
     Args:
         root: Folder to search.
+        left_out: Counts what is left out; by default, a new one.
 
     Attributes:
-        left_out: What was left out so far, with the reason.
+        left_out: What was left out so far.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, left_out: LeftOut | None = None) -> None:
         self.root = root
-        self.left_out: dict[Path, str] = {}
-        self._owners: dict[tuple[int, int], Path] = {}
-        for parent in Path(os.path.realpath(root)).parents:
-            with suppress(OSError):
-                self._own(parent, parent.stat())
-        with suppress(OSError):
-            self._own(root, root.stat())
+        self.left_out = LeftOut() if left_out is None else left_out
+        real = os.path.realpath(root)
+        self._owners = {str(parent): parent for parent in Path(real).parents}
+        self._owners[real] = root
 
     def folders(self) -> list[Path]:
         """List the folders in the root; later searches enter each of them under this path only."""
@@ -92,17 +77,18 @@ class Walk:
             if status and stat.S_ISDIR(status.st_mode):
                 if self._is_result(path):
                     continue
-                self._own(path, status)
+                self._own(path, os.path.realpath(path))
                 found.append(path)
             elif status:
-                self.left_out[path] = "not in the folder of a class"
+                self.left_out.add(path, "not in the folder of a class")
         return found
 
     def images(self, folder: Path) -> Iterator[Path]:
         """Yield the image files below a folder, in sorted order."""
-        waiting: list[Iterator[Path]] = [iter([folder])]
+        waiting = [("", iter([folder]))]
         while waiting:
-            path = next(waiting[-1], None)
+            parent, entries = waiting[-1]
+            path = next(entries, None)
             if path is None:
                 waiting.pop()
                 continue
@@ -110,16 +96,17 @@ class Walk:
             if status and stat.S_ISDIR(status.st_mode):
                 if path != folder and self._is_result(path):
                     continue
-                if self._own(path, status):
-                    waiting.append(self._entries(path))
+                real = _real(path, parent)
+                if self._own(path, real):
+                    waiting.append((real, self._entries(path)))
                 else:
-                    self.left_out[path] = "link to a folder that is met elsewhere"
+                    self.left_out.add(path, "link to a folder that is met elsewhere")
             elif status and self._is_image(path, status):
                 yield path
 
-    def _own(self, folder: Path, status: os.stat_result) -> bool:
+    def _own(self, folder: Path, real: str) -> bool:
         """Whether this path is the one under which its folder is entered."""
-        return self._owners.setdefault((status.st_dev, status.st_ino), folder) == folder
+        return self._owners.setdefault(real, folder) == folder
 
     def _entries(self, folder: Path) -> Iterator[Path]:
         """Yield the content of a folder in sorted order, without hidden and system files."""
@@ -130,18 +117,20 @@ class Walk:
             return
         for name in names:
             if name.startswith("."):
-                self.left_out[folder / name] = "hidden"
+                self.left_out.add(folder / name, "hidden")
             elif name.lower() in SYSTEM_NAMES:
-                self.left_out[folder / name] = "of the operating system"
+                self.left_out.add(folder / name, "of the operating system")
             else:
                 yield folder / name
 
     def _is_result(self, folder: Path) -> bool:
-        """Whether a folder holds the result of a training, which is then left out."""
-        is_result = any(os.path.lexists(folder / name) for name in RESULTS)
-        if is_result:
-            self.left_out[folder] = "result of a training"
-        return is_result
+        """Whether a folder holds a result of this package, which is then left out."""
+        reason = next(
+            (reason for name, reason in RESULTS.items() if os.path.lexists(folder / name)), None
+        )
+        if reason:
+            self.left_out.add(folder, reason)
+        return reason is not None
 
     def _status(self, path: Path) -> os.stat_result | None:
         """Follow links to what a path stands for; None where there is nothing."""
@@ -158,11 +147,25 @@ class Walk:
             self._fail(path, error)
             return False
         if reason:
-            self.left_out[path] = reason
+            self.left_out.add(path, reason)
         return not reason
 
     def _fail(self, path: Path, error: OSError) -> None:
-        self.left_out[path] = REASONS.get(error.errno or 0, str(error.strerror).lower())
+        leads_nowhere = REASONS.get(error.errno or 0)
+        self.left_out.add(path, leads_nowhere or str(error.strerror).lower())
+        self.left_out.is_partial |= not leads_nowhere
+
+
+def _real(folder: Path, parent: str) -> str:
+    """Return the path of a folder without links.
+
+    Args:
+        folder: The folder.
+        parent: The path without links of the folder that it is in; empty where that is not known.
+    """
+    if parent and not folder.is_symlink():
+        return os.path.join(parent, folder.name)
+    return os.path.realpath(folder)
 
 
 def _reason(path: Path, status: os.stat_result) -> str:

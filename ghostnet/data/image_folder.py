@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from ghostnet.data.image_files import LeftOut, Walk, describe
+from ghostnet.data.image_files import Walk
+from ghostnet.data.left_out import LeftOut
 from ghostnet.errors import DatasetError, listed
 
 
@@ -22,32 +23,45 @@ class ImageFolder:
 
     classes: tuple[str, ...]
     files: tuple[tuple[Path, int], ...]
-    left_out: LeftOut = field(default_factory=dict, compare=False)
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
     def with_files(self, files: tuple[tuple[Path, int], ...]) -> "ImageFolder":
         """Return a folder of the same classes with other files."""
         return ImageFolder(self.classes, files, self.left_out)
 
 
-def find_images(paths: list[Path], left_out: dict[Path, str] | None = None) -> list[Path]:
+def find_images(paths: Iterable[Path], left_out: LeftOut | None = None) -> list[Path]:
     """List image files: paths to files as given, folders searched in sorted order.
 
     Args:
         paths: Files and folders.
-        left_out: Gets what is left out below the folders.
+        left_out: Counts what is left out below the folders.
     """
-    return [*walk_images(paths, {} if left_out is None else left_out)]
+    left_out = LeftOut() if left_out is None else left_out
+    return [Path(name) for name in walk_images(map(str, paths), left_out)]
 
 
-def walk_images(paths: Iterable[Path], left_out: dict[Path, str]) -> Iterator[Path]:
-    """Yield image files as they are found; otherwise as `find_images`."""
-    for path in paths:
-        if os.path.isdir(path):
-            walk = Walk(path)
-            yield from walk.images(path)
-            left_out |= walk.left_out
+def walk_images(names: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+    """Yield the names of image files as they are found.
+
+    Files keep the names that they were given, and those below a folder follow its own. What is
+    below a folder that came before is left out: `find` lists a folder and then all that is in it.
+
+    Args:
+        names: Files and folders.
+        left_out: Counts what is left out.
+    """
+    searched: set[str] = set()
+    for name in names:
+        if searched and not searched.isdisjoint(map(str, Path(os.path.abspath(name)).parents)):
+            left_out.add(name, "below a folder that is listed before it")
+        elif os.path.isdir(name):
+            searched.add(os.path.abspath(name))
+            root = Path(name)
+            for file in Walk(root, left_out).images(root):
+                yield os.path.join(name, file.relative_to(root))
         else:
-            yield path
+            yield name
 
 
 def read_folder(root: Path) -> ImageFolder:
@@ -74,7 +88,7 @@ def _check(folder: ImageFolder, root: Path) -> None:
     Raises:
         DatasetError: It is not so.
     """
-    left_out = f" (left out: {describe(folder.left_out)})" if folder.left_out else ""
+    left_out = f" (left out: {folder.left_out})" if folder.left_out else ""
     if not folder.classes:
         raise DatasetError(f"{root}: there is no sub-folder for any class{left_out}")
     twice = {name for name in folder.classes if folder.classes.count(name) > 1}

@@ -1,23 +1,28 @@
 """Label any number of images into a file, and continue where an earlier run stopped."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
+from tempfile import SpooledTemporaryFile
+from typing import IO, TypeAlias
 
 from ghostnet.errors import ResultsError
-from ghostnet.inference.results import Answer, Results
+from ghostnet.inference.bursts import Bursts
+from ghostnet.inference.rows import Answer, Rows
 from ghostnet.model import ImageSource, Model
 from ghostnet.model.forward import Forward
 from ghostnet.model.result import printable
 
-Labeler: TypeAlias = Callable[[Iterable[ImageSource], int], Iterable[Answer]]
+Labeler: TypeAlias = Callable[[Iterable[ImageSource], int], Iterator[Answer]]
 """Maps images, and the number of labels for each, to answers in the order of the images."""
+
+SPOOL_BYTES = 1024 * 1024
+"""Size from which the names of failed images are kept in a temporary file."""
 
 
 def label_with(model: Model, *, batch_size: int, forward: Forward) -> Labeler:
-    """Return what labels images in this process.
+    """Return what labels images in this process; no batch waits for long until it is full.
 
     Args:
         model: The model.
@@ -26,8 +31,10 @@ def label_with(model: Model, *, batch_size: int, forward: Forward) -> Labeler:
     """
 
     def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
-        for result in model.results(images, batch_size=batch_size, forward=forward):
-            yield result.to_dict(count)
+        with closing(Bursts(images)) as bursts:
+            for burst in bursts:
+                for result in model.results(burst, batch_size=batch_size, forward=forward):
+                    yield result.to_dict(count)
 
     return answers
 
@@ -39,54 +46,82 @@ class Labeled:
     Attributes:
         rows: Rows of the file.
         resumed: Rows that were there before.
-        errors: Images of this run that could not be labeled; they are rows too.
+        retried: Rows that were there before, with an error, and whose images were tried again.
+        errors: Rows of the file whose images could not be labeled.
     """
 
     rows: int
     resumed: int
+    retried: int
     errors: int
+
+
+def file_source(name: str) -> ImageSource:
+    """Return the image in a file, under the file's name."""
+    return ImageSource(name, name)
 
 
 def label(
     labeler: Labeler,
-    images: Iterator[Path],
-    results: Results,
+    names: Iterator[str],
+    rows: Rows,
+    source: Callable[[str], ImageSource] = file_source,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Labeled:
     """Write a row for each image, in the order of the images; memory does not grow with them.
 
+    Rows that are there stay as they are, but those with an error are replaced.
+
     Args:
         labeler: Labels the images.
-        images: Their files.
-        results: The file of the rows; the images of the rows that it has are skipped.
-        progress: Called with the number of rows that are there, then with 1 for each row.
+        names: Names of the images.
+        rows: The file of the rows, which may have those of the first images.
+        source: Finds an image by its name.
+        progress: Called with the number of rows that are done, then with 1 for each row.
 
     Raises:
         ResultsError: The rows are not those of the first images, or the file cannot be written.
     """
-    with closing(results):
-        resumed = _skip(images, results)
-        progress(resumed)
-        rows, errors = resumed, 0
-        sources = (ImageSource(str(file), file) for file in images)
-        for answer in labeler(sources, results.top_k):
-            results.write(answer)
-            rows += 1
+    top_k = rows.provenance.top_k
+    errors = 0
+
+    def answers(names: Iterable[str]) -> Iterator[Answer]:
+        nonlocal errors
+        for answer in labeler(map(source, names), top_k):
             errors += "error" in answer
             progress(1)
-    return Labeled(rows, resumed, errors)
+            yield answer
+
+    with SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="ascii") as failed:
+        resumed, retried = _match(names, rows, failed)
+        progress(resumed - retried)
+        if retried:
+            failed.seek(0)
+            rows.retry(answers(json.loads(line) for line in failed))
+    added = 0
+    for answer in answers(names):
+        rows.write(answer)
+        added += 1
+    return Labeled(resumed + added, resumed, retried, errors)
 
 
-def _skip(images: Iterator[Path], results: Results) -> int:
-    """Skip the images of the rows that are there; returns their number."""
-    count = 0
-    for name in results.names():
-        file = next(images, None)
-        if file is None or printable(str(file)) != name:
+def _match(names: Iterator[str], rows: Rows, failed: IO[str]) -> tuple[int, int]:
+    """Skip the images of the rows that are there, and note the names of those that failed.
+
+    Returns:
+        The number of rows, and how many of them failed.
+    """
+    count = retried = 0
+    for row in rows.finished():
+        name = next(names, None)
+        if name is None or printable(name) != row.file:
             raise ResultsError(
-                f"{results.path}: row {count + 1:,} is about {name}, where "
-                f"{file or 'no more image'} should follow; continue with the same images, or name "
+                f"{rows.path}: row {count + 1:,} is about {row.file}, where "
+                f"{name or 'no more image'} should follow; continue with the same images, or name "
                 "another file"
             )
         count += 1
-    return count
+        if row.has_failed:
+            retried += 1
+            failed.write(json.dumps(name) + "\n")
+    return count, retried

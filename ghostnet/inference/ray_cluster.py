@@ -12,7 +12,8 @@ from typing import Any
 
 from ghostnet.errors import ClusterError
 from ghostnet.inference.ray_classifier import RayClassifier
-from ghostnet.inference.results import Answer, answers_in
+from ghostnet.inference.results import answers_in
+from ghostnet.inference.rows import Answer
 from ghostnet.model import ImageSource, Model
 from ghostnet.packages import needs
 

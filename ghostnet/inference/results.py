@@ -1,172 +1,35 @@
 """Files of labeled images: rows are written as they come, and an interrupted file is continued."""
 
-import csv
-import io
-import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryFile
+from typing import Any
 
 from ghostnet.errors import ResultsError
-from ghostnet.files import raising, replacing
+from ghostnet.files import locked, raising, replacing
+from ghostnet.inference.line_files import Csv, JsonLines
+from ghostnet.inference.provenance import Provenance
+from ghostnet.inference.rows import Answer, Retried, Row, Rows
 from ghostnet.packages import needs
 
-Answer = Mapping[str, Any]
-"""What `Result.to_dict` returns: ``file`` with ``predictions`` or ``error``."""
-
 PART_ROWS = 10_000
-"""Rows of a part of a Parquet data set."""
+"""Most rows of a part of a Parquet data set."""
+
+PART_SECONDS = 60
+"""How long a row waits for others before its part is written with the next row."""
+
+METADATA_KEY = b"ghostnet"
+"""Where a part's schema says what made its rows."""
 
 
-class Results(ABC):
-    """A file of answers in the order of their images.
-
-    Args:
-        path: The file.
-        top_k: Predictions of an image.
-        resume: Continue what is there; otherwise there must be nothing.
-
-    Raises:
-        ResultsError: The file exists, has other columns, or cannot be written.
-    """
-
-    def __init__(self, path: Path, top_k: int, *, resume: bool) -> None:
-        if path.exists() and not resume:
-            raise ResultsError(f"{path} exists; continue it (--resume) or name another file")
-        self.path = path
-        self.top_k = top_k
-
-    @abstractmethod
-    def names(self) -> Iterator[str]:
-        """Drop an unfinished row, and yield the files of the others."""
-
-    @abstractmethod
-    def write(self, answer: Answer) -> None:
-        """Add a row."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Write what is left."""
-
-
-class LineResults(Results):
-    """A file of lines; a kill may leave the last one unfinished."""
-
-    def __init__(self, path: Path, top_k: int, *, resume: bool) -> None:
-        super().__init__(path, top_k, resume=resume)
-        with raising(ResultsError, f"{path}: cannot be written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.file: IO[bytes] = path.open("a+b")
-
-    def names(self) -> Iterator[str]:
-        """Drop an unfinished row, and yield the files of the others."""
-        self.file.seek(0)
-        end = 0
-        try:
-            for name, size in self.records():
-                end += size
-                if name is not None:
-                    yield name
-        except ResultsError:
-            self.file.close()
-            raise
-        self.file.truncate(end)
-        if end == 0:
-            self.begin()
-
-    @abstractmethod
-    def records(self) -> Iterator[tuple[str | None, int]]:
-        """Yield the file of each finished row, None for the header, with its size in bytes."""
-
-    def begin(self) -> None:
-        """Write what comes before the first row."""
-
-    def write_text(self, text: str) -> None:
-        """Append a row; the system has it when this returns."""
-        with raising(ResultsError, f"{self.path}: cannot be written"):
-            self.file.write(text.encode(errors="backslashreplace"))
-            self.file.flush()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self.file.close()
-
-
-class JsonLines(LineResults):
-    """JSON Lines: the objects of `ghostnet predict --json`, one a line."""
-
-    def records(self) -> Iterator[tuple[str | None, int]]:
-        """Yield the file of each finished row with its size in bytes."""
-        for line in self.file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield json.loads(line)["file"], len(line)
-            except (ValueError, KeyError, TypeError):
-                raise ResultsError(
-                    f"{self.path}: {line[:80]!r} is not a line that this command wrote"
-                ) from None
-
-    def write(self, answer: Answer) -> None:
-        """Add a row."""
-        self.write_text(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-class Csv(LineResults):
-    """CSV: the file, label, index and probability of each prediction, and the error."""
-
-    @property
-    def header(self) -> list[str]:
-        """Names of the columns."""
-        places = range(1, self.top_k + 1)
-        columns = [f"{what}_{n}" for n in places for what in ("label", "index", "probability")]
-        return ["file", *columns, "error"]
-
-    def records(self) -> Iterator[tuple[str | None, int]]:
-        """Yield the file of each finished row, None for the header, with its size in bytes."""
-        read: list[bytes] = []
-
-        def lines() -> Iterator[str]:
-            for line in self.file:
-                read.append(line)
-                yield line.decode(errors="surrogateescape")
-
-        for number, row in enumerate(csv.reader(lines())):
-            record = b"".join(read)
-            if not record.endswith(b"\n") or record.count(b'"') % 2:  # torn, perhaps in a cell
-                return
-            if len(row) != len(self.header) or (number == 0 and row != self.header):
-                raise ResultsError(
-                    f"{self.path}: row {number + 1:,} does not have the columns for {self.top_k} "
-                    f"predictions: {', '.join(row)[:80]}; use the --top-k of the first run"
-                )
-            yield (row[0] if number else None), len(record)
-            read.clear()
-
-    def begin(self) -> None:
-        """Write the header."""
-        self._write_row(self.header)
-
-    def write(self, answer: Answer) -> None:
-        """Add a row."""
-        cells: list[Any] = [answer["file"]]
-        for prediction in answer.get("predictions", ()):
-            cells += [prediction["label"], prediction["index"], prediction["probability"]]
-        cells += [""] * (len(self.header) - 1 - len(cells))
-        self._write_row([*cells, answer.get("error", "")])
-
-    def _write_row(self, cells: list[Any]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text).writerow(cells)
-        self.write_text(text.getvalue())
-
-
-class Parquet(Results):
+class Parquet(Rows):
     """A folder of Parquet files, each written whole: what readers of Parquet call a data set."""
 
-    def __init__(self, path: Path, top_k: int, *, resume: bool) -> None:
-        super().__init__(path, top_k, resume=resume)
+    def __init__(self, path: Path, provenance: Provenance) -> None:
+        super().__init__(path, provenance)
         with needs("pyarrow", extra="parquet"):
             import pyarrow
             import pyarrow.parquet
@@ -175,24 +38,58 @@ class Parquet(Results):
         self._arrow: Any = pyarrow
         self._parquet: Any = pyarrow.parquet
         self._rows: list[Answer] = []
+        self._due = 0.0
 
     @property
-    def _parts(self) -> list[Path]:
-        return sorted(self.path.glob("part-*.parquet"))
+    def lock(self) -> Path:
+        """The file that a process locks while it writes the rows."""
+        return self.path / ".lock"
 
-    def names(self) -> Iterator[str]:
-        """Yield the files of the rows that are there."""
+    def open(self) -> None:
+        """Make the folder, and check that files can be written there."""
+        with raising(ResultsError, f"{self.path}: cannot be written"), TemporaryFile(dir=self.path):
+            pass
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file has no row."""
+        return not any(self._file(part).metadata.num_rows for part in self._parts)
+
+    def recorded(self) -> Provenance | None:
+        """Return what made the rows that are there; None if nothing says it."""
         for part in self._parts:
-            try:
-                table = self._parquet.read_table(part, columns=["file"])
-            except (OSError, self._arrow.ArrowException) as error:
-                raise ResultsError(f"{part}: cannot be read ({error}); remove it") from error
-            yield from table["file"].to_pylist()
+            metadata = self._file(part).schema_arrow.metadata or {}
+            return (
+                Provenance.from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
+            )
+        return None
+
+    def finished(self) -> Iterator[Row]:
+        """Yield the rows that are there."""
+        for part in self._parts:
+            table = self._file(part).read(columns=["file", "error"])
+            for row in table.to_pylist():
+                yield Row(row["file"], row["error"] is not None)
+
+    def retry(self, answers: Iterator[Answer]) -> None:
+        """Put an answer in the place of each failed row, in their order."""
+        retried = Retried(answers)
+        for part in self._parts:
+            rows = [*answers_in(self._file(part).read())]
+            failed = [place for place, row in enumerate(rows) if "error" in row]
+            for place in failed:
+                rows[place] = retried.next() or rows[place]
+            if failed:
+                self._write_table(rows, part)
+            if retried.error:
+                raise retried.error
 
     def write(self, answer: Answer) -> None:
         """Add a row."""
+        if not self._rows:
+            self._due = time.monotonic() + PART_SECONDS
         self._rows.append(answer)
-        if len(self._rows) == PART_ROWS:
+        if len(self._rows) == PART_ROWS or time.monotonic() >= self._due:
             self._write_part()
 
     def close(self) -> None:
@@ -200,35 +97,97 @@ class Parquet(Results):
         if self._rows or not self._parts:
             self._write_part()
 
+    @property
+    def _parts(self) -> list[Path]:
+        return sorted(self.path.glob("part-*.parquet"))
+
+    def _file(self, part: Path) -> Any:
+        try:
+            return self._parquet.ParquetFile(part)
+        except (OSError, self._arrow.ArrowException) as error:
+            raise ResultsError(f"{part}: cannot be read ({error}); remove it") from error
+
     def _write_part(self) -> None:
-        target = self.path / f"part-{len(self._parts):06}.parquet"
+        last = self._parts[-1:]
+        number = int(last[0].stem.removeprefix("part-")) + 1 if last else 0
+        self._write_table(self._rows, self.path / f"part-{number:06}.parquet")
+        self._rows = []
+
+    def _write_table(self, rows: list[Answer], target: Path) -> None:
+        table = answer_table(rows)
+        record = {METADATA_KEY: self.provenance.to_json().encode(errors="backslashreplace")}
         with (
             raising(ResultsError, f"{target}: cannot be written"),
             replacing(target) as file,
         ):
-            self._parquet.write_table(answer_table(self._rows), file)
-        self._rows = []
+            self._parquet.write_table(table.replace_schema_metadata(record), file)
 
 
-FORMATS: dict[str, type[Results]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet": Parquet}
+FORMATS: dict[str, type[Rows]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet": Parquet}
 """Formats of the files, by suffix."""
 
 
-def open_results(path: Path, top_k: int, *, resume: bool = False) -> Results:
-    """Open a file of answers, in the format of its suffix.
+@contextmanager
+def open_results(path: Path, provenance: Provenance, *, resume: bool = False) -> Iterator[Rows]:
+    """Open a file of answers, in the format of its suffix, for one process at a time.
 
     Args:
-        path: File to write: ``.csv``, ``.jsonl`` or ``.parquet``.
-        top_k: Predictions of an image.
-        resume: Continue what is there.
+        path: File to write: ``.csv``, ``.jsonl`` or ``.parquet``, which is a folder.
+        provenance: What makes the answers of this run.
+        resume: Continue what is there; otherwise there must be no rows.
 
     Raises:
-        ResultsError: The suffix is another, or as `Results`.
+        ResultsError: The suffix is another; another process writes the file; it has rows, and they
+            are not to be continued, or something else made them; or it cannot be written.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ResultsError(f"{path}: the name must end in {', '.join(FORMATS)}")
-    return kind(path, top_k, resume=resume)
+    rows = kind(path, provenance)
+    with raising(ResultsError, f"{path}: cannot be written"):
+        rows.lock.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(rows):
+        rows.open()
+        with closing(rows):
+            _check(rows, resume=resume)
+            yield rows
+
+
+@contextmanager
+def _locked(rows: Rows) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(rows.lock))
+        except BlockingIOError:
+            raise ResultsError(
+                f"{rows.path}: another process is writing it; wait for it, or name another file"
+            ) from None
+        except OSError as error:
+            raise ResultsError(f"{rows.path}: cannot be written ({error.strerror})") from error
+        yield
+
+
+def _check(rows: Rows, *, resume: bool) -> None:
+    """Check that this run may add to the rows that are there.
+
+    Raises:
+        ResultsError: It may not.
+    """
+    if rows.is_empty:
+        return
+    if not resume:
+        raise ResultsError(f"{rows.path} exists; continue it (--resume) or name another file")
+    recorded = rows.recorded()
+    if recorded is None:
+        warnings.warn(
+            f"{rows.path}: nothing says which model made its rows; make sure that it was "
+            f"{rows.provenance.model}",
+            stacklevel=4,
+        )
+    elif difference := rows.provenance.difference(recorded):
+        raise ResultsError(
+            f"{rows.path} {difference}; continue it with what made it, or name another file"
+        )
 
 
 def answer_table(answers: list[Answer]) -> Any:

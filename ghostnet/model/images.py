@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.data.image_folder import walk_images
+from ghostnet.data.left_out import LeftOut
 from ghostnet.data.transforms import OFFSET, SCALE, Preprocess, upright_rgb
 from ghostnet.errors import ImageError
 
@@ -166,7 +167,8 @@ def named(images: Iterable[Any]) -> Iterator[ImageSource]:
             case str() if URL.match(image):
                 yield ImageSource(image, image)
             case str() | os.PathLike():
-                yield from (ImageSource(str(file), file) for file in walk_images([Path(image)], {}))
+                files = walk_images([os.fspath(image)], LeftOut())
+                yield from (ImageSource(name, name) for name in files)
             case _ if hasattr(image, "read"):
                 yield ImageSource(str(getattr(image, "name", f"image {number}")), image.read())
             case _:

@@ -1,11 +1,13 @@
 """Items in, outputs out: the loop that prediction, evaluation and feature extraction share."""
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, cycle, islice
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from ghostnet.errors import ImageError
 from ghostnet.kernels.cpu.library import default_threads
 from ghostnet.model.forward import Forward
+from ghostnet.threads import thread_pool
 
 Item = TypeVar("Item")
 
@@ -76,32 +79,47 @@ class Pipeline(Generic[Item]):
         """
         size = self.batch_size * math.ceil(self.ahead / self.batch_size)
         buffers = [self.blank(size) for _ in range(1 if self.batch_size == 1 else 2)]
-        with ThreadPoolExecutor(default_threads()) as executor:
-            rounds = self._rounds(executor, iter(items), buffers)
-            begun = deque(islice(rounds, len(buffers)))
-            while begun:
-                some, buffer, loading = begun.popleft()
-                errors = list(chain.from_iterable(loading))
-                for start in range(0, len(some), self.batch_size):
-                    batch = slice(start, start + self.batch_size)
-                    answers = self._answers(buffer[batch], errors[batch])
-                    yield from zip(some[batch], answers, strict=True)
-                begun.extend(islice(rounds, 1))
+        ended = threading.Event()
+        with thread_pool(default_threads()) as executor:
+            try:
+                rounds = self._rounds(executor, iter(items), buffers, ended)
+                begun = deque(islice(rounds, len(buffers)))
+                while begun:
+                    some, buffer, loading = begun.popleft()
+                    errors = list(chain.from_iterable(loading))
+                    for start in range(0, len(some), self.batch_size):
+                        batch = slice(start, start + self.batch_size)
+                        answers = self._answers(buffer[batch], errors[batch])
+                        yield from zip(some[batch], answers, strict=True)
+                    begun.extend(islice(rounds, 1))
+            finally:
+                ended.set()
 
     def _rounds(
-        self, executor: Executor, items: Iterator[Item], buffers: list[NDArray[Any]]
+        self,
+        executor: Executor,
+        items: Iterator[Item],
+        buffers: list[NDArray[Any]],
+        ended: threading.Event,
     ) -> Iterator[tuple[list[Item], NDArray[Any], Iterator[list[ImageError | None]]]]:
         """Yield as many items as a buffer holds, the buffer, and the errors met on the way."""
         for buffer in cycle(buffers):
             some = list(islice(items, len(buffer)))
             if not some:
                 return
+            put = partial(self._put_all, ended)
             parts = [slice(start, start + TASK) for start in range(0, len(some), TASK)]
             places = (buffer[part] for part in parts)
-            yield some, buffer, executor.map(self._put_all, (some[part] for part in parts), places)
+            yield some, buffer, executor.map(put, (some[part] for part in parts), places)
 
-    def _put_all(self, items: list[Item], places: NDArray[Any]) -> list[ImageError | None]:
-        return [self._try_to_put(item, place) for item, place in zip(items, places, strict=False)]
+    def _put_all(
+        self, ended: threading.Event, items: list[Item], places: NDArray[Any]
+    ) -> list[ImageError | None]:
+        return [
+            self._try_to_put(item, place)
+            for item, place in zip(items, places, strict=False)
+            if not ended.is_set()
+        ]
 
     def _try_to_put(self, item: Item, place: NDArray[Any]) -> ImageError | None:
         try:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.files import raising, sha256_of
+from ghostnet.threads import thread_pool
 
 COLUMNS = ["image", "label", "index"]
 """The bytes of an image file, the index of its class, and the place of the image in the source."""
@@ -58,7 +58,7 @@ class FolderSource:
     @cached_property
     def hashes(self) -> Hashes:
         """Hash the content and the class of each image."""
-        with ThreadPoolExecutor() as executor:
+        with thread_pool() as executor:
             contents = executor.map(_content_hash, (file for file, _ in self.files))
             images = zip(contents, self.labels(), strict=True)
             return _shortened(f"{content} {label}" for content, label in images)

@@ -9,9 +9,9 @@ import mindspore as ms
 import numpy as np
 
 from ghostnet.data.broken import find_broken, readable, without
-from ghostnet.data.image_files import LeftOut
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.labels import check_labels
+from ghostnet.data.left_out import LeftOut
 from ghostnet.data.oxford_pets import OxfordIIITPet
 from ghostnet.data.parts import HELD_OUT
 from ghostnet.data.split import (
@@ -78,7 +78,7 @@ def _with_unlabeled(task: Task, data: DataSettings) -> Task:
             "unlabeled: images without labels cannot be added to a MindRecord file; put the "
             "labeled images into folders"
         )
-    left_out = dict(task.left_out)
+    left_out = LeftOut.joined(task.left_out)
     files = find_images([*data.unlabeled], left_out)
     check_apart(files, task.held_out, Path("val"))
     broken = find_broken(files) if data.skip_broken else {}
@@ -93,7 +93,7 @@ def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...])
         DatasetError: As `ghostnet.data.split.split_folder`.
     """
     check_labels(classes)
-    left_out: dict[Path, str] = {}
+    left_out = LeftOut()
     files = tuple((file, 0) for file in find_images([*data.unlabeled], left_out))
     folder = ImageFolder(classes, files, left_out)
     train, held_out = split_folder(folder, data.unlabeled[0], data.held_out or HELD_OUT)
@@ -103,7 +103,7 @@ def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...])
     if not isinstance(data.held_out, Path):
         held_out = teacher.label(held_out)
     source = FolderSource(tuple((file, UNLABELED) for file, _ in train.files))
-    return Task(source, held_out, {**left_out, **held_out.left_out})
+    return Task(source, held_out, LeftOut.joined(left_out, held_out.left_out))
 
 
 def _labeled_task(data: DataSettings, path: Path) -> Task:
@@ -123,7 +123,7 @@ def _labeled_task(data: DataSettings, path: Path) -> Task:
             train, held_out = split_folder(images, path, data.held_out or HELD_OUT)
         case Layout.FOLDER:
             train, held_out = read_split(path, data.held_out)
-    left_out = {**train.left_out, **held_out.left_out}
+    left_out = LeftOut.joined(train.left_out, held_out.left_out)
     if data.skip_broken:
         train, held_out = readable(train, held_out)
     return Task(FolderSource(train.files), held_out, left_out)

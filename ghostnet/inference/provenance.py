@@ -1,0 +1,65 @@
+"""What made the rows of a file: a model, its labels, and the number of predictions."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+
+from ghostnet.errors import ResultsError
+from ghostnet.model import Model
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the rows of a file depend on beside the images.
+
+    Attributes:
+        model: Name by which the model was opened.
+        sha256: Hash of its network: architecture, weights and size of the input.
+        labels: Names of the classes.
+        top_k: Predictions of an image.
+    """
+
+    model: str
+    sha256: str
+    labels: tuple[str, ...]
+    top_k: int
+
+    @classmethod
+    def of(cls, model: Model, top_k: int) -> "Provenance":
+        """Describe what a model answers."""
+        digest = hashlib.sha256(repr((model.architecture, model.preprocess)).encode())
+        for name, values in model.parameters.items():
+            digest.update(name.encode() + values.tobytes())
+        return cls(model.name, digest.hexdigest(), model.labels, top_k)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Provenance":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ResultsError: The text is something else.
+        """
+        try:
+            values = json.loads(text)
+            known = cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsError(f"this is not what the command wrote ({error})") from error
+        return cls(known.model, known.sha256, tuple(known.labels), known.top_k)
+
+    def to_json(self) -> str:
+        """Return it as a JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+
+    def difference(self, other: "Provenance") -> str | None:
+        """Say in what the rows of another origin differ from these; None if they do not."""
+        if other.top_k != self.top_k:
+            return f"has {other.top_k} predictions an image, and this run makes {self.top_k}"
+        if other.sha256 != self.sha256:
+            return (
+                f"was made by the model {other.model} (SHA-256 {other.sha256[:12]}…), and this run "
+                f"uses {self.model} ({self.sha256[:12]}…)"
+            )
+        for index, (there, here) in enumerate(zip(other.labels, self.labels, strict=False)):
+            if there != here:
+                return f"calls class {index} {there!r}, and this run calls it {here!r}"
+        return None
