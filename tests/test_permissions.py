@@ -14,6 +14,7 @@ from ghostnet.checkpoints import write_checkpoint
 from ghostnet.files import write_whole
 from ghostnet.hub.install import install
 from ghostnet.hub.verified_file import locked
+from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.results import open_results
 from ghostnet.training.head.feature_cache import FeatureCache
 
@@ -37,10 +38,10 @@ def modes(folder: Path) -> dict[str, int]:
 
 def write_rows(suffix: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        results = open_results(folder / f"rows.{suffix}", 1)
-        assert not list(results.names())
-        results.write({"file": "a.png", "error": "no image"})
-        results.close()
+        made_by = Provenance("a model", "0" * 64, ("a", "b"), top_k=1)
+        with open_results(folder / f"rows.{suffix}", made_by) as rows:
+            assert not list(rows.finished())
+            rows.write({"file": "a.png", "error": "no image"})
 
     return write
 
