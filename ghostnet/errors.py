@@ -18,7 +18,7 @@ class GhostNetError(Exception):
 
 
 class ModelError(GhostNetError, ValueError):
-    """A model name that is not registered, or a model without what was asked of it."""
+    """A model name that is not registered, or what a model cannot do or does not have."""
 
 
 class CardError(GhostNetError):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet.checkpoints import Parameters, check_parameters, classifier_names
+from ghostnet.checkpoints import Parameters, check_parameters, classifier_names, form_of
 from ghostnet.data import oxford_pets
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import unknown_labels
@@ -95,6 +95,8 @@ def verify(
     card = find_card(name, allow_short_hash=allow_short_hash)
     architecture = card.architecture
     checks, found = _check_asset(card, cache_dir)
+    if found:
+        architecture = form_of(found, architecture)
     classes = _num_classes(card, architecture, found)
     shapes = network_spec(architecture, classes).parameter_shapes()
     fit = _check_parameters(shapes, classes, found)
@@ -105,7 +107,7 @@ def verify(
     )
     labels = card.labels or unknown_labels(classes)
     preprocess = Preprocess(architecture.image_size)
-    model = Model(card.name, architecture, parameters or {}, labels, preprocess)
+    model = Model(card.name, architecture, parameters or {}, labels, preprocess).merged
     accuracy = Accuracy(card, "needs --data, a folder of the card's data set")
     images = None
     if not fits:
@@ -337,12 +339,12 @@ def _check_figure(subject: str, quantity: str, claim: str, row: str, classes: in
 
 @cache
 def count(model: str, classes: int) -> Complexity:
-    """Count the parameters and multiply-adds of a network in the cards' tables.
+    """Count the parameters and multiply-adds of a network in the cards' tables, as for inference.
 
     Raises:
         ModelError: The network is not known.
     """
-    architecture = find_model(model).architecture
+    architecture = find_model(model).architecture.merged
     return complexity(network_spec(architecture, classes).layers(), architecture.image_size)
 
 

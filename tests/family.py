@@ -1,6 +1,7 @@
 """Small networks of the Ghost family, and the reference values that stand beside the checkout."""
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -49,6 +50,54 @@ def tiny(name: str) -> Architecture:
         last_channels=48,
         head_channels=64,
     )
+
+
+NORMS = (
+    (".gamma", ".weight"),
+    (".beta", ".bias"),
+    (".moving_mean", ".running_mean"),
+    (".moving_variance", ".running_var"),
+)
+BRANCHES = (
+    (".primary_conv.branches.", ".primary_rpr_conv."),
+    (".cheap_operation.branches.", ".cheap_rpr_conv."),
+    (".cheap_operation.scale.", ".cheap_rpr_scale."),
+    (".cheap_operation.skip.", ".cheap_rpr_skip."),
+    (".dw.branches.", ".dw_rpr_conv."),
+    (".dw.scale.", ".dw_rpr_scale."),
+    (".fusion_bn.", ".fusion_bn.0."),
+)
+UNITS = (
+    *((f".{unit}.conv.", f".{unit}.0.") for unit in ("primary_conv", "cheap_operation")),
+    *((f".{unit}.bn.", f".{unit}.1.") for unit in ("primary_conv", "cheap_operation")),
+    (".dw.conv.", ".conv_dw."),
+    (".dw.bn.", ".bn_dw."),
+    *(
+        (f".{released}.{index}.{kind}.", f".{chain}.{2 * index + odd}.")
+        for released, chain, length in (("shortcut", "shortcut", 2), ("gates", "short_conv", 3))
+        for index in range(length)
+        for odd, kind in enumerate(("conv", "bn"))
+    ),
+)
+"""Parts of the released names, and what stands for them in the authors' PyTorch files."""
+
+
+def authors_name(name: str) -> str:
+    """Return the name of a parameter in huawei-noah's and RepGhost's files."""
+    for ours, theirs in (*NORMS, *BRANCHES, *UNITS):
+        name = name.replace(ours, theirs)
+    return re.sub(r"^blocks\.(\d+)\.", r"blocks.\1.0.", name)
+
+
+def timm_name(name: str) -> str:
+    """Return the name of a parameter in timm's files."""
+    name = re.sub(r"(_rpr_(?:conv\.\d|scale))\.bn\.", r"\1.bn1.", authors_name(name))
+    return re.sub(r"^(blocks\.\d+\.0)\.bn\.", r"\1.bn1.", name)
+
+
+def merged_name(name: str) -> str:
+    """Return the name of a parameter in timm's files of merged networks of RepGhost."""
+    return timm_name(name).replace(".cheap_operation.0.", ".cheap_operation.")
 
 
 class References:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from random_parameters import random_parameters
 
 import ghostnet
-from ghostnet.checkpoints import convert, identify, load_parameters, merged_parameters
+from ghostnet.checkpoints import convert, identify, load_parameters
 from ghostnet.errors import ExportError, KernelError
 from ghostnet.export import export
 from ghostnet.models import Architecture, build_network, complexity, find_model, network_spec
@@ -174,73 +174,6 @@ def test_a_network_is_told_by_its_parameters(name: str) -> None:
         found = identify({key: np.empty(shape, np.float32) for key, shape in shapes.items()})
         assert found == form
         assert model_of(found) is MODELS[name]
-
-
-# Names in huawei-noah's, RepGhost's and timm's files, from the released names of a layer.
-def foreign(name: str) -> str:
-    name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
-    name = name.replace(".moving_mean", ".running_mean").replace("moving_variance", "running_var")
-    for old, new in (
-        (".primary_conv.branches.", ".primary_rpr_conv."),
-        (".cheap_operation.branches.", ".cheap_rpr_conv."),
-        (".cheap_operation.scale.", ".cheap_rpr_scale."),
-        (".cheap_operation.skip.", ".cheap_rpr_skip."),
-        (".dw.branches.", ".dw_rpr_conv."),
-        (".dw.scale.", ".dw_rpr_scale."),
-        (".fusion_bn.", ".fusion_bn.0."),
-        (".dw.conv.", ".conv_dw."),
-        (".dw.bn.", ".bn_dw."),
-    ):
-        name = name.replace(old, new)
-    for unit in ("primary_conv", "cheap_operation"):
-        name = name.replace(f".{unit}.conv.", f".{unit}.0.").replace(f".{unit}.bn.", f".{unit}.1.")
-    for chain, released, length in (("shortcut", "shortcut", 2), ("short_conv", "gates", 3)):
-        for index in range(length):
-            for odd, kind in enumerate(("conv", "bn")):
-                old, new = f".{released}.{index}.{kind}.", f".{chain}.{2 * index + odd}."
-                name = name.replace(old, new)
-    return name
-
-
-@pytest.mark.parametrize("name", ["ghostnetv2_100", *BRANCHED])
-def test_files_of_other_libraries_are_converted_and_merged(name: str) -> None:
-    table = find_model(name).architecture
-    released = random_parameters(table, 3)
-    tensors = {foreign(key): array for key, array in released.items()}
-    assert len(tensors) == len(released)
-    tensors["blocks.3.ghost1.total_ops"] = tensors["total_params"] = np.zeros(1)
-    kept = convert(tensors, keep_branches=True)
-    assert kept.architecture == table
-    for key, array in released.items():
-        assert kept.parameters[key].tobytes() == array.tobytes()
-    merged = convert(tensors)
-    assert merged.architecture == table.merged
-    expected = merged_parameters(table, released) if table.form == "branched" else released
-    for key, array in expected.items():
-        assert merged.parameters[key].tobytes() == array.tobytes()
-
-
-def test_an_average_beside_the_weights_is_taken(tmp_path: Path) -> None:
-    table = find_model("ghostnetv3_050").architecture
-    raw, average = (random_parameters(table, 3, seed) for seed in (1, 2))
-    tensors = {f"state_dict/{foreign(key)}": array for key, array in raw.items()}
-    tensors |= {f"state_dict_ema/{foreign(key)}": array for key, array in average.items()}
-    converted = convert(tensors, keep_branches=True)
-    assert converted.parameters["bn1.gamma"].tobytes() == average["bn1.gamma"].tobytes()
-    assert converted.found.alternative
-
-
-def test_the_command_merges_or_keeps_branches(ghostnet: Any, tmp_path: Path) -> None:
-    from safetensors.numpy import save_file
-
-    table = find_model("repghostnet_050").architecture
-    source = tmp_path / "repghost.safetensors"
-    save_file({foreign(k): v for k, v in random_parameters(table, 3).items()}, source)
-    merged = ghostnet.json("convert", source, tmp_path / "merged.ckpt")
-    kept = ghostnet.json("convert", source, tmp_path / "kept.ckpt", "--keep-branches")
-    assert merged["network"] == "repghostnet_050, merged"
-    assert kept["network"] == "repghostnet_050, branched"
-    assert kept["parameters"] > merged["parameters"]
 
 
 def test_the_zoo_names_its_attention_as_its_code_interpolates(references: References) -> None:

@@ -19,6 +19,7 @@ from ghostnet.checkpoints.parameters import (
     classifier_names,
     count_classes,
     fit_parameters,
+    form_of,
     identify,
 )
 from ghostnet.lazy import lazy_names
@@ -39,6 +40,7 @@ __all__ = [
     "count_classes",
     "find_network",
     "fit_parameters",
+    "form_of",
     "identify",
     "is_foreign",
     "load_parameters",

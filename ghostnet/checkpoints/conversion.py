@@ -127,7 +127,7 @@ def convert(
         parameters = replace_unfit_classifier(parameters, architecture)
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)
-    if architecture.form == "branched" and not keep_branches:
+    if not keep_branches:
         fitted, architecture = merged_parameters(architecture, fitted), architecture.merged
     return Conversion(fitted, architecture, classes, found)
 

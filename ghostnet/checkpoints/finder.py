@@ -23,8 +23,8 @@ CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model", "modu
 COMPILED = "_orig_mod."
 """What ``torch.compile`` puts into the names of a network, at any place."""
 
-COUNTERS = (".num_batches_tracked", "total_ops", "total_params")
-"""Ends of the names of what is counted beside a network: by PyTorch's batch norms, and by thop."""
+_COUNTER = re.compile(r".*(num_batches_tracked|total[^.]*)", re.DOTALL)
+"""What is counted beside a network: by PyTorch's batch norms, and by thop (``total_ops``)."""
 
 _NAME = re.compile(
     r"((?:.+?[./])??)"
@@ -104,7 +104,7 @@ def _groups(names: Iterable[str], file: str) -> dict[str, dict[str, str]]:
     """Map each prefix to the parameters behind it: their names without it, and in the file."""
     groups: dict[str, dict[str, str]] = {}
     for name in names:
-        if name.endswith(COUNTERS):
+        if _COUNTER.fullmatch(name):
             continue
         if match := _NAME.fullmatch(name.replace(COMPILED, "")):
             group = groups.setdefault(match[1], {})

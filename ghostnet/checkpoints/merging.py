@@ -16,11 +16,12 @@ def merged_parameters(
     """Merge the branches of each layer into one convolution with a bias.
 
     Args:
-        architecture: Table of a branched network, such as GhostNetV3 or RepGhost in training.
+        architecture: Table of a network; GhostNetV3 and RepGhost have branches in training.
         parameters: Its arrays, by released name.
 
     Returns:
-        The arrays of ``architecture.merged``, in the order of its layers; sums are in float64.
+        The arrays of ``architecture.merged``, in the order of its layers; sums are in float64. A
+        network without branches keeps its arrays.
 
     Raises:
         CheckpointError: The parameters have no classifier.

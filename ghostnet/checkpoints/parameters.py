@@ -78,6 +78,11 @@ def _kind_of(table: Architecture) -> _Kind:
     return _Kind(table.quantized, table.form, table.upsampling if table.attends else None)
 
 
+def form_of(parameters: Iterable[str], architecture: Architecture) -> Architecture:
+    """Return an architecture in the form of some parameters: its own, or merged."""
+    return architecture.merged if _kind(parameters).form == "merged" else architecture
+
+
 def count_classes(
     parameters: Mapping[str, NDArray[Any]], architecture: Architecture, name: str = "checkpoint"
 ) -> int:

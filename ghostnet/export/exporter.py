@@ -62,9 +62,9 @@ def export(
     model = network if isinstance(network, Model) else _as_model(network)
     if labels:
         model = replace(model, labels=tuple(labels))
+    _check_arguments(model, image_size or model.preprocess.image_size, batch)
     if image_size:
         model = replace(model, preprocess=Preprocess(image_size))
-    _check_arguments(model, batch)
     write(serialized(model, format, batch, with_preprocessing=with_preprocessing), path)
     return path
 
@@ -161,8 +161,7 @@ def _as_model(network: "ClassificationNetwork") -> Model:
     return Model("network", architecture, parameters_of(network), (), preprocess)
 
 
-def _check_arguments(model: Model, batch: int | None) -> None:
-    size = model.preprocess.image_size
+def _check_arguments(model: Model, size: int, batch: int | None) -> None:
     least = max(MIN_IMAGE_SIZE, model.architecture.min_side)
     if size < least:
         raise ExportError(f"image_size is {size}; it must be at least {least} pixels")

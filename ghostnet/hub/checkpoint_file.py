@@ -177,7 +177,9 @@ class CheckpointFile:
 
 
 def released_parameters(content: bytes, name: str) -> Parameters:
-    """Parse the network in a checkpoint; MindCV's names become the released ones.
+    """Parse the network in a checkpoint; names of other libraries become the released ones.
+
+    Branches are kept.
 
     Args:
         content: Content of the file.
@@ -187,4 +189,6 @@ def released_parameters(content: bytes, name: str) -> Parameters:
         CheckpointError: The bytes are not a MindSpore checkpoint, or not of a GhostNet.
     """
     parameters = find_network(parse_checkpoint(content, name), name).parameters
-    return convert(parameters, name).parameters if is_foreign(parameters) else parameters
+    if is_foreign(parameters):
+        return convert(parameters, name, keep_branches=True).parameters
+    return parameters

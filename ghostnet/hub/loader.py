@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ghostnet.checkpoints import count_classes
+from ghostnet.checkpoints import count_classes, form_of
 from ghostnet.errors import ModelError
 from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import CheckpointFile, locate
@@ -35,6 +35,9 @@ def load(
     **kwargs: Any,
 ) -> "nn.Cell":
     """Load the network of a hub card, with the verified weights that the card names.
+
+    A GhostNetV3 or RepGhost keeps the branches that its checkpoint has; `ghostnet.merge_branches`
+    makes a network for inference of it.
 
     Args:
         name: UID (``noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets``), path or URL of a card.
@@ -193,6 +196,7 @@ def _pretrained(
 
     name = checkpoint.source
     parameters = checkpoint.parameters(force=force_reload)
+    architecture = form_of(parameters, architecture)
     classes = count_classes(parameters, architecture, name)
     if not args:
         kwargs.setdefault("num_classes", classes)

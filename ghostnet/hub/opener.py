@@ -5,14 +5,16 @@ from pathlib import Path
 
 from ghostnet.checkpoints import (
     SUFFIXES,
+    Parameters,
     convert,
     count_classes,
     fit_parameters,
+    form_of,
     read_foreign,
 )
 from ghostnet.data.labels import unknown_labels
 from ghostnet.data.transforms import Preprocess
-from ghostnet.errors import CardError
+from ghostnet.errors import CardError, ModelError
 from ghostnet.hub.card import ModelCard
 from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
@@ -28,6 +30,7 @@ def open_model(
     watch: Watch = unwatched,
     allow_short_hash: bool = False,
     new_classifier: bool = False,
+    keep_branches: bool = False,
 ) -> Model:
     """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
 
@@ -39,6 +42,8 @@ def open_model(
         allow_short_hash: As in `load`.
         new_classifier: Accept a checkpoint file without a classifier that fits the network, because
             a new one will replace it; until then, a blank one for a single class takes its place.
+        keep_branches: Keep the branches of a GhostNetV3 or RepGhost in training, to train it on; by
+            default they are merged.
 
     Raises:
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
@@ -50,18 +55,11 @@ def open_model(
     """
     name = str(name)
     if _is_checkpoint(name):
-        return _open_bare(name, new_classifier=new_classifier)
-    card = find_card(name, allow_short_hash=allow_short_hash)
-    architecture = card.architecture
-    parameters = locate(card, cache_dir).parameters(watch=watch)
-    classes = count_classes(parameters, architecture, name)
-    return Model(
-        name,
-        architecture,
-        fit_parameters(parameters, architecture, classes, name),
-        _labels(card, classes),
-        Preprocess(_image_size(card) or architecture.image_size),
-    )
+        model = _open_bare(name, new_classifier=new_classifier)
+    else:
+        card = find_card(name, allow_short_hash=allow_short_hash)
+        model = _open_card(card, name, locate(card, cache_dir).parameters(watch=watch))
+    return model if keep_branches else model.merged
 
 
 def _is_checkpoint(name: str) -> bool:
@@ -73,7 +71,9 @@ def _is_checkpoint(name: str) -> bool:
 
 def _open_bare(name: str, *, new_classifier: bool) -> Model:
     """Open the network in a checkpoint file."""
-    conversion = convert(read_foreign(Path(name)), name, new_classifier=new_classifier)
+    conversion = convert(
+        read_foreign(Path(name)), name, keep_branches=True, new_classifier=new_classifier
+    )
     if conversion.found.use is Use.EMA and conversion.found.alternative:
         warnings.warn(
             f"{name}: took the average of the weights, {conversion.found.prefix}; `ghostnet "
@@ -87,6 +87,18 @@ def _open_bare(name: str, *, new_classifier: bool) -> Model:
         unknown_labels(conversion.num_classes),
         Preprocess(conversion.architecture.image_size),
     )
+
+
+def _open_card(card: ModelCard, name: str, parameters: Parameters) -> Model:
+    """Make a model of a card and the parameters in its checkpoint."""
+    architecture = form_of(parameters, card.architecture)
+    classes = count_classes(parameters, architecture, name)
+    fitted = fit_parameters(parameters, architecture, classes, name)
+    preprocess = Preprocess(_image_size(card) or architecture.image_size)
+    try:
+        return Model(name, architecture, fitted, _labels(card, classes), preprocess)
+    except ModelError as error:
+        raise CardError(f"{card.source}: input-shape: {error}") from error
 
 
 def _labels(card: ModelCard, classes: int) -> tuple[str, ...]:

@@ -65,9 +65,11 @@ class Session:
 
         Raises:
             KernelError: The images have another type, dtype or shape.
+            ModelError: They are too small for the network's attention.
             MemoryError: The call needs more memory than there is.
         """
         check_images(images)
+        self.architecture.check_image(*images.shape[2:])
         return library.forward(library.aligned(images), *self.packed, self.outputs)
 
     def refresh(self, parameters: Mapping[str, NDArray[Any]]) -> None:

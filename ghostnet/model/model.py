@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet import kernels
-from ghostnet.checkpoints import Parameters, classifier_names
+from ghostnet.checkpoints import Parameters, classifier_names, merged_parameters
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.parts import measured_part
 from ghostnet.data.transforms import Preprocess
@@ -42,6 +42,9 @@ class Model:
         labels: Names of the classes; ``class 0``, ``class 1``, … where they are not known.
         preprocess: Maps an image to the network's input.
 
+    Raises:
+        ModelError: The preprocessing makes images that are too small for the network.
+
     Examples:
         >>> import ghostnet
         >>> model = ghostnet.open_model()
@@ -54,6 +57,10 @@ class Model:
     parameters: Parameters
     labels: tuple[str, ...]
     preprocess: Preprocess
+
+    def __post_init__(self) -> None:
+        size = self.preprocess.image_size
+        self.architecture.check_image(size, size)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # texts, bytes and files are sequences, too
@@ -203,6 +210,14 @@ class Model:
         if threads is not None:
             kernels.set_threads(threads)
         return kernels.Session(self.architecture, self.parameters, dtype=dtype)
+
+    @property
+    def merged(self) -> "Model":
+        """The same model for inference: what trained as parallel branches is one convolution."""
+        if self.architecture.form != "branched":
+            return self
+        parameters = merged_parameters(self.architecture, self.parameters)
+        return replace(self, architecture=self.architecture.merged, parameters=parameters)
 
     @property
     def num_classes(self) -> int:

@@ -11,6 +11,8 @@ from itertools import accumulate
 from operator import mul
 from typing import Literal, NamedTuple, TypeAlias
 
+from ghostnet.errors import ModelError
+
 Activation: TypeAlias = Literal["relu", "relu6", "hard_swish"]
 
 Family: TypeAlias = Literal["ghostnet", "repghost", "mobilenet_v2"]
@@ -83,6 +85,23 @@ class Architecture:
         reductions = accumulate((block.stride for block in self.blocks), mul, initial=2)
         attending = zip(reductions, self.blocks, strict=False)
         return max(reduction for reduction, block in attending if block.attention) + 1
+
+    def check_image(self, height: int, width: int) -> None:
+        """Check that attention can pool every map that it meets of an image.
+
+        Args:
+            height: Height of the image, in pixels.
+            width: Its width.
+
+        Raises:
+            ModelError: The height or the width is below `min_side`.
+        """
+        if min(height, width) < self.min_side:
+            raise ModelError(
+                f"images of {height}×{width} pixels are too small for the attention of GhostNetV2 "
+                f"and V3, which averages over 2×2 pixels of each map; use images of at least "
+                f"{self.min_side}×{self.min_side} pixels"
+            )
 
     @property
     def inputs_and_blocks(self) -> tuple[tuple[int, Block], ...]:

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal
 
 from ghostnet import runtime
+from ghostnet.errors import ModelError
 from ghostnet.models import architectures
 from ghostnet.models.specs import NORM_EPSILON, PARALLEL
 
@@ -79,7 +80,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class ConvUnit(nn.Cell):
-    """Convolution, batch norm and an optional activation.
+    """Convolution, batch norm or bias, and an optional activation.
 
     Args:
         in_channels: Input channels.
@@ -88,6 +89,7 @@ class ConvUnit(nn.Cell):
         stride: Step between two outputs, in pixels; divides height and width.
         groups: 1 for a convolution over all channels, ``in_channels`` for a depthwise one.
         activation: Cell class to apply last, or None.
+        norm: Whether a batch norm follows the convolution; without it, the convolution has a bias.
     """
 
     def __init__(
@@ -99,52 +101,20 @@ class ConvUnit(nn.Cell):
         stride: int = 1,
         groups: int = 1,
         activation: Activation | None = None,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         runtime.prepare_operators()
         self.conv = convolution(
-            in_channels, out_channels, kernel_size, stride=stride, groups=groups
+            in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=not norm
         )
-        self.bn = batch_norm(out_channels)
-        self.act = activation() if activation else None
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = self.bn(self.conv(x))
-        if self.act is not None:
-            x = self.act(x)
-        return x
-
-
-class MergedUnit(nn.Cell):
-    """Convolution with a bias, and an optional activation: what the branches of a unit merge into.
-
-    Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-        kernel_size: Height and width of the kernel, in pixels.
-        stride: As in `ConvUnit`.
-        groups: As in `ConvUnit`.
-        activation: Cell class to apply last, or None.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 1,
-        *,
-        stride: int = 1,
-        groups: int = 1,
-        activation: Activation | None = None,
-    ) -> None:
-        super().__init__()
-        self.conv = convolution(
-            in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=True
-        )
+        self.bn = batch_norm(out_channels) if norm else None
         self.act = activation() if activation else None
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.conv(x)
+        if self.bn is not None:
+            x = self.bn(x)
         if self.act is not None:
             x = self.act(x)
         return x
@@ -155,7 +125,7 @@ class BranchedUnit(nn.Cell):
 
     A unit of GhostNetV3 in training: three convolutions of one shape; beside kernels above 1 × 1, a
     factor for each channel; where asked for, the input itself. `ghostnet.merge_branches` makes a
-    `MergedUnit` of it.
+    `ConvUnit` without a batch norm of it.
 
     Args:
         in_channels: Input channels.
@@ -204,10 +174,13 @@ class BranchedUnit(nn.Cell):
         return y
 
 
+merged_unit = partial(ConvUnit, norm=False)
+"""What the branches of a unit merge into: a convolution with a bias."""
+
 UNITS: Mapping[architectures.Form, Callable[..., nn.Cell]] = {
     "plain": ConvUnit,
     "branched": BranchedUnit,
-    "merged": MergedUnit,
+    "merged": merged_unit,
 }
 """The cell for each form of a unit."""
 
@@ -306,7 +279,7 @@ class Attention(nn.SequentialCell):
         out_channels: Channels of its output, which the gates scale.
 
     Raises:
-        ValueError: When called, if the height or width is below 2.
+        ModelError: When called, if the height or width is 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -330,11 +303,11 @@ def check_pooling(shape: tuple[int, ...]) -> None:
     """Check that a map can be averaged over 2×2 pixels.
 
     Raises:
-        ValueError: Its height or width is below 2.
+        ModelError: Its height or width is 1.
     """
-    if min(shape[2:]) < 2:
-        raise ValueError(
-            f"the attention of GhostNetV2 and V3 averages over 2×2 pixels, and this image leaves "
+    if 1 in shape[2:]:
+        raise ModelError(
+            "the attention of GhostNetV2 and V3 averages over 2×2 pixels, and these images leave "
             f"it a map of {shape[2]}×{shape[3]}; use images of at least 33×33 pixels"
         )
 
@@ -364,7 +337,7 @@ class RepGhostModule(nn.Cell):
         self.primary_conv = ConvUnit(in_channels, out_channels, activation=activation)
         self.fusion_bn = None
         if form == "merged":
-            self.cheap_operation = MergedUnit(out_channels, out_channels, 3, groups=out_channels)
+            self.cheap_operation = merged_unit(out_channels, out_channels, 3, groups=out_channels)
         else:
             self.cheap_operation = depthwise(out_channels, 3)
             self.fusion_bn = batch_norm(out_channels)

@@ -149,8 +149,8 @@ def start(
     """Build the network before its first step: initialized, or with the backbone of a model.
 
     Raises:
-        TrainingError: The architecture is not registered or is quantized, or a batch norm would
-            see a single value.
+        TrainingError: The architecture is not registered or is quantized, the images are too small
+            for it, or a batch norm would see a single value.
         CardError, FetchError, IntegrityError, CheckpointError: As `ghostnet.hub.open_model`.
     """
     ms.set_seed(recipe.seed)
@@ -165,7 +165,9 @@ def start(
             cache_dir=cache_dir,
             allow_short_hash=allow_short_hash,
             new_classifier=True,
+            keep_branches=True,
         ).network
+    check_sizes(network.architecture, recipe)
     if network.architecture.quantized:
         raise TrainingError(
             f"{recipe.model or recipe.architecture} cannot be trained: its convolutions round to 8 "
@@ -177,6 +179,19 @@ def start(
     if network.num_classes != num_classes:
         network.reset_classifier(num_classes)
     return network
+
+
+def check_sizes(architecture: Architecture, recipe: Recipe) -> None:
+    """Check that the network takes images as small as those of the run.
+
+    Raises:
+        TrainingError: It does not.
+    """
+    for name, side in (("image_size", recipe.image_size), ("val_size", recipe.measured_size)):
+        try:
+            architecture.check_image(side, side)
+        except ModelError as error:
+            raise TrainingError(f"{name}: {error}") from error
 
 
 def check_norms(architecture: Architecture, recipe: Recipe) -> None:
