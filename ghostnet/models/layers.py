@@ -108,13 +108,11 @@ class ConvUnit(nn.Cell):
         self.conv = convolution(
             in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=not norm
         )
-        self.bn = batch_norm(out_channels) if norm else None
+        self.bn = batch_norm(out_channels) if norm else nn.Identity()
         self.act = activation() if activation else None
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if self.bn is not None:
-            x = self.bn(x)
+        x = self.bn(self.conv(x))
         if self.act is not None:
             x = self.act(x)
         return x
