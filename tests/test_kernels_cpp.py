@@ -99,6 +99,8 @@ def test_the_python_api(file: str, sanitizers: Sanitizers, sanitized: Path) -> N
         "SANITIZED_KERNELS": str(sanitized / "libghostnet_sanitized.so"),
         # Python does not free everything at its end.
         "ASAN_OPTIONS": "detect_leaks=0",
+        # Those of this run may name tests.
+        "PYTEST_ADDOPTS": "",
     }
     command = [sys.executable, "-m", "pytest", "-p", "sanitized_kernels", "-p", "no:cacheprovider"]
     # Of what is printed, only Python's own is captured: a sanitizer prints and ends the process.
