@@ -17,7 +17,7 @@ from PIL import Image, features
 from tiny_network import TINY_MODEL
 from toy_images import draw
 
-from ghostnet.data import image_formats
+from ghostnet.data import camera_raw, image_formats
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.image_formats import FORMATS, identify
@@ -148,7 +148,7 @@ def test_content_decides_where_the_suffix_does_not(
         ("clip.mov", b"\0\0\0\x14ftypqt  \0\0\2\0qt  ", "not an image"),
         ("x.jpg", b"", "empty"),
         ("x", b"", "empty"),
-        ("x.NEF", encoded("TIFF"), "camera raw"),
+        ("x.NEF", encoded("TIFF"), camera_raw.REASON),
     ],
 )
 def test_what_is_no_image_is_counted(

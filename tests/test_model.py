@@ -79,6 +79,35 @@ def test_an_array_of_floats_is_a_normalized_image(model: Model, cat: Result) -> 
     assert [result.label for result in model.predict(normalized[None])] == ["Abyssinian"]
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        pixels().astype(np.uint16) * 257,
+        pixels() / 255,
+        pixels().astype(np.float32),
+        np.dstack([pixels(), np.full(pixels().shape[:2], 255, np.uint8)]),
+    ],
+    ids=["16 bits", "0 to 1", "0 to 255", "opaque"],
+)
+def test_an_array_may_have_any_depth(image: np.ndarray, model: Model, cat: Result) -> None:
+    assert model.predict(image).logits == pytest.approx(cat.logits, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64, np.float32])
+def test_an_array_of_twelve_bits_is_not_dark(dtype: type, model: Model, cat: Result) -> None:
+    with pytest.warns(UserWarning, match="12 bits"):
+        found = model.predict((pixels().astype(int) * 16 + 15).astype(dtype))
+    assert found.logits == pytest.approx(cat.logits, abs=0.5)
+    assert found.label == cat.label
+
+
+def test_a_gray_array_is_a_gray_image(model: Model) -> None:
+    gray = Image.fromarray(pixels()).convert("L")
+    expected = model.predict(gray).logits
+    assert (model.predict(np.asarray(gray)).logits == expected).all()
+    assert (model.predict(np.asarray(gray)[:, :, None]).logits == expected).all()
+
+
 def test_an_image_is_turned_upright(model: Model, cat: Result, tmp_path: Path) -> None:
     image = decode(CAT).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
@@ -96,12 +125,13 @@ def test_an_image_is_turned_upright(model: Model, cat: Result, tmp_path: Path) -
         (b"no image", "these bytes: "),
         (None, "an object of type NoneType is not an image"),
         (pixels().transpose(2, 0, 1), r"shape \(height, width, 3\), .* shape \(3, 300, 451\)"),
-        (pixels()[:, :, 0], r"shape \(300, 451\)"),
-        (pixels() / 255, r"a normalized image of shape \(3, 224, 224\)"),
+        (pixels()[:, :, :2], r"shape \(300, 451, 2\)"),
+        (pixels().transpose(2, 0, 1) / 255, r"a normalized image of shape \(3, 224, 224\)"),
         (np.full((3, 224, 224), 0.5), "seems not to be normalized"),
         (np.full((3, 224, 224), 128.0), "seems not to be normalized"),
         (np.full((3, 224, 224), np.nan), "seems not to be normalized"),
-        (pixels().astype(np.int64), "an array of int64 is not an image"),
+        (pixels().astype(np.complex64), "an array of complex64 is not an image"),
+        (pixels() > 9, "an array of bool is not an image"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
     ],
     ids=str,

@@ -157,16 +157,10 @@ def test_normalizing_into_an_array_is_normalizing() -> None:
     assert not out[0].any()
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "F"])
 def test_any_mode_becomes_rgb(mode: str) -> None:
     gray = photograph().convert("L")
     assert decode(encoded(gray.convert(mode), "TIFF")).mode == "RGB"
-
-
-def test_sixteen_bits_are_scaled_not_clipped() -> None:
-    ramp = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
-    decoded = np.asarray(decode(encoded(Image.fromarray(ramp))))
-    np.testing.assert_array_equal(decoded[..., 0], ramp >> 8)
 
 
 def test_exif_orientation_turns_the_image() -> None:
@@ -268,27 +262,3 @@ def test_every_orientation_is_what_pillow_makes_of_it(orientation: int, tmp_path
     with Image.open(tmp_path / "turned.png") as opened:
         expected = ImageOps.exif_transpose(opened)
     assert np.array_equal(decode(tmp_path / "turned.png"), expected.convert("RGB"))
-
-
-@pytest.mark.parametrize(
-    ("values", "most"),
-    [
-        (np.linspace(0, 65535, 64 * 64).astype(np.uint16), 65535),
-        (np.linspace(0, 65535, 64 * 64).astype(np.int32), 65535),
-        (np.linspace(0, 1, 64 * 64).astype(np.float32), 1),
-    ],
-    ids=["16 bits", "int32", "float32"],
-)
-def test_gray_values_keep_their_range(values: np.ndarray, most: int, tmp_path: Path) -> None:
-    Image.fromarray(values.reshape(64, 64)).save(tmp_path / "gray.tif")
-    found = np.asarray(decode(tmp_path / "gray.tif"))[..., 0].ravel()
-    np.testing.assert_allclose(found, values * (255 / most), atol=1)
-
-
-@pytest.mark.parametrize(
-    "values", [np.full((8, 8), 1 << 20, np.int32), np.full((8, 8), -0.5, "f4")]
-)
-def test_gray_values_of_an_unknown_range_are_refused(values: np.ndarray, tmp_path: Path) -> None:
-    Image.fromarray(values).save(tmp_path / "gray.tif")
-    with pytest.raises(ImageError, match=r"gray\.tif: its gray values .* 16-bit integers"):
-        decode(tmp_path / "gray.tif")

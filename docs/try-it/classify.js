@@ -53,7 +53,7 @@ export async function classify(model, source) {
 async function decode(source, { max_pixels, max_aspect }) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(source, { colorSpaceConversion: "none" });
+    bitmap = await createImageBitmap(source);
   } catch {
     throw new ImageError("Your browser cannot read this file as an image.");
   }
@@ -66,6 +66,8 @@ async function decode(source, { max_pixels, max_aspect }) {
   }
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white"; // of what is transparent
+  context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   return context.getImageData(0, 0, width, height);

@@ -6,17 +6,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ghostnet.data import camera_raw
 from ghostnet.data.image_formats import HEAD_BYTES, identify, missing
 from ghostnet.data.left_out import LeftOut
 from ghostnet.files import open_regular
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes of image files, in lower case; the first bytes of other files tell what they are."""
-
-RAW_SUFFIXES = frozenset(
-    {".arw", ".cr2", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
-)
-"""Suffixes of camera raw files, most of which are TIFF files that begin with a thumbnail."""
 
 SYSTEM_NAMES = frozenset(
     {
@@ -177,8 +173,8 @@ def _reason(path: Path, status: os.stat_result) -> str:
         return "empty"
     if suffix in SUFFIXES:
         return ""
-    if suffix in RAW_SUFFIXES:
-        return "camera raw"
+    if suffix in camera_raw.SUFFIXES:
+        return camera_raw.REASON
     with open_regular(path) as file:
         format = identify(file.read(HEAD_BYTES))
     return missing(format) if format else "not an image"

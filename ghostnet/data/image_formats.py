@@ -3,13 +3,22 @@
 import re
 from functools import cache
 
+from PIL import Image
+
+from ghostnet.data import camera_raw
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are always decoded, by Pillow's names; Pillow knows more, some by programs."""
+
+CAMERA_RAW = "RAW"
+"""Formats of cameras that are not TIFF files, or that tell what they are at once."""
 
 HEAD_BYTES = 256
 """Length of the part of a file that tells its format."""
 
 SIGNATURES = {
+    CAMERA_RAW: rb"II\*\0.{4}CR|II[RU][OS\0]|MMOR|II\x1a\0\0\0HEAP|\0MRM|FOVb|FUJIFILMCCD-RAW"
+    rb"|.{4}ftypcrx ",
     "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     "GIF": rb"GIF8[79]a",
     "JPEG": rb"\xff\xd8\xff",
@@ -36,7 +45,9 @@ def identify(head: bytes) -> str | None:
 
 @cache
 def missing(format: str) -> str:
-    """Say which package a format needs and lacks; empty if its files can be decoded."""
+    """Say why a format cannot be decoded, such as for want of a package; empty if it can be."""
+    if format == CAMERA_RAW:
+        return camera_raw.REASON
     if format == "HEIF":
         try:
             from pillow_heif import register_heif_opener
@@ -49,3 +60,15 @@ def missing(format: str) -> str:
         if not features.check("avif"):
             return "AVIF, which needs a Pillow that was built with it, as its wheels are"
     return ""
+
+
+def content_of(image: Image.Image) -> bytes:
+    """Return the content of the file of an image; empty once the pixels are loaded."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return b""
+    position = file.tell()
+    file.seek(0)
+    content = bytes(file.read())
+    file.seek(position)
+    return content

@@ -1,6 +1,6 @@
 """Preprocessing: from an image file to the normalized array that the networks take.
 
-Decode (EXIF orientation, any mode to RGB), resize the short side (bicubic), crop the center,
+Decode (upright, any depth and colors to sRGB), resize the short side (bicubic), crop the center,
 normalize: the evaluation protocol of the released checkpoints and of timm's GhostNet.
 """
 
@@ -11,9 +11,13 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from ghostnet.data import camera_raw
+from ghostnet.data.colors import to_srgb
+from ghostnet.data.depth import eight_bits
 from ghostnet.data.image_formats import FORMATS, HEAD_BYTES, identify, missing
+from ghostnet.data.orientation import exif_orientation, heif_orientation, upright
 from ghostnet.errors import ImageError
 from ghostnet.files import open_regular
 
@@ -32,17 +36,6 @@ MAX_ASPECT = 50
 DECODED_SHARE = 2
 """Least ratio of a short side as decoded to the length it is resized to; see docs/scaling.md."""
 
-TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How to turn an image upright, by its EXIF orientation."""
-
 
 def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
     """Decode an image file, or its bytes, to an upright RGB image.
@@ -57,6 +50,8 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
         ImageError: The file is not an image, is truncated, or is too large to decode safely.
     """
     name = "these bytes" if isinstance(source, bytes) else str(source)
+    if isinstance(source, Path) and source.suffix.lower() in camera_raw.SUFFIXES:
+        raise ImageError(f"{name}: {camera_raw.REASON}")
     try:
         opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
         with opened as file, _open(file, name) as image:
@@ -76,7 +71,10 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Turn an image upright by its EXIF orientation, and convert it to RGB.
+    """Turn an image upright by its EXIF orientation, and convert it to sRGB of 8 bits a channel.
+
+    Values of any depth are scaled to 8 bits, colors with an embedded profile are converted, and
+    what is transparent becomes white.
 
     Args:
         image: Image in any mode, whose pixels need not be loaded yet.
@@ -87,8 +85,11 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     """
     _check_size(image, name)
     try:
-        image.load()
-        return _to_rgb(_upright(image), name)
+        if reason := camera_raw.refusal(image):
+            raise ImageError(f"{name}: {reason}")
+        hidden = heif_orientation(image)
+        pixels = eight_bits(image, name)
+        return to_srgb(upright(pixels, hidden or exif_orientation(image)))
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
@@ -115,40 +116,6 @@ def _check_size(image: Image.Image, name: str) -> None:
             f"{name}: of {width}×{height} pixels, one side is more than {MAX_ASPECT} times the "
             "other; crop the image first"
         )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image by its EXIF orientation; other metadata, however odd, does not matter."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # Pillow's parser raises almost anything on broken bytes
-        return image
-    transpose = TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
-    return image if transpose is None else image.transpose(transpose)
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bits(image, name)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Scale gray values to 8 bits, which `convert` would clip.
-
-    Integers have 16 bits; floats lie between 0 and 1, or between 0 and 255.
-    """
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    ranges = (1.0, 255.0) if image.mode == "F" else (65535.0,)
-    most = next((most for most in ranges if 0 <= low <= high <= most), None)
-    if most is None:
-        raise ImageError(
-            f"{name}: its gray values in Pillow's mode {image.mode} are {low:g} to {high:g}; "
-            "16-bit integers and floats of 0 to 1 or 0 to 255 are supported, so convert it first"
-        )
-    scaled = np.rint(values * (255 / most)) if image.mode == "F" else values >> 8
-    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def normalize(image: Image.Image, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

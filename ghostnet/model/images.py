@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ghostnet.data.depth import eight_bit_pixels
 from ghostnet.data.image_folder import walk_images
 from ghostnet.data.left_out import LeftOut
 from ghostnet.data.transforms import OFFSET, SCALE, Preprocess, upright_rgb
@@ -41,7 +42,9 @@ class ImageSource:
             - the path of an image file;
             - the content of an image file, as bytes;
             - a Pillow image;
-            - a (height, width, 3) uint8 array: an RGB image;
+            - a (height, width, 3) array: an RGB image, of integers of any depth, or of floats
+              from 0 to 1 or from 0 to 255; (height, width) is a gray one, and a fourth channel is
+              its opacity;
             - a (3, image_size, image_size) array of floats: an image that `Preprocess` has
               normalized. Values that all lie between 0 and 1 are refused, since they are most
               likely not normalized.
@@ -79,12 +82,12 @@ class ImageSource:
             case Image.Image() as image:
                 with _loading:
                     return upright_rgb(image, self.name)
-            case np.ndarray() as array if array.dtype == np.uint8:
-                return upright_rgb(self._rgb(array), self.name)
+            case np.ndarray() as array if array.dtype.kind in "uif":
+                return upright_rgb(self._from_array(array), self.name)
         raise ImageError(
             f"{self.name}: {_described(self.source)} is not an image. Pass a path, bytes, a Pillow "
-            "image, a (height, width, 3) uint8 array in RGB, or a normalized (3, size, size) array "
-            "of floats."
+            "image, a (height, width, 3) array in RGB, or a normalized (3, size, size) array of "
+            "floats."
         )
 
     def thumbnail(self) -> bytes | None:
@@ -103,28 +106,30 @@ class ImageSource:
         image.save(content, "JPEG", quality=80)
         return content.getvalue()
 
-    def _rgb(self, array: NDArray[np.uint8]) -> Image.Image:
-        if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+    def _from_array(self, array: NDArray[Any]) -> Image.Image:
+        if not _is_picture(array) or 0 in array.shape:
             raise ImageError(
-                f"{self.name}: a uint8 array must be an RGB image of shape (height, width, 3), but "
-                f"this one has shape {array.shape}."
+                f"{self.name}: an array must be an image of shape (height, width, 3), or "
+                f"(height, width) if it is gray, but this one has shape {array.shape}."
             )
-        return Image.fromarray(np.ascontiguousarray(array))
+        if array.shape[2:] == (1,):
+            array = array[..., 0]
+        return Image.fromarray(np.ascontiguousarray(eight_bit_pixels(array, self.name)))
 
     def _checked(self, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         if array.shape != shape:
             raise ImageError(
                 f"{self.name}: an array of floats must be a normalized image of shape {shape}, but "
-                f"this one has shape {array.shape}. Pass a (height, width, 3) uint8 array to have "
-                "it resized and normalized."
+                f"this one has shape {array.shape}. Pass a (height, width, 3) array to have it "
+                "resized and normalized."
             )
         low, high = float(array.min()), float(array.max())
         least, most = NORMALIZED_RANGE
         if not least <= low <= high <= most or 0 <= low <= high <= 1:
             raise ImageError(
                 f"{self.name}: the values of this array lie between {low:g} and {high:g}, so it "
-                "seems not to be normalized. Pass a (height, width, 3) uint8 array, or normalize "
-                "with `model.preprocess(image)`."
+                "seems not to be normalized. Pass a (height, width, 3) array, or normalize with "
+                "`model.preprocess(image)`."
             )
         return array
 
@@ -177,7 +182,13 @@ def named(images: Iterable[Any]) -> Iterator[ImageSource]:
 
 
 def _is_normalized(source: object) -> TypeGuard[NDArray[Any]]:
-    return isinstance(source, np.ndarray) and source.dtype.kind == "f"
+    """Whether this is an array in the layout of the network's input."""
+    return isinstance(source, np.ndarray) and source.dtype.kind == "f" and not _is_picture(source)
+
+
+def _is_picture(array: NDArray[Any]) -> bool:
+    """Whether an array has the layout of an image: channels last, or none."""
+    return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
 
 
 def _described(source: object) -> str:

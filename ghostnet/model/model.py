@@ -84,9 +84,10 @@ class Model:
 
         Args:
             images: One image: a path, the bytes of a file or an open file, a Pillow image, a
-                (height, width, 3) uint8 array in RGB, or a (3, size, size) array of floats that
-                `preprocess` has normalized. Or several: a folder, a list of images and folders, or
-                an array with one more dimension. Or any other iterable, such as a generator.
+                (height, width, 3) array in RGB, or a (3, size, size) array of floats that
+                `preprocess` has normalized (see `ImageSource`). Or several: a folder, a list of
+                images and folders, or an array with one more dimension. Or any other iterable, such
+                as a generator.
             batch_size: Images that go through the network together. More are faster; one answers
                 soonest.
             forward: What computes the logits instead of the model's own forward pass, such as

@@ -4,12 +4,11 @@ import asyncio
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 
 from ghostnet.errors import ImageError
-from ghostnet.model import Model
+from ghostnet.model import ImageSource, Model
 from ghostnet.model.pipeline import Logits
 from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
 from ghostnet.serving.limits import Limits
@@ -72,11 +71,8 @@ class ServedModel:
         return [answer.result() for answer in answers]
 
     def _put(self, source: Source, place: NDArray[Any]) -> None:
-        if isinstance(source, bytes):
-            preprocess = self.model.preprocess
-            preprocess.put(preprocess.decode(source), place)
-        else:
-            np.copyto(place, source)
+        name = "these bytes" if isinstance(source, bytes) else "this array"
+        ImageSource(name, source).put(self.model.preprocess, place)
 
 
 async def _leaves(request: Request) -> None:

@@ -1,0 +1,94 @@
+"""Colors as a screen shows them: in sRGB, on white where an image is transparent."""
+
+import io
+import warnings
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageCms
+
+Convert: TypeAlias = Callable[[Image.Image], Image.Image]
+
+PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
+"""Pillow's mode of the images that a profile describes, by the profile's color space."""
+
+COLOR_MODES = {"1": "L", "L": "L", "CMYK": "CMYK", "LAB": "LAB"}
+"""The mode of the colors of an image without transparency, where it is not RGB."""
+
+GRAY_WITH_ALPHA = ("L", "La", "LA", "1")
+
+SAME = 2
+"""Largest difference, of 255, of colors that need no conversion."""
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """Convert an image of 8 bits a channel to sRGB, and put it on white where it is transparent.
+
+    An embedded profile says what the colors mean. Without one, or with one that is broken or of
+    another color space, they are taken as sRGB.
+    """
+    profile = image.info.get("icc_profile")
+    if not image.has_transparency_data:
+        return _colors(image, profile)
+    image = image.convert("LA" if image.mode in GRAY_WITH_ALPHA else "RGBA")
+    alpha = image.getchannel("A")
+    colors = _colors(image.convert(image.mode[:-1]), profile)
+    if alpha.getextrema() == (255, 255):
+        return colors
+    white = Image.new("RGB", image.size, "white")
+    white.paste(colors, mask=alpha)
+    return white
+
+
+def _colors(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert an image without transparency."""
+    mode = COLOR_MODES.get(image.mode, "RGB")
+    image = image if image.mode == mode else image.convert(mode)
+    convert = _conversion(profile, mode) if profile else None
+    if convert:
+        return convert(image)
+    if mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return _transform(lab, mode).apply(image)
+    return image if mode == "RGB" else image.convert("RGB")
+
+
+@lru_cache(maxsize=32)
+def _conversion(profile: bytes, mode: str) -> Convert | None:
+    """Return what converts images with a profile; None where their colors are sRGB anyway."""
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        wanted = PROFILE_MODES[opened.profile.xcolor_space.strip()]
+        if wanted != mode and (wanted, mode) != ("RGB", "L"):
+            raise ValueError(f"it is for {wanted}")
+        transform = _transform(opened, wanted)
+    except Exception as error:  # Pillow raises almost anything on broken bytes
+        warnings.warn(
+            f"an embedded color profile does not apply and is ignored ({error})", stacklevel=1
+        )
+        return None
+    if _is_srgb(transform):
+        return None
+    return lambda image: transform.apply(image if wanted == mode else image.convert(wanted))
+
+
+def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(profile, _srgb(), mode, "RGB")
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a conversion changes no color visibly, as of the many profiles that are sRGB."""
+    if transform.input_mode not in ("RGB", "L"):
+        return False
+    steps = np.linspace(0, 255, 18).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(18, -1, 3)
+    colors = Image.fromarray(cube if transform.input_mode == "RGB" else cube[..., 0])
+    converted = np.asarray(transform.apply(colors)).astype(int)
+    return bool(np.abs(converted - np.asarray(colors.convert("RGB"))).max() <= SAME)
