@@ -35,6 +35,7 @@ def test_engines_take_turns_and_agree() -> None:
         assert result.batch == 2
 
 
+@pytest.mark.nightly
 def test_an_engine_that_cannot_run_says_why_and_does_not_stop_the_others(tmp_path: Path) -> None:
     write_checkpoint(parameters_of(ghostnet_nose_1x(3)), tmp_path / "nose.ckpt")
     engines = ("mindcv", "ghostnet")

@@ -175,7 +175,15 @@ def test_where_fusing_is_a_wish_the_plain_graph_runs(network: GhostNet, checkpoi
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_array_equal(open_forward(model)(images), expected)
-        assert open_forward(model, features=True)(images).shape == (1, 1280)
+
+
+@pytest.mark.nightly
+def test_the_plain_graph_has_its_features(checkpoint: Path) -> None:
+    images = np.zeros((1, 3, 64, 64), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        features = open_forward(open_model(checkpoint), features=True)(images)
+    assert features.shape == (1, 1280)
 
 
 def test_the_command_runs_it(ghostnet: Ghostnet, parameters: Parameters, tmp_path: Path) -> None:
