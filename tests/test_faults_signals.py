@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL
@@ -18,6 +19,7 @@ from toy_images import draw
 from waiting import wait_for
 
 from ghostnet.checkpoints import parameters_of, write_checkpoint
+from ghostnet.model.pipeline import Pipeline
 from ghostnet.models import create_network
 
 BODY = bytes(range(256)) * 1024
@@ -27,6 +29,18 @@ CARDS = Path(__file__).resolve().parents[1] / "assets"
 ON_A_SLOW_DISK = f"""
 import os, threading
 os.fsync = lambda file: threading.Event().wait()
+{FROM_A_TERMINAL}
+"""
+
+ON_AN_IMAGE_WITHOUT_END = f"""
+import sys, threading
+from PIL import Image
+
+def open_for_ever(*words, **options):
+    open(sys.argv[2] + ".begun", "w").close()
+    threading.Event().wait()
+
+Image.open = open_for_ever
 {FROM_A_TERMINAL}
 """
 
@@ -138,6 +152,36 @@ def test_stopped_while_mindspore_is_imported(
     process.send_signal(number)
     assert process.communicate() == ("", "ghostnet: interrupted\n")
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
+def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    image = tmp_path / "cat.jpg"
+    image.symlink_to(CARDS / "images" / "cat.jpg")
+    process = start(ON_AN_IMAGE_WITHOUT_END, "predict", image)
+    wait_for((tmp_path / "cat.jpg.begun").exists)
+    process.send_signal(number)
+    assert process.stderr.readline() == "ghostnet: interrupted\n"
+    process.send_signal(number)
+    assert process.communicate() == ("", "")
+    assert process.returncode == -number
+
+
+def test_an_interrupted_pipeline_begins_nothing_more() -> None:
+    """The images of a round are all handed to threads before the first is answered."""
+    images, begun = 50_000, []
+
+    def put(image: int, place: object) -> None:
+        begun.append(image)
+        if image == 0:
+            signal.raise_signal(signal.SIGINT)
+        else:
+            hashlib.sha256(BODY).digest()
+
+    pipeline = Pipeline(np.copy, put, lambda count: np.zeros((count, 1)), 1, images)
+    with pytest.raises(KeyboardInterrupt):
+        next(pipeline.run(range(images)))
+    assert len(begun) < images / 10
 
 
 def test_killed_at_any_call_a_file_is_whole(tmp_path: Path) -> None:

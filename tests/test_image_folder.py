@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,6 +205,37 @@ def test_links_among_many_folders_end_soon(tmp_path: Path) -> None:
     assert len(files) == 12
 
 
+def test_ordinary_folders_with_one_inode_are_both_searched(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        put(tmp_path / name / "1.png")
+    mount = ["mount", "--bind", tmp_path / "a", tmp_path / "b"]
+    if (done := subprocess.run(mount, capture_output=True, text=True)).returncode:
+        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+    try:
+        assert search(tmp_path) == (["a/1.png", "b/1.png"], {})
+    finally:
+        subprocess.run(["umount", tmp_path / "b"], check=True)
+
+
+def test_a_file_system_may_repeat_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b/c"):
+        put(tmp_path / name / "1.png")
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    (tmp_path / "up").symlink_to(tmp_path)
+    whole = os.stat
+
+    def stat(*words: object, **options: object) -> os.stat_result:
+        fields = [*whole(*words, **options)]
+        fields[1:3] = 7, 7  # inode and device
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "stat", stat)
+    found, reasons = search(tmp_path)
+    monkeypatch.undo()
+    assert found == ["a/1.png", "b/c/1.png"]
+    assert reasons == {"link to a folder that is met elsewhere": 2}
+
+
 def test_links_that_lead_nowhere_are_counted(tmp_path: Path) -> None:
     put(tmp_path / "1.png")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "no such file")
@@ -387,6 +419,18 @@ def test_training_counts_what_is_left_out(
     assert "left out: 1 hidden" in ghostnet.err
 
 
+def test_counting_takes_no_memory_for_each_file() -> None:
+    left_out = LeftOut()
+    for number in range(2):
+        left_out.add(f"{number}.txt", "not an image")
+    before = len(pickle.dumps(left_out))
+    for number in range(10_000):
+        left_out.add(f"{number}.txt", "not an image")
+    assert len(pickle.dumps(left_out)) < before + 10
+    assert str(left_out) == "10,002 not an image, such as 0.txt"
+    assert LeftOut.joined(left_out, left_out, LeftOut()).counts == {"not an image": 10_002}
+
+
 def test_a_folder_without_images_says_why(ghostnet: Ghostnet, tmp_path: Path) -> None:
     put(tmp_path / "x.jpg", b"")
     ghostnet("predict", tmp_path, status=1)
@@ -535,6 +579,17 @@ def test_the_commands_use_the_parts(ghostnet: Ghostnet, tmp_path: Path) -> None:
     answer = ghostnet.json("finetune", root, "--out", root / "model", *model)
     assert (answer["train_images"], answer["images"]) == (8, 6)
     assert "training images are taken from train, held-out images from val" in ghostnet.err
+
+
+def test_results_among_the_images_are_no_class(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    root = draw(tmp_path / "flowers", 2, ("roses", "tulips"))
+    model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")
+    ghostnet("predict", root, *model, "--out", root / "rows.parquet")
+    first = ghostnet.json("eval", root, *model, "--out", root / "out")
+    again = ghostnet.json("eval", root, *model, "--out", root / "out")
+    assert first["images"] == again["images"] == 4
+    assert again["left_out"] == {"result of a prediction": 1, "result of an evaluation": 1}
+    assert len(find_images([root])) == 4
 
 
 @pytest.mark.parametrize("file", ["ghostnet.ckpt", "state.ckpt"])

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundled_models import BREEDS, FLOWERS
 from command_line import Ghostnet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -154,6 +156,212 @@ def test_bad_words_are_refused(ghostnet: Ghostnet, images: Path, tmp_path: Path)
     words = ("predict", "--list", tmp_path / "none", "--out", tmp_path / "x.csv")
     assert "none: cannot be read" in ghostnet.json(*words, status=1)["error"]
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_failed_rows_are_tried_again_in_their_places(
+    ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghostnet.inference.results.PART_ROWS", 2)
+    images = draw(tmp_path / "a", 6, ("one",)) / "one"
+    broken = {images / name: (images / name).read_bytes() for name in ("0.png", "3.png", "5.png")}
+    outs = [tmp_path / f"rows.{suffix}" for suffix in FORMATS]
+    for out in outs:
+        for file in broken:
+            file.write_bytes(b"no image")
+        counts = ghostnet.json("predict", images, "--out", out, status=1)
+        assert (counts["rows"], counts["retried"], counts["errors"]) == (6, 0, 3)
+        failed = rows_of(out)
+        out.chmod(0o750 if out.is_dir() else 0o640)
+        for file in [*broken][:2]:
+            file.write_bytes(broken[file])
+        counts = ghostnet.json("predict", images, "--out", out, "--resume", status=1)
+        assert (counts["rows"], counts["retried"], counts["errors"]) == (6, 3, 1)
+        found = rows_of(out)
+        assert [bool(row["error"]) for row in found] == [False] * 5 + [True]
+        assert found[1:3] == failed[1:3]
+        assert [row["file"] for row in found] == [row["file"] for row in failed]
+        assert out.stat().st_mode & 0o777 in (0o750, 0o640)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_interrupted_retry_keeps_what_it_has(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    write_rows(path, [{"file": str(n), "error": "no image"} for n in range(4)])
+
+    def answers() -> Iterator[dict]:
+        yield {"file": "0", "predictions": [{"label": "a", "index": 0, "probability": 0.5}]}
+        raise KeyboardInterrupt
+
+    with open_results(path, provenance(), resume=True) as rows:
+        assert [row.has_failed for row in rows.finished()] == [True] * 4
+        with pytest.raises(KeyboardInterrupt):
+            rows.retry(answers())
+    with open_results(path, provenance(), resume=True) as rows:
+        found = [*rows.finished()]
+    assert [row.file for row in found] == ["0", "1", "2", "3"]
+    assert [row.has_failed for row in found] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_rows_have_one_origin(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, suffix: str
+) -> None:
+    out, labels = tmp_path / f"rows.{suffix}", tmp_path / "labels.txt"
+    names = [f"breed {n}" for n in range(37)]
+    labels.write_text("\n".join(names))
+    words = ("predict", images / "one", "--out", out)
+    ghostnet(*words, "--labels", labels)
+    before = rows_of(out)
+
+    def refusal(*more: object) -> str:
+        return ghostnet.json(*words, "--resume", *more, status=1)["error"]
+
+    other = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")
+    error = refusal(*other)
+    assert f"{out} was made by the model {BREEDS}" in error
+    assert f"this run uses {FLOWERS}" in error
+    assert "calls class 0 'breed 0', and this run calls it 'Abyssinian'" in refusal()
+    error = refusal("--labels", labels, "--top-k", 2)
+    assert "has 3 predictions an image, and this run makes 2" in error
+    assert rows_of(out) == before
+    labels.rename(tmp_path / "moved.txt")
+    ghostnet(*words, "--resume", "--labels", tmp_path / "moved.txt")
+    assert ghostnet.err == ""
+
+
+def test_rows_of_an_unknown_origin_are_said(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.jsonl"
+    words = ("predict", images / "one", "--out", out)
+    ghostnet(*words)
+    record = tmp_path / "rows.jsonl.model.json"
+    record.unlink()
+    ghostnet(*words, "--resume")
+    assert f"{out}: nothing says which model made its rows" in ghostnet.err
+    record.write_text("{}")
+    assert f"{record}: this is not what" in ghostnet.json(*words, "--resume", status=1)["error"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_one_process_writes_a_file(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"rows.{suffix}"
+    words = ("predict", images / "one", "--out", out)
+    with open_results(out, provenance(3)) as rows:
+        assert not list(rows.finished())
+        for more in ((), ("--resume",)):
+            error = ghostnet.json(*words, *more, status=1)["error"]
+            assert error.startswith(f"{out}: another process is writing it")
+    ghostnet(*words)
+    assert len(rows_of(out)) == 13
+    assert not [*tmp_path.rglob("*.lock")]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_without_rows_is_no_obstacle(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"rows.{suffix}"
+    (tmp_path / "empty").mkdir()
+    ghostnet("predict", tmp_path / "empty", "--out", out, status=1)
+    assert f"ghostnet: no image was labeled in {tmp_path / 'empty'}\n" in ghostnet.err
+    ghostnet("predict", images / "one", "--out", out)
+    assert len(rows_of(out)) == 13
+
+
+def test_nothing_labeled_is_a_failure(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "photos.zip").write_bytes(b"PK\3\4")
+    (tmp_path / "list").write_bytes(b"")
+    for words in ((tmp_path / "a",), ("--list", tmp_path / "list")):
+        counts = ghostnet.json("predict", *words, "--out", tmp_path / "rows.csv", status=1)
+        assert counts["rows"] == 0
+        assert "no image was labeled in" in ghostnet.err
+        assert "no images in" in ghostnet.json("predict", *words, status=1)["error"]
+
+
+def unreadable(folder: Path) -> None:
+    """Make folders so deep that the path of the last is too long to be read."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("x" * 200, dir_fd=here)
+        inner = os.open("x" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_a_part_that_cannot_be_read_is_a_failure(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    root = draw(tmp_path / "a", 2, ("roses", "tulips"))
+    unreadable(root / "roses")
+    model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")
+    try:
+        *answers, last = ghostnet.json("predict", root, *model, status=1)
+        assert (len(answers), last) == (4, {"left_out": {"file name too long": 1}})
+        assert "left out: 1 file name too long, such as" in ghostnet.err
+        counts = ghostnet.json("predict", root, *model, "--out", tmp_path / "x.csv", status=1)
+        assert (counts["rows"], counts["errors"]) == (4, 0)
+        assert ghostnet.json("eval", root, *model, status=1)["images"] == 4
+    finally:
+        subprocess.run(["rm", "-rf", root / "roses"], check=True)
+
+
+def test_parquet_finds_an_unwritable_place_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(ResultsError, match=r"rows\.parquet: cannot be written"),
+        open_results(tmp_path / "file" / "rows.parquet", provenance()),
+    ):
+        raise AssertionError("the rows can be written")
+
+
+def test_parquet_has_a_part_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [{"file": str(n), "error": "no image"} for n in range(3)]
+    for seconds, parts in ((0, 3), (1e9, 0)):
+        monkeypatch.setattr("ghostnet.inference.results.PART_SECONDS", seconds)
+        path = tmp_path / f"{parts}.parquet"
+        with open_results(path, provenance()) as rows:
+            assert not list(rows.finished())
+            for answer in answers:
+                rows.write(answer)
+            assert len([*path.glob("part-*")]) == parts
+        assert [row["file"] for row in rows_of(path)] == ["0", "1", "2"]
+
+
+def test_a_lost_part_of_parquet_overwrites_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghostnet.inference.results.PART_ROWS", 1)
+    path = tmp_path / "rows.parquet"
+    write_rows(path, [{"file": str(n), "error": "no image"} for n in range(3)])
+    (path / "part-000001.parquet").unlink()
+    with open_results(path, provenance(), resume=True) as rows:
+        rows.write({"file": "3", "error": "no image"})
+    assert [row["file"] for row in rows_of(path)] == ["0", "2", "3"]
+
+
+NAME = "[old] [red] :cat: \x1b[31m.png"
+
+
+def test_names_do_not_command_the_terminal(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    folder = tmp_path / "[/a] :dog:"
+    file = draw(folder, 1, ("one",)) / "one" / "0.png"
+    named = file.rename(file.with_name(NAME))
+    file.write_bytes(b"no image")
+    shown = str(named).replace("\x1b", "\\x1b")
+    for words in ((), ("--out", tmp_path / "[b]o[/y].csv")):
+        printed = ghostnet("predict", named, *words)
+        assert "\x1b" not in printed + ghostnet.err
+        assert ("[b]o[/y].csv" if words else shown) in "".join(printed.split("\n"))
+    (folder / "\x1b[2J.txt").write_bytes(b"x")
+    ghostnet("predict", folder, status=1)
+    assert "\\x1b[2J.txt" in ghostnet.err
+    assert "\x1b" not in ghostnet.err
+    missing = f"{named}.none"
+    ghostnet("eval", missing, status=1)
+    assert f"{shown}.none is not a folder" in ghostnet.err
 
 
 def provenance(top_k: int = 1) -> Provenance:
