@@ -25,6 +25,8 @@ from ghostnet.kernels import threads
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytest.importorskip("ray.data", reason="needs the extra ray")
+pandas = pytest.importorskip("pandas", reason="needs the extra ray")
+pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
 
 IMAGES = 180
@@ -99,8 +101,8 @@ def test_two_actors_write_the_rows_of_one_process(
     assert ghostnet.err == ""
     assert rows_of(out) == expected
     assert (summary["rows"], summary["resumed"], summary["errors"]) == (len(expected), 0, 1)
-    again = ghostnet.json(*words, "--resume")
-    assert (again["rows"], again["resumed"]) == (len(expected), len(expected))
+    again = ghostnet.json(*words, "--resume", status=1)
+    assert (again["rows"], again["retried"], again["errors"]) == (len(expected), 1, 1)
     assert rows_of(out) == expected
 
 
@@ -152,6 +154,94 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
         classifier({"bytes": encoded})
 
 
+def test_other_columns_are_kept_and_nulls_are_rows(images: Path, expected: list[dict]) -> None:
+    names = np.array(["003.jpg", None, None], dtype=object)
+    contents = np.array([None, (images / "001.jpg").read_bytes(), None], dtype=object)
+    boxes = np.arange(6).reshape(3, 2)
+    batch = {"id": np.array(["a", None, "c"], object), "path": names, "bytes": contents}
+    classifier = RayClassifier(BREEDS, folder=images)
+    rows = classifier(batch | {"box": boxes}).to_pylist()
+    named = {Path(row["file"]).name: row["predictions"] for row in expected}
+    assert [row["predictions"] for row in rows] == [named["003.jpg"], named["001.jpg"], None]
+    assert [row["file"] for row in rows] == ["003.jpg", None, None]
+    assert rows[2]["error"] == "this row has neither the name nor the content of an image"
+    assert [(row["id"], row["box"]) for row in rows] == [
+        ("a", [0, 1]),
+        (None, [2, 3]),
+        ("c", [4, 5]),
+    ]
+    with pytest.raises(DatasetError, match="are those of the answers; rename file"):
+        classifier(batch | {"file": names})
+    with pytest.raises(DatasetError, match="the column thing cannot be kept in a table"):
+        classifier(batch | {"thing": np.array([object()] * 3)})
+
+
+def test_images_of_hugging_face_are_labeled(images: Path, expected: list[dict]) -> None:
+    named = {Path(row["file"]).name: row["predictions"] for row in expected}
+    content = (images / "001.jpg").read_bytes()
+    structs = [
+        {"bytes": content, "path": None},
+        {"bytes": None, "path": "003.jpg"},
+        {"bytes": content, "path": "cat.jpg"},
+        None,
+    ]
+    data = pyarrow.table({"image": structs, "label": [3, 1, 2, 0]})
+    classifier = RayClassifier(BREEDS, folder=images)
+    answers = [named["001.jpg"], named["003.jpg"], named["001.jpg"], None]
+    arrays = {"image": np.array(structs, object), "label": np.array([3, 1, 2, 0])}
+    for batch in (data, arrays):
+        rows = classifier(batch).to_pylist()
+        assert [row["predictions"] for row in rows] == answers
+        assert [row["file"] for row in rows] == [None, "003.jpg", "cat.jpg", None]
+        assert [row["label"] for row in rows] == [3, 1, 2, 0]
+        assert [*rows[0]] == ["file", "predictions", "error", "label"]
+
+
+HOLD = """
+import ray, sys, time
+from pathlib import Path
+folder = Path(sys.argv[2])
+
+@ray.remote(num_cpus=1)
+def hold(number):
+    (folder / f"held {number}").touch()
+    while not (folder / "free").exists():
+        time.sleep(0.1)
+
+ray.init(sys.argv[1], log_to_driver=False)
+ray.get([hold.remote(number) for number in range(2)])
+"""
+
+IMPATIENT = """
+from ghostnet.inference import ray_cluster
+ray_cluster.WAIT_SECONDS = 1
+from ghostnet.cli.main import main
+main()
+"""
+
+
+@pytest.mark.nightly
+def test_a_cluster_without_a_free_processor_is_said(
+    images: Path, address: str, tmp_path: Path
+) -> None:
+    hold = [sys.executable, "-c", HOLD, address, tmp_path]
+    out = tmp_path / "rows.jsonl"
+    words = ["predict", images / "001.jpg", "--out", out, "--ray", "--address", address]
+    predict = [sys.executable, "-c", IMPATIENT, *words]
+    with subprocess.Popen(hold, stderr=subprocess.DEVNULL) as holding:
+        try:
+            wait_for(lambda: len([*tmp_path.glob("held ?")]) == 2)
+            with subprocess.Popen(predict, stderr=subprocess.PIPE, text=True) as predicting:
+                said = predicting.stderr.readline()
+                (tmp_path / "free").touch()
+                assert predicting.wait() == 0
+        finally:
+            (tmp_path / "free").touch()
+    assert "ghostnet: Ray: waiting for a free processor; other work uses all 2 " in said
+    assert holding.returncode == 0
+    assert out.read_text().count("predictions") == 1
+
+
 def test_what_the_engine_does_not_take_is_refused(
     ghostnet: Ghostnet, images: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +263,7 @@ def test_an_address_without_a_cluster_is_an_error(
     words = ("predict", images, "--out", tmp_path / "rows.csv", "--ray")
     error = ghostnet.json(*words, "--address", address, status=1)["error"]
     assert f"{address}: there is no Ray cluster" in error
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_cluster_starts_and_stops_with_the_command(

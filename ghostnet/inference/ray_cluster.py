@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -22,6 +23,9 @@ BLOCK_IMAGES = 256
 
 CONNECT_SECONDS = 10
 """How long a cluster may take to answer."""
+
+WAIT_SECONDS = 10
+"""How long a processor is waited for in silence."""
 
 
 class RayCluster:
@@ -52,6 +56,7 @@ class RayCluster:
         try:
             blocks = [self._ray.put(block) for block in _blocks(images)]
             if blocks:
+                self._wait_for_processor()
                 for table in self._labeled(blocks, count):
                     yield from answers_in(table)
         except self._ray.exceptions.RayError as error:
@@ -60,6 +65,18 @@ class RayCluster:
                 f"Ray: an actor failed ({reason}); install the same mindspore-ghostnet on every "
                 "machine, and --resume"
             ) from error
+
+    def _wait_for_processor(self) -> None:
+        """Wait until a processor is free, and say what is waited for if there is none."""
+        turn = self._ray.remote(num_cpus=1)(lambda: None).remote()
+        began, _ = self._ray.wait([turn], timeout=WAIT_SECONDS)
+        if not began:
+            count = self._ray.cluster_resources().get("CPU", 0)
+            warnings.warn(
+                f"Ray: waiting for a free processor; other work uses all {count:g} of the cluster",
+                stacklevel=2,
+            )
+        self._ray.get(turn)
 
     def _labeled(self, blocks: list[Any], count: int) -> Iterator[Any]:
         """Return tables of answers, in the order of their blocks."""

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,6 +20,9 @@ PART_ROWS = 10_000
 
 PART_SECONDS = 60
 """How long a row waits for others before its part is written with the next row."""
+
+ANSWER_COLUMNS = ("file", "predictions", "error")
+"""Columns of a table of answers."""
 
 METADATA_KEY = b"ghostnet"
 """Where a part's schema says what made its rows."""
@@ -190,7 +193,7 @@ def _check(rows: Rows, *, resume: bool) -> None:
         )
 
 
-def answer_table(answers: list[Answer]) -> Any:
+def answer_table(answers: Sequence[Answer]) -> Any:
     """Return answers as a table of Arrow: ``file``, ``predictions`` and ``error``.
 
     Raises:
@@ -201,14 +204,9 @@ def answer_table(answers: list[Answer]) -> Any:
     prediction = arrow.struct(
         [("label", arrow.string()), ("index", arrow.int32()), ("probability", arrow.float64())]
     )
-    schema = arrow.schema(
-        [
-            ("file", arrow.string()),
-            ("predictions", arrow.list_(prediction)),
-            ("error", arrow.string()),
-        ]
-    )
-    return arrow.Table.from_pylist(answers, schema)
+    types = (arrow.string(), arrow.list_(prediction), arrow.string())
+    schema = arrow.schema([*zip(ANSWER_COLUMNS, types, strict=True)])
+    return arrow.Table.from_pylist([*answers], schema)
 
 
 def answers_in(table: Any) -> Iterator[Answer]:
