@@ -123,6 +123,22 @@ def test_merged_branches_give_the_same_logits(name: str, shape: tuple[int, int])
     assert ghostnet.merge_branches(merged) is merged
 
 
+@pytest.mark.parametrize("name", ["ghostnet_100", *NEW])
+def test_pytorch_has_the_same_network(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra torch")
+    from ghostnet.benchmark.torch_network import GhostNet
+
+    table = tiny(name)
+    images = np.random.default_rng(5).standard_normal((2, 3, 49, 35)).astype(np.float32)
+    for form in {table, table.merged}:
+        parameters = random_parameters(form, 5)
+        twin = GhostNet(form, 5).eval()
+        twin.load_parameters(parameters)
+        with torch.inference_mode():
+            logits = twin(torch.from_numpy(images)).numpy()
+        assert_close(logits, network_of(form, parameters)(ms.Tensor(images)).asnumpy(), 1e-4)
+
+
 @pytest.mark.parametrize("name", NEW)
 def test_every_parameter_learns(name: str) -> None:
     table = tiny(name)

@@ -56,7 +56,7 @@ def _write_onnx(job: Job, model: Model) -> None:
 
 
 def _write_torch(job: Job, model: Model) -> None:
-    if model.architecture.family != "ghostnet":
+    if model.architecture.family == "mobilenet_v2":
         raise BenchmarkError(
             f"{job.model} is not a GhostNet, and this package builds only GhostNets in PyTorch; "
             "leave PyTorch's engines out"
