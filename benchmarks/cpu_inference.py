@@ -27,7 +27,7 @@ from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, benchmark
 from ghostnet.checkpoints import write_checkpoint
-from ghostnet.models import GHOSTNET_600M
+from ghostnet.models import find_model
 
 PLOT = Path(__file__).resolve().parents[1] / "docs/cpu_inference.png"
 FLOWERS = "ghostnet/cpu/2.10/ghostnet_v1.0_flowers"
@@ -43,6 +43,11 @@ PEERS = (*RUNTIMES, "torch-compile")
 
 ALL = (*OURS, "mindspore", "mindcv", "torch", "torch-compile", *RUNTIMES)
 FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
+FOR_SUCCESSORS = (*OURS, "torch", "torch-compile", "onnxruntime", "openvino", "litert")
+
+SUCCESSORS = ("ghostnetv2_100", "ghostnetv3_100", "repghostnet_100")
+RANDOM = ("ghostnet_600m", *SUCCESSORS)
+"""Networks without bundled weights."""
 
 
 WITHOUT_LIMIT = {"onnxruntime", "mnn", "ncnn", "litert"}
@@ -82,6 +87,11 @@ CASES = (
     Case("ghostnet_1x", 32, 2, (*OURS, "mindspore", "torch-compile", *RUNTIMES)),
     Case("ghostnet_600m", 1, 2, FOR_600M),
     Case("ghostnet_600m", 32, 2, (*OURS, *RUNTIMES)),
+    *(
+        Case(network, batch, threads, FOR_SUCCESSORS)
+        for network in SUCCESSORS
+        for batch, threads in ((1, 2), (1, 1), (32, 2))
+    ),
 )
 
 
@@ -104,9 +114,11 @@ def main() -> None:
 def measure_all(limit: str | None) -> dict[str, Any]:
     """Return what a file of results holds."""
     with tempfile.TemporaryDirectory() as folder:
-        models = {"ghostnet_1x": FLOWERS, "ghostnet_600m": str(Path(folder) / "600m.ckpt")}
-        parameters = random_parameters(GHOSTNET_600M, 37)
-        write_checkpoint(parameters, Path(models["ghostnet_600m"]))
+        models = {"ghostnet_1x": FLOWERS}
+        for name in RANDOM:
+            file = Path(folder) / f"{name}.ckpt"
+            write_checkpoint(random_parameters(find_model(name).architecture, 37), file)
+            models[name] = str(file)
         cases = (case.limited() for case in CASES) if limit else CASES
         measured = [(case, list(measure(case, models[case.network]))) for case in cases]
     return {
@@ -166,8 +178,14 @@ def plot(path: Path) -> None:
 
     files = sorted(limits.RESULTS.glob("cpu_inference_*.json"))
     reports = [json.loads(file.read_text()) for file in files]
-    size = (9, 2.2 * len(reports))
-    figure, axes = pyplot.subplots(len(reports), 1, figsize=size, squeeze=False, sharex=True)
+    heights = [0.45 * len(report["cases"]) for report in reports]
+    figure, axes = pyplot.subplots(
+        len(reports),
+        figsize=(9, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        sharex=True,
+    )
     for axis, report in zip(axes[:, 0], reports, strict=True):
         titles = [Case(**entry["case"]).title for entry in report["cases"]]
         for place, engine in enumerate(PEERS):

@@ -1,6 +1,7 @@
 """GhostNetV2, V3 and RepGhost: counts, names, forms and reference logits."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,20 @@ def test_a_merged_network_has_the_published_size(name: str) -> None:
     parameters, multiply_adds = MERGED[name]
     assert counted.parameters in (parameters, pytest.approx(parameters * 1e6, abs=501))
     assert round(counted.multiply_adds / 1e6, 2) == multiply_adds
+
+
+@pytest.mark.parametrize("file", ["README.md", "README_CN.md"])
+def test_the_readme_lists_every_network(file: str) -> None:
+    text = (Path(__file__).resolve().parents[1] / file).read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) M \| ([\d.]+) M \|", text, re.MULTILINE)
+    counted = {
+        name: complexity(network_spec(find_model(name).architecture.merged, 1000).layers(), 224)
+        for name in dict.fromkeys((*PUBLISHED, *MERGED))
+    }
+    assert {name: (parameters, multiply_adds) for name, parameters, multiply_adds in rows} == {
+        name: (f"{found.parameters / 1e6:.2f}", f"{found.multiply_adds / 1e6:.1f}")
+        for name, found in counted.items()
+    }
 
 
 def test_every_width_of_timm_is_registered_under_its_name() -> None:
