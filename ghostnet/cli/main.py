@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from ghostnet.cli import checks, conversion, hub, prediction, serving, training
+from ghostnet.cli import checks, conversion, explanation, hub, prediction, serving, training
 from ghostnet.cli.output import VisibleFormatter, print_json, say
 from ghostnet.errors import GhostNetError
 
@@ -21,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb in (
     prediction.predict,
     prediction.eval,
+    explanation.explain,
     serving.serve,
     training.finetune,
     training.train,

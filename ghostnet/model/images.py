@@ -90,13 +90,22 @@ class ImageSource:
             "floats."
         )
 
+    def crop(self, preprocess: Preprocess) -> Image.Image:
+        """Return what the network sees of the image, in RGB.
+
+        Raises:
+            ImageError: As `put`.
+        """
+        if _is_normalized(self.source):
+            size = preprocess.image_size
+            return _denormalized(self._checked(self.source, (3, size, size)))
+        return preprocess.crop(self.decode(preprocess))
+
     def thumbnail(self) -> bytes | None:
         """Return a small JPEG image, or None where the image cannot be decoded."""
         try:
             if _is_normalized(self.source):
-                values = (np.asarray(self.source) - OFFSET) / SCALE
-                pixels = values.round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-                image = Image.fromarray(np.ascontiguousarray(pixels))
+                image = _denormalized(self.source)
             else:
                 image = self.decode(Preprocess(THUMBNAIL))
         except (ImageError, ValueError):
@@ -189,6 +198,11 @@ def _is_normalized(source: object) -> TypeGuard[NDArray[Any]]:
 def _is_picture(array: NDArray[Any]) -> bool:
     """Whether an array has the layout of an image: channels last, or none."""
     return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+
+
+def _denormalized(array: NDArray[Any]) -> Image.Image:
+    pixels = ((array - OFFSET) / SCALE).round().clip(0, 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def _described(source: object) -> str:

@@ -1,6 +1,7 @@
 """An opened model: a network as data, and what people do with it."""
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -14,12 +15,15 @@ from ghostnet import kernels
 from ghostnet.checkpoints import Parameters, classifier_names, merged_parameters
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.parts import measured_part
-from ghostnet.data.transforms import Preprocess
+from ghostnet.data.transforms import Preprocess, normalize
 from ghostnet.errors import ImageError
 from ghostnet.kernels.cpu.packing import Dtype
 from ghostnet.model.evaluation import Evaluation, evaluate
+from ghostnet.model.evidence import evidence
+from ghostnet.model.explanation import Explanation
 from ghostnet.model.forward import Forward, open_forward
 from ghostnet.model.images import ImageLike, ImageSource, is_one, named
+from ghostnet.model.last_map import LastMap
 from ghostnet.model.pipeline import AHEAD, Logits, Pipeline
 from ghostnet.model.result import SHOWN, Result
 from ghostnet.models import Architecture
@@ -171,6 +175,29 @@ class Model:
             return np.array([*rows], np.float32).reshape(-1, self.architecture.head_channels)
         return self._features(images, batch_size, 1)
 
+    def explain(self, image: ImageLike, *, count: int = SHOWN) -> Explanation:
+        """Say which places of an image made its labels.
+
+        Args:
+            image: One image, as for `predict`.
+            count: Labels to explain, the likeliest first.
+
+        Raises:
+            ImageError: The image cannot be read.
+            KernelError: The network rounds its inputs to 8 bits, which is not computed here.
+        """
+        if not is_one(image):
+            raise ImageError(f"{image!r:.80} is not one image; pass the images one by one")
+        (source,) = named([image])
+        seen = source.crop(self.preprocess)
+        start = time.perf_counter()
+        logits, places = evidence(self._last_map, normalize(seen))
+        milliseconds = (time.perf_counter() - start) * 1000
+        result = Result(source, self.labels, Logits(logits, milliseconds))
+        predictions = tuple(result.top(count))
+        chosen = places[[prediction.index for prediction in predictions]]
+        return Explanation(result, seen, predictions, chosen)
+
     def evaluate(
         self,
         folder: str | Path | ImageFolder,
@@ -245,6 +272,10 @@ class Model:
     @cached_property
     def _backbone(self) -> Forward:
         return open_forward(self, features=True)
+
+    @cached_property
+    def _last_map(self) -> LastMap:
+        return LastMap(self.architecture, self.parameters)
 
     def _features(
         self, images: Iterable[ImageLike], batch_size: int, ahead: int
