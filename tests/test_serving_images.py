@@ -1,13 +1,16 @@
 """``ghostnet serve``: images, and what is refused as one."""
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import Ghostnet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import ModelServer
+from PIL import Image
 from serving_requests import CAT, IMAGES, INFER, assert_same, form, plain_image
 
 from ghostnet import kernels
@@ -38,6 +41,16 @@ def test_a_body_is_an_image_of_any_kind(
     (expected,) = ghostnet.json("predict", path, "--top-k", top_k)
     response = server.post(f"predict?top_k={top_k}", path.read_bytes())
     assert_same(response.json(), [{**expected, "file": "-"}])
+
+
+def test_narrow_values_in_a_wide_file_are_not_dark(server: ModelServer) -> None:
+    gray = decode(IMAGES[0]).convert("L")
+    answers = []
+    for image in (gray, Image.fromarray(np.asarray(gray).astype(np.uint16) << 4)):
+        content = io.BytesIO()
+        image.save(content, "PNG")
+        answers.append(server.post("predict", content.getvalue()).json())
+    assert_same(*answers)
 
 
 BROKEN = {

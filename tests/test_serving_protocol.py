@@ -60,6 +60,15 @@ def test_floats_in_json(server: ModelServer) -> None:
     np.testing.assert_allclose(answer[1], LOGITS[:1], atol=1e-4)
 
 
+def test_floats_that_are_not_normalized_are_422(server: ModelServer) -> None:
+    pixels = np.random.default_rng(1).random((1, 3, 224, 224), np.float32)
+    for most in (1, 255):
+        sent = {**FLOATS, "data": (pixels * most).ravel().tolist()}
+        response = infer(server, {"inputs": [sent]})
+        assert response.status_code == 422
+        assert "seems not to be normalized" in response.json()["error"]
+
+
 def test_floats_as_binary_data_both_ways(server: ModelServer) -> None:
     images = BATCH[:4]
     sent = {key: FLOATS[key] for key in ("name", "datatype")}

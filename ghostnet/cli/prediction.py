@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -64,6 +65,9 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Page of HTML with the images and their labels.")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 3,
     batch_size: Annotated[
         int | None,
@@ -88,6 +92,8 @@ def predict(
         raise typer.BadParameter("give images or folders, or a list of them with --list")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out")
+    if report and out:
+        raise typer.BadParameter("a page for --report does not go with --out")
     if address and not ray:
         raise typer.BadParameter("--address needs --ray")
     if list_file == STDIN and STDIN in (paths or []):
@@ -115,7 +121,15 @@ def predict(
         labeler = label_with(opened, batch_size=size, forward=forward)
         _label(nullcontext(labeler), opened, names, out, top_k, resume=resume, as_json=as_json)
     else:
-        _show(opened, names, top_k, batch_size=size, forward=forward, as_json=as_json)
+        _show(
+            opened,
+            names,
+            top_k,
+            batch_size=size,
+            forward=forward,
+            report=report,
+            as_json=as_json,
+        )
 
 
 def _check_ray(
@@ -139,6 +153,7 @@ def _show(
     *,
     batch_size: int,
     forward: "Forward",
+    report: Path | None,
     as_json: bool,
 ) -> None:
     """Print the labels of each image, and the time the network took."""
@@ -157,6 +172,10 @@ def _show(
         for result in model.results(images, batch_size=batch_size, forward=forward):
             advance(1)
             results.append(result)
+    if report:
+        from ghostnet.inference.report import prediction_page, write_report
+
+        write_report(report, prediction_page(model.name, results, top_k))
     if as_json:
         last = [{"left_out": counts}] if counts else []
         print_json([result.to_dict(top_k) for result in results] + last)
@@ -229,6 +248,10 @@ def eval(
     out: Annotated[
         Path | None, typer.Option(help="Folder for confusion.json and confusion.png.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Page of HTML: the worst mistakes, accuracy by class, confusion."),
+    ] = None,
     batch_size: BatchOption = 1,
     fuse: FuseOption = True,
     device: DeviceOption = Device.AUTO,
@@ -243,14 +266,24 @@ def eval(
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
     from ghostnet.data.parts import measured_part
+    from ghostnet.model.evaluation import evaluate
     from ghostnet.model.forward import open_forward
 
     images = read_folder(measured_part(folder))
     left_out = count_left_out(images.left_out)
     forward = open_forward(opened, fused=fuse)
-    with counting("eval", len(images.files)) as advance:
-        result = opened.evaluate(images, batch_size=batch_size, forward=forward, progress=advance)
+    files = [file for file, _ in images.files]
+    kept: list[Result] = []
+    results = opened.results(files, batch_size=batch_size, forward=forward)
+    if report:
+        results = _keeping(results, kept)
+    with counting("eval", len(files)) as advance:
+        result = evaluate(opened.name, opened.labels, images, results, advance)
     document = result.as_dict() | {"left_out": left_out}
+    if report:
+        from ghostnet.inference.report import evaluation_page, write_report
+
+        write_report(report, evaluation_page(opened.name, result, images, kept))
     if out:
         _write_confusion(result, document, out)
     if as_json:
@@ -259,6 +292,13 @@ def eval(
         _print_evaluation(opened.name, result)
     if images.left_out.is_partial:
         raise typer.Exit(1)
+
+
+def _keeping(results: Iterable["Result"], kept: list["Result"]) -> Iterator["Result"]:
+    """Yield results and append them to a list."""
+    for result in results:
+        kept.append(result)
+        yield result
 
 
 def _print_evaluation(model: str, result: "Evaluation") -> None:

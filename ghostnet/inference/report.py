@@ -1,0 +1,210 @@
+"""Results to look at: one page of HTML that holds its images and needs nothing else."""
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.errors import ResultsError
+from ghostnet.files import raising, write_whole
+from ghostnet.inference.confusion_picture import confusion_svg
+from ghostnet.model import Evaluation, Result
+from ghostnet.model.result import printable
+
+MAX_SHOWN = 500
+"""Images on a page, which bounds its size to a few megabytes."""
+
+MAX_MISTAKES = 100
+MAX_PAIRS = 20
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may load for a page: nothing but its own images and style."""
+
+
+def write_report(path: Path, page: str) -> None:
+    """Write a page to a file.
+
+    Raises:
+        ResultsError: It cannot be written.
+    """
+    with raising(ResultsError, f"{path}: cannot be written", "name another file with --report"):
+        write_whole(path, page.encode())
+
+
+def prediction_page(model: str, results: Sequence[Result], top_k: int) -> str:
+    """Return a page of images with their labels.
+
+    Args:
+        model: Name of the model.
+        results: The first `MAX_SHOWN` are on the page.
+        top_k: Labels of an image.
+    """
+    shown = results[:MAX_SHOWN]
+    texts = [_answer(result, top_k) for result in shown]
+    failed = sum(result.error is not None for result in results)
+    numbers = {"images": f"{len(results):,}"} | ({"not readable": f"{failed:,}"} if failed else {})
+    return _page(model, numbers, _cards(shown, texts) + _rest(len(results) - len(shown), "images"))
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image whose likeliest label is wrong.
+
+    Attributes:
+        result: What the model says.
+        true: Index of its class.
+    """
+
+    result: Result
+    true: int
+
+    @property
+    def probability(self) -> float:
+        """Probability that the model gives to the true class."""
+        return float(self.result.probabilities[self.true])
+
+
+def evaluation_page(
+    model: str, evaluation: Evaluation, folder: ImageFolder, results: Iterable[Result]
+) -> str:
+    """Return a page about the accuracy of a model, with its worst mistakes first.
+
+    Args:
+        model: Name of the model.
+        evaluation: The accuracy.
+        folder: The images that were classified.
+        results: The results for its files, in their order.
+    """
+    mistakes = _mistakes(evaluation, folder, results)
+    numbers = {
+        "top-1": f"{evaluation.top1:.1%}",
+        "top-5": f"{evaluation.top5:.1%}",
+        "images": f"{evaluation.images:,}",
+        "mistakes": f"{len(mistakes):,}",
+    }
+    shown = mistakes[:MAX_MISTAKES]
+    cards = _cards(
+        [mistake.result for mistake in shown],
+        [_correction(mistake, evaluation.labels) for mistake in shown],
+    )
+    parts = {
+        "Worst mistakes": cards + _rest(len(mistakes) - len(shown), "mistakes"),
+        "Accuracy by class": _classes(evaluation),
+        "Confusion": _confusion(evaluation),
+        "Not readable": _skipped(evaluation),
+    }
+    body = "".join(f"<h2>{title}</h2>\n{part}" for title, part in parts.items() if part)
+    return _page(model, numbers, body)
+
+
+def _mistakes(
+    evaluation: Evaluation, folder: ImageFolder, results: Iterable[Result]
+) -> list[Mistake]:
+    """List the mistakes; the one that gives the true class the least comes first."""
+    truths = [evaluation.labels.index(name) for name in folder.classes]
+    mistakes = [
+        Mistake(result, truths[index])
+        for (_, index), result in zip(folder.files, results, strict=True)
+        if not result.error and int(np.argmax(result.logits)) != truths[index]
+    ]
+    return sorted(mistakes, key=lambda mistake: mistake.probability)
+
+
+# Parts of a page ------------------------------------------------------------------------------
+
+
+def _page(title: str, numbers: dict[str, str], body: str) -> str:
+    style = files(__package__).joinpath("report.css").read_text()
+    shown = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in numbers.items()
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f'<h1>{_text(title)}</h1>\n<dl class="numbers">{shown}</dl>\n{body}</body>\n</html>\n'
+    )
+
+
+def _cards(results: Sequence[Result], texts: Sequence[str]) -> str:
+    """Return a grid of images, each with a text that is HTML."""
+    with ThreadPoolExecutor() as executor:
+        pictures = executor.map(_picture, results)
+        cards = [
+            f'<li>{picture}<div class="text"><p class="name">{_breakable(result.name)}</p>'
+            f"{text}</div></li>\n"
+            for result, picture, text in zip(results, pictures, texts, strict=True)
+        ]
+    return f'<ul class="cards">\n{"".join(cards)}</ul>\n' if cards else ""
+
+
+def _picture(result: Result) -> str:
+    thumbnail = result.image.thumbnail()
+    if thumbnail is None:
+        return '<div class="none">no image</div>'
+    data = base64.b64encode(thumbnail).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="" loading="lazy">'
+
+
+def _answer(result: Result, top_k: int) -> str:
+    if result.error:
+        return f'<p class="error">{_text(str(result.error))}</p>'
+    return "".join(_bar(best.label, best.probability) for best in result.top(top_k))
+
+
+def _correction(mistake: Mistake, labels: tuple[str, ...]) -> str:
+    said = mistake.result.top(1)[0]
+    return _bar(labels[said.index], said.probability, "said") + _bar(
+        labels[mistake.true], mistake.probability, "true"
+    )
+
+
+def _bar(label: str, share: float, kind: str = "") -> str:
+    return (
+        f'<div class="bar {kind}" style="--share: {share:.4f}"><span>{_breakable(label)}</span>'
+        f"<span>{share:.1%}</span></div>"
+    )
+
+
+def _classes(evaluation: Evaluation) -> str:
+    """Return a bar for each class, the least accurate first."""
+    shares = sorted(evaluation.per_class.items(), key=lambda pair: pair[1])
+    bars = "".join(_bar(label, share) for label, share in shares[:MAX_SHOWN])
+    return f'<div class="classes">{bars}</div>\n{_rest(len(shares) - MAX_SHOWN, "classes")}'
+
+
+def _confusion(evaluation: Evaluation) -> str:
+    pairs = "".join(
+        f"<li>{_text(true)} taken for {_text(taken)}: {count:,}</li>"
+        for true, taken, count in evaluation.most_confused(MAX_PAIRS)
+    )
+    return confusion_svg(evaluation) + (f"<ol>{pairs}</ol>\n" if pairs else "")
+
+
+def _skipped(evaluation: Evaluation) -> str:
+    shown = evaluation.skipped[:MAX_SHOWN]
+    items = "".join(f"<li>{_text(f'{file}: {reason}')}</li>" for file, reason in shown)
+    rest = _rest(len(evaluation.skipped) - len(shown), "images")
+    return f"<ul>{items}</ul>\n{rest}" if items else ""
+
+
+def _rest(count: int, what: str) -> str:
+    return f'<p class="muted">and {count:,} more {what}</p>\n' if count > 0 else ""
+
+
+def _breakable(name: str) -> str:
+    """Return a name whose lines may break between its parts."""
+    return re.sub("([/_])", r"\1<wbr>", _text(name))
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
