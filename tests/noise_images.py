@@ -3,7 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-NETWORKS = ["ghostnet_1x", "ghostnet_nose_1x", "ghostnet_600m", "mobilenet_v2_1x"]
+NETWORKS = [
+    "ghostnet_1x",
+    "ghostnet_nose_1x",
+    "ghostnet_600m",
+    "ghostnetv2_100",
+    "repghostnet_100",
+    "mobilenet_v2_1x",
+]
 
 
 def draw(batch: int, height: int, width: int) -> NDArray[np.float32]:

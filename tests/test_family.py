@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from random_parameters import random_parameters
 
 import ghostnet
+from ghostnet import kernels
 from ghostnet.checkpoints import convert, identify, load_parameters
-from ghostnet.errors import ExportError, KernelError
+from ghostnet.errors import ExportError, KernelError, ModelError
 from ghostnet.export import export
+from ghostnet.kernels import cuda
 from ghostnet.models import Architecture, build_network, complexity, find_model, network_spec
 from ghostnet.models.registry import MODELS, model_of
 
@@ -63,7 +65,11 @@ TOLERANCE = 1e-4
 """Largest difference of two logits, over the standard deviation of the logits."""
 
 BRANCHED = ("ghostnetv3_100", "repghostnet_100")
+V2 = tiny("ghostnetv2_100")
 NEW = ("ghostnetv2_100", "ghostnetv2_1x", *BRANCHED)
+needs_kernels = pytest.mark.skipif(
+    not kernels.available(), reason=f"no fused kernels here: {kernels.unavailable_reason()}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +186,49 @@ def test_an_image_too_small_for_the_attention_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_a_network_without_kernels_says_so(name: str) -> None:
-    network = build_network(tiny(name), 5).set_train(False)
-    with pytest.raises(KernelError, match=r"attention of GhostNetV2|RepGhost modules"):
-        ghostnet.fuse(network)
+def test_a_gpu_refuses_what_its_kernels_lack(name: str) -> None:
+    table = find_model(name).architecture
+    for form in (table, table.merged):
+        with pytest.raises(KernelError, match=r"(attention|RepGhost modules).* fused for a GPU"):
+            cuda.packing.pack(form, random_parameters(form, 5))
+
+
+@needs_kernels
+def test_kernels_name_an_image_too_small_for_the_attention() -> None:
+    network = network_of(V2, random_parameters(V2, 5))
+    session, fused = kernels.Session(V2, random_parameters(V2, 5)), ghostnet.fuse(network)
+    for shape in ((1, 3, 8, 64), (2, 3, 64, 8)):
+        images = np.zeros(shape, np.float32)
+        for call in (
+            session,
+            lambda x: fused(ms.Tensor(x)),
+            lambda x: fused.construct(ms.Tensor(x)),
+        ):
+            with pytest.raises(ModelError, match="at least 9×9 pixels"):
+                call(images)
+    assert session(np.zeros((1, 3, 9, 9), np.float32)).shape == (1, 5)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("shape", [(64, 64), (49, 35), (131, 33)])
+def test_kernels_give_the_logits_of_the_plain_graph(
+    name: str, shape: tuple[int, int], kernel_settings: None
+) -> None:
+    table = tiny(name)
+    images = np.random.default_rng(5).standard_normal((5, 3, *shape), np.float32)
+    network = network_of(table, random_parameters(table, 5))
+    expected = network(ms.Tensor(images)).asnumpy()
+    for form in {network, ghostnet.merge_branches(network)}:
+        fused = ghostnet.fuse(form)
+        for instruction_set in kernels.instruction_sets():
+            kernels.set_instruction_set(instruction_set)
+            logits = fused(ms.Tensor(images)).asnumpy()
+            assert_close(logits, expected, TOLERANCE)
+            for threads in (1, 2, 3):
+                kernels.set_threads(threads)
+                for index, image in enumerate(images):
+                    assert (fused(ms.Tensor(image[None])).asnumpy() == logits[index]).all()
 
 
 def test_mindir_has_repghost_and_refuses_attention(tmp_path: Path) -> None:
@@ -244,6 +289,25 @@ def test_the_plain_graph_gives_the_reference_logits(references: References, name
         logits = network(ms.Tensor(references.images(*size))).asnumpy()
         expected = references.logits(f"{name}_reference.npz", *size)
         assert_close(logits, expected, TOLERANCE)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", REFERENCES)
+def test_kernels_give_the_reference_logits(references: References, name: str) -> None:
+    converted = convert(references.parameters(name), keep_branches=True)
+    session = kernels.Session(converted.architecture, converted.parameters)
+    for size in SIZES:
+        expected = references.logits(f"{name}_reference.npz", *size)
+        assert_close(session(references.images(*size)), expected, TOLERANCE)
+
+
+@needs_kernels
+def test_kernels_interpolate_the_gates_of_the_zoo(references: References) -> None:
+    tensors = convert(references.parameters("ghostnetv2_100")).parameters
+    zoo = {name.replace(".gates.", ".short_conv."): array for name, array in tensors.items()}
+    session = kernels.Session(find_model("ghostnetv2_1x").architecture, zoo)
+    expected = references.logits("ghostnetv2_100_zoo_logits.npz", 224, 224)
+    assert_close(session(references.images(224, 224)), expected, TOLERANCE)
 
 
 @pytest.mark.slow

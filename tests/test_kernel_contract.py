@@ -18,6 +18,7 @@ from ghostnet.kernels.cpu.packing import (
     ACTIVATIONS,
     BLOCK_KINDS,
     PRECISIONS,
+    UPSAMPLINGS,
     PlanBlock,
     PlanHeader,
     pack,
@@ -65,6 +66,7 @@ def test_the_plan_has_the_same_fields(structure: type[PlanHeader] | type[PlanBlo
     [
         ("network/model.h", "Precision", PRECISIONS),
         ("ops/activation.h", "Activation", {"none": 0} | ACTIVATIONS),
+        ("ops/attention.h", "Upsampling", {"none": 0} | UPSAMPLINGS),
         ("c_api.cc", "Status", {status.name.lower(): status for status in library.Status}),
     ],
 )
@@ -73,7 +75,11 @@ def test_numbers_have_the_same_names(path: str, name: str, known: Mapping[str, i
 
 
 def test_kinds_of_blocks_have_the_same_numbers() -> None:
-    names = {"ghostnet": "ghost_bottleneck", "mobilenet_v2": "inverted_residual"}
+    names = {
+        "ghostnet": "ghost_bottleneck",
+        "mobilenet_v2": "inverted_residual",
+        "repghost": "rep_ghost_bottleneck",
+    }
     known = {names[family]: number for family, number in BLOCK_KINDS.items()}
     assert enumeration("network/model.h", "BlockKind") == known
 
@@ -135,7 +141,7 @@ def model_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_kernels_find_each_layer_where_it_was_packed(
     name: str, features: bool, model_layout: Path
 ) -> None:
-    architecture = MODELS[name].architecture
+    architecture = MODELS[name].architecture.merged
     layers = dict(named_layers(network_spec(architecture, 37), ""))
     plan, weights = pack(architecture, numbered(layers), features=features)
     command = [model_layout, str(weights.size), *map(str, plan)]

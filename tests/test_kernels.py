@@ -343,7 +343,7 @@ def test_the_operator_refuses_an_output_of_another_length() -> None:
     fused = fuse(small())
     for outputs in (1, 10, 12, 400):
         with pytest.raises(RuntimeError, match="GhostNetForward"):
-            ForwardOperator(outputs)(images(1, 64, 64), *fused.weights).asnumpy()
+            ForwardOperator(GHOSTNET_1X, outputs)(images(1, 64, 64), *fused.weights).asnumpy()
 
 
 def test_inside_another_cell() -> None:

@@ -39,7 +39,7 @@ def cpu_operator(architecture: Architecture, outputs: int) -> Any:
     """Make the operator of the CPU kernels."""
     from ghostnet.kernels.cpu.forward import ForwardOperator
 
-    return ForwardOperator(outputs)
+    return ForwardOperator(architecture, outputs)
 
 
 def cuda_device(library_path: Callable[[], Path]) -> Device:

@@ -108,6 +108,25 @@ std::vector<Case> cases() {
                        reference::kInvertedResidual};
   Table features = residual;
   features.classes = 0;
+  Table summed{reference::kRelu,
+               8,
+               {{5, 8, 3, 1, 0},
+                {11, 13, 3, 2, 0},
+                {29, 13, 5, 1, 4},
+                {18, 20, 5, 2, 12},
+                {60, 21, 5, 1, 16},
+                {92, 36, 3, 2, 0},
+                {60, 36, 3, 1, 20}},
+               100,
+               76,
+               11,
+               reference::kRepGhostBottleneck};
+  Table nearest = relu;
+  for (std::size_t row = 2; row < nearest.rows.size(); ++row) {
+    nearest.rows[row].upsampling = reference::kNearest;
+  }
+  Table bilinear = nearest;
+  for (Row& row : bilinear.rows) row.upsampling = reference::kBilinear;
   return {{"relu", relu, 64, 64},
           {"relu", relu, 32, 32},
           {"relu", relu, 61, 97},
@@ -123,6 +142,18 @@ std::vector<Case> cases() {
           {"residual", residual, 193, 227},
           {"residual", residual, 33, 130},
           {"residual", residual, 1, 1},
+          {"summed", summed, 64, 64},
+          {"summed", summed, 193, 227},
+          {"summed", summed, 33, 130},
+          {"summed", summed, 1, 1},
+          {"nearest", nearest, 64, 64},
+          {"nearest", nearest, 61, 97},
+          {"nearest", nearest, 193, 227},
+          {"nearest", nearest, 33, 130},
+          {"nearest", nearest, 17, 17},
+          {"bilinear", bilinear, 75, 53},
+          {"bilinear", bilinear, 193, 227},
+          {"bilinear", bilinear, 19, 33},
           {"features", features, 75, 53},
           {"features", features, 2, 19}};
 }

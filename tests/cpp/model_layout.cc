@@ -12,6 +12,7 @@
 
 namespace {
 
+using ghostnet::cpu::Attention;
 using ghostnet::cpu::Bottleneck;
 using ghostnet::cpu::Depthwise;
 using ghostnet::cpu::GhostModule;
@@ -40,18 +41,26 @@ class Layout {
       return;
     }
     module(name + ".ghost1", block.ghost1);
+    if (block.has_attention()) attention(name + ".ghost1.attention", block.attention);
     if (block.stride > 1) depthwise(name + ".downsample", block.downsample, block.expanded);
     full(name + ".squeeze_excite.reduce", block.squeeze_excite.reduce);
     full(name + ".squeeze_excite.expand", block.squeeze_excite.expand);
     module(name + ".ghost2", block.ghost2);
     if (!block.has_shortcut()) return;
     depthwise(name + ".shortcut.depthwise", block.shortcut.depthwise, block.in);
-    for (const auto& half : block.shortcut.halves) full(name + ".shortcut.pointwise", half);
+    for (const auto& part : block.shortcut.parts) full(name + ".shortcut.pointwise", part);
   }
 
   void module(const std::string& name, const GhostModule& module) const {
     full(name + ".primary", module.primary);
     depthwise(name + ".cheap", module.cheap, module.primary.out);
+  }
+
+  void attention(const std::string& name, const Attention& layers) const {
+    for (const auto& part : layers.parts) full(name + ".pointwise", part);
+    const int channels = 2 * layers.parts[0].out;
+    line(name + ".horizontal", layers.horizontal.bias, channels);
+    line(name + ".vertical", layers.vertical.bias, channels);
   }
 
   void depthwise(const std::string& name, const Depthwise& layer, int channels) const {

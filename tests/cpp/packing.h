@@ -91,16 +91,27 @@ class Packer {
     depthwise(module.cheap);
   }
 
+  // A convolution whose output channels meet those of the layers of a Ghost module.
+  void parts(const Convolution& layer, const GhostModule& module) {
+    const int size = layer.out / module.parts;
+    for (int part = 0; part < module.parts; ++part) pointwise(layer, part * size, size);
+  }
+
+  void attention(const Attention& layers, const GhostModule& module) {
+    parts(layers.pointwise, module);
+    depthwise(layers.horizontal);
+    depthwise(layers.vertical);
+  }
+
   void bottleneck(const Bottleneck& block) {
     ghost_module(block.ghost1);
+    for (const Attention& gates : block.attention) attention(gates, block.ghost1);
     for (const Convolution& layer : block.downsample) depthwise(layer);
     for (const Convolution& layer : block.squeeze_excite) dense(layer);
     ghost_module(block.ghost2);
     if (!block.shortcut.empty()) {
       depthwise(block.shortcut[0]);
-      const Convolution& layer = block.shortcut[1];
-      pointwise(layer, 0, layer.out / 2);
-      pointwise(layer, layer.out / 2, layer.out / 2);
+      parts(block.shortcut[1], block.ghost2);
     }
   }
 
@@ -122,7 +133,8 @@ inline std::vector<std::int32_t> plan_of(const Table& table, Precision precision
   append(ghostnet::cpu::PlanHeader{int(precision), table.kind, table.stem, table.activation,
                                    int(table.rows.size()), table.last, table.head, table.classes});
   for (const Row& row : table.rows) {
-    append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed});
+    append(ghostnet::cpu::PlanBlock{row.expanded, row.out, row.kernel, row.stride, row.squeezed,
+                                    row.upsampling});
   }
   return plan;
 }

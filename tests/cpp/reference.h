@@ -1,5 +1,5 @@
-// GhostNet and MobileNetV2 as in their papers: plain loops in double precision over (channels,
-// height, width).
+// GhostNet, GhostNetV2, RepGhost and MobileNetV2 as in their papers: plain loops in double
+// precision over (channels, height, width).
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,9 @@ namespace reference {
 
 enum Activation { kNone = 0, kRelu = 1, kHardSwish = 2, kRelu6 = 3 };
 
-enum BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1 };
+enum BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1, kRepGhostBottleneck = 2 };
+
+enum Upsampling { kNoAttention = 0, kNearest = 1, kBilinear = 2 };
 
 struct Map {
   int channels;
@@ -28,11 +30,13 @@ struct Map {
 
 double activate(double x, Activation activation);
 
-// A convolution with weights [out][in / groups][kernel][kernel] and a bias, padded by kernel / 2.
+// A convolution with weights [out][in / groups][kernel][kernel_width] and a bias, padded by half of
+// the kernel.
 struct Convolution {
   int in;
   int out;
   int kernel;
+  int kernel_width;
   int stride;
   int groups;
   std::vector<float> weights;
@@ -42,8 +46,19 @@ struct Convolution {
   mutable std::vector<float> high;
 
   Convolution(int in_, int out_, int kernel_, int stride_, int groups_, std::mt19937& random)
-      : in(in_), out(out_), kernel(kernel_), stride(stride_), groups(groups_), low(in_), high(in_) {
-    const int fan_in = in / groups * kernel * kernel;
+      : Convolution(in_, out_, kernel_, kernel_, stride_, groups_, random) {}
+
+  Convolution(int in_, int out_, int kernel_, int kernel_width_, int stride_, int groups_,
+              std::mt19937& random)
+      : in(in_),
+        out(out_),
+        kernel(kernel_),
+        kernel_width(kernel_width_),
+        stride(stride_),
+        groups(groups_),
+        low(in_),
+        high(in_) {
+    const int fan_in = in / groups * kernel * kernel_width;
     std::normal_distribution<float> weight(0, std::sqrt(2.0F / fan_in));
     std::normal_distribution<float> shift(0, 0.3F);
     weights.resize(std::size_t(out) * fan_in);
@@ -75,16 +90,67 @@ inline Map mean(const Map& x) {
   return y;
 }
 
+// The output is that of `parts` layers: of both, or of the second alone.
 struct GhostModule {
+  int parts;
   Convolution primary;
   Convolution cheap;
 
-  GhostModule(int in, int out, std::mt19937& random)
-      : primary(in, out / 2, 1, 1, 1, random), cheap(out / 2, out / 2, 3, 1, out / 2, random) {}
+  GhostModule(int in, int out, int parts_, std::mt19937& random)
+      : parts(parts_),
+        primary(in, out / parts, 1, 1, 1, random),
+        cheap(out / parts, out / parts, 3, 1, out / parts, random) {}
 
   Map operator()(const Map& x, Activation activation) const {
     const Map y = primary(x, activation);
-    return concatenate(y, cheap(y, activation));
+    return parts == 2 ? concatenate(y, cheap(y, activation)) : cheap(y, activation);
+  }
+};
+
+// Averages over 2×2 pixels.
+inline Map pool(const Map& x) {
+  Map y(x.channels, x.height / 2, x.width / 2);
+  for (int c = 0; c < y.channels; ++c) {
+    for (int row = 0; row < y.height; ++row) {
+      for (int column = 0; column < y.width; ++column) {
+        const int upper = 2 * row;
+        const int left = 2 * column;
+        y.at(c, row, column) = (x.at(c, upper, left) + x.at(c, upper, left + 1) +
+                                x.at(c, upper + 1, left) + x.at(c, upper + 1, left + 1)) /
+                               4;
+      }
+    }
+  }
+  return y;
+}
+
+// The gate of one position of a map of so many rows and columns.
+double gate_at(const Map& gates, Upsampling upsampling, const Map& map, int c, int row, int column);
+
+// GhostNetV2's attention.
+struct Attention {
+  Upsampling upsampling;
+  Convolution pointwise;
+  Convolution horizontal;
+  Convolution vertical;
+
+  Attention(Upsampling upsampling_, int in, int out, std::mt19937& random)
+      : upsampling(upsampling_),
+        pointwise(in, out, 1, 1, 1, random),
+        horizontal(out, out, 1, 5, 1, out, random),
+        vertical(out, out, 5, 1, 1, out, random) {}
+
+  // Gates `map`, which was computed from `x`.
+  void operator()(const Map& x, Map& map) const {
+    Map gates = vertical(horizontal(pointwise(pool(x), kNone), kNone), kNone);
+    for (double& gate : gates.data) gate = 1 / (1 + std::exp(-gate));
+    for (int c = 0; c < map.channels; ++c) {
+      for (int row = 0; row < map.height; ++row) {
+        for (int column = 0; column < map.width; ++column) {
+          map.at(c, row, column) *= gate_at(gates, upsampling, map, c, row, column);
+        }
+      }
+    }
   }
 };
 
@@ -95,18 +161,25 @@ struct Row {
   int kernel;
   int stride;
   int squeezed;
+  Upsampling upsampling = kNoAttention;
 };
 
 struct Bottleneck {
   Row row;
   GhostModule ghost1;
+  std::vector<Attention> attention;
   GhostModule ghost2;
   std::vector<Convolution> downsample;
   std::vector<Convolution> squeeze_excite;
   std::vector<Convolution> shortcut;
 
-  Bottleneck(int in, Row row_, std::mt19937& random)
-      : row(row_), ghost1(in, row.expanded, random), ghost2(row.expanded, row.out, random) {
+  Bottleneck(int in, Row row_, int parts, std::mt19937& random)
+      : row(row_),
+        ghost1(in, row.expanded, parts, random),
+        ghost2(row.expanded, row.out, parts, random) {
+    if (row.upsampling != kNoAttention) {
+      attention.emplace_back(row.upsampling, in, row.expanded, random);
+    }
     if (row.stride > 1) {
       downsample.emplace_back(row.expanded, row.expanded, row.kernel, row.stride, row.expanded,
                               random);
@@ -123,6 +196,7 @@ struct Bottleneck {
 
   Map operator()(const Map& x, Activation activation) const {
     Map y = ghost1(x, activation);
+    for (const Attention& gate : attention) gate(x, y);
     for (const Convolution& layer : downsample) y = layer(y, kNone);
     if (!squeeze_excite.empty()) {
       const Map gates = squeeze_excite[1](squeeze_excite[0](mean(y), kRelu), kNone);
@@ -192,8 +266,8 @@ struct Network {
       : table(table_),
         random(seed),
         stem(3, table.stem, 3, 2, 1, random),
-        bottlenecks(make_blocks<Bottleneck>(kGhostBottleneck)),
-        inverted_residuals(make_blocks<InvertedResidual>(kInvertedResidual)),
+        bottlenecks(make_bottlenecks()),
+        inverted_residuals(make_inverted_residuals()),
         last(channels_before(table, table.rows.size()), table.last, 1, 1, 1, random) {
     if (table.head > 0) head.emplace_back(table.last, table.head, 1, 1, 1, random);
     if (table.classes > 0)
@@ -211,10 +285,19 @@ struct Network {
   }
 
  private:
-  template <class Block>
-  std::vector<Block> make_blocks(BlockKind kind) {
-    std::vector<Block> made;
-    if (kind != table.kind) return made;
+  std::vector<Bottleneck> make_bottlenecks() {
+    std::vector<Bottleneck> made;
+    if (table.kind == kInvertedResidual) return made;
+    const int parts = table.kind == kRepGhostBottleneck ? 1 : 2;
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+      made.emplace_back(channels_before(table, i), table.rows[i], parts, random);
+    }
+    return made;
+  }
+
+  std::vector<InvertedResidual> make_inverted_residuals() {
+    std::vector<InvertedResidual> made;
+    if (table.kind != kInvertedResidual) return made;
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       made.emplace_back(channels_before(table, i), table.rows[i], random);
     }

@@ -10,6 +10,7 @@ from mindspore.common.dtype import TensorType
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.session import check_shape
+from ghostnet.models import Architecture
 
 Shape = Sequence[int]
 
@@ -37,12 +38,14 @@ class ForwardOperator(ops.Custom):
     """Maps images, plan and weights to (batch, outputs) float32.
 
     Args:
+        architecture: Table of the network.
         outputs: Length of the logits or features.
     """
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, architecture: Architecture, outputs: int) -> None:
         def out_shape(images: Shape, *_: Shape) -> list[int]:
             check_shape(images)
+            architecture.check_image(*images[2:])
             return [images[0], outputs]
 
         def out_dtype(images: Any, *_: Any) -> Any:
@@ -58,8 +61,8 @@ class ForwardOperator(ops.Custom):
         super().__init__(
             f"{library.PATH}:GhostNetForward", out_shape, out_dtype, "aot", no_gradient
         )
-        self.outputs = outputs
+        self.architecture, self.outputs = architecture, outputs
         self.add_prim_attr("outputs", outputs)  # tells it from one with inputs of the same shapes
 
     def __deepcopy__(self, memo: object) -> "ForwardOperator":
-        return ForwardOperator(self.outputs)
+        return ForwardOperator(self.architecture, self.outputs)

@@ -15,22 +15,24 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
 from ghostnet.models import Architecture, network_spec
-from ghostnet.models.architectures import Activation, Family
+from ghostnet.models.architectures import Activation, Family, Upsampling
 from ghostnet.models.specs import (
     BlockSpec,
     BottleneckSpec,
     GhostModuleSpec,
     InvertedResidualSpec,
     LayerSpec,
-    ShortcutSpec,
     SqueezeExciteSpec,
 )
 
 ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2, "relu6": 3}
 """Numbers of the activations in the plan."""
 
-BLOCK_KINDS: Mapping[Family, int] = {"ghostnet": 0, "mobilenet_v2": 1}
+BLOCK_KINDS: Mapping[Family, int] = {"ghostnet": 0, "mobilenet_v2": 1, "repghost": 2}
 """Numbers of the kinds of blocks in the plan."""
+
+UPSAMPLINGS: Mapping[Upsampling, int] = {"nearest": 1, "bilinear": 2}
+"""Numbers of the ways in which gates of the attention grow, in the plan; 0 without attention."""
 
 Dtype = Literal["float32", "int8"]
 """Type of the weights and pixels of the pointwise convolutions that gain from it."""
@@ -63,6 +65,7 @@ class PlanBlock(NamedTuple):
     kernel_size: int
     stride: int
     se_channels: int
+    upsampling: int
 
 
 class PackedNetwork(NamedTuple):
@@ -121,6 +124,7 @@ def pack(
             kernel_size=row.kernel_size,
             stride=row.stride,
             se_channels=row.se_channels,
+            upsampling=UPSAMPLINGS[architecture.upsampling] if row.attention else 0,
         )
     packer = Packer(parameters, input_ranges(spec, parameters) if dtype == "int8" else {})
     parts = packer.pointwise(spec.stem)
@@ -136,11 +140,10 @@ def pack(
 
 def unsupported_reason(architecture: Architecture) -> str | None:
     """Say which layer of an architecture the kernels lack; None if they have all."""
-    if architecture.family == "repghost" or architecture.attends:
-        layer = "the attention of GhostNetV2 and V3" if architecture.attends else "RepGhost modules"
+    if architecture.attends and architecture.family != "ghostnet":
         return (
-            f"a network with {layer} cannot be fused yet; run the network itself, or export it to "
-            "ONNX"
+            "the attention of GhostNetV2 cannot be fused in a network without Ghost modules; run "
+            "the network itself"
         )
     return _unsupported_layer(architecture)
 
@@ -235,7 +238,7 @@ class Packer:
         return self._pointwise(layer.name, fold(layer, self.parameters))
 
     def depthwise(self, layer: LayerSpec) -> list[Array]:
-        """Pack a depthwise convolution, (channels, kernel, kernel), and its bias."""
+        """Pack a depthwise convolution, (channels, height, width), and its bias."""
         folded = fold(layer, self.parameters)
         return [folded.weight.ravel(), folded.bias]
 
@@ -250,22 +253,26 @@ class Packer:
         return [library.packed("short_dense", folded.matrix), folded.bias]
 
     def ghost_module(self, module: GhostModuleSpec) -> list[Array]:
-        """Pack the primary convolution, then the cheap operation."""
-        return self.pointwise(module.primary) + self.depthwise(module.cheap)
+        """Pack the primary convolution, the cheap operation, and the attention if there is one."""
+        parts = self.pointwise(module.primary) + self.depthwise(module.cheap)
+        if module.attention:
+            parts += self.parts(module.attention.pointwise, module)
+            parts += self.depthwise(module.attention.horizontal)
+            parts += self.depthwise(module.attention.vertical)
+        return parts
 
     def squeeze_excite(self, spec: SqueezeExciteSpec) -> list[Array]:
         """Pack the reduction, then the expansion."""
         return self.dense(spec.reduce) + self.dense(spec.expand)
 
-    def shortcut(self, spec: ShortcutSpec) -> list[Array]:
-        """Pack a shortcut; its pointwise convolution in two halves, like the Ghost module's."""
-        folded = fold(spec.pointwise, self.parameters)
+    def parts(self, layer: LayerSpec, module: GhostModuleSpec) -> list[Array]:
+        """Pack a pointwise convolution in halves, if those of a Ghost module's output meet them."""
+        if not module.is_concatenated:
+            return self.pointwise(layer)
+        folded = fold(layer, self.parameters)
         half = len(folded.bias) // 2
-        return (
-            self.depthwise(spec.depthwise)
-            + self._pointwise(spec.pointwise.name, folded.rows(0, half))
-            + self._pointwise(spec.pointwise.name, folded.rows(half, 2 * half))
-        )
+        first, second = folded.rows(0, half), folded.rows(half, 2 * half)
+        return self._pointwise(layer.name, first) + self._pointwise(layer.name, second)
 
     def bottleneck(self, spec: BottleneckSpec) -> list[Array]:
         """Pack a Ghost bottleneck, with the optional parts that it has."""
@@ -276,7 +283,8 @@ class Packer:
             parts += self.squeeze_excite(spec.squeeze_excite)
         parts += self.ghost_module(spec.ghost2)
         if spec.shortcut:
-            parts += self.shortcut(spec.shortcut)
+            parts += self.depthwise(spec.shortcut.depthwise)
+            parts += self.parts(spec.shortcut.pointwise, spec.ghost2)
         return parts
 
     def inverted_residual(self, spec: InvertedResidualSpec) -> list[Array]:
@@ -285,7 +293,7 @@ class Packer:
         return expansion + self.depthwise(spec.depthwise) + self.pointwise(spec.projection)
 
     def block(self, spec: BlockSpec) -> list[Array]:
-        """Pack a block of either kind."""
+        """Pack a block of any kind."""
         if isinstance(spec, InvertedResidualSpec):
             return self.inverted_residual(spec)
         return self.bottleneck(spec)

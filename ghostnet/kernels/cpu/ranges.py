@@ -6,12 +6,14 @@ Correction".
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.folding import Array
+from ghostnet.checkpoints.folding import Array, fold
+from ghostnet.errors import KernelError
 from ghostnet.models.architectures import Activation
 from ghostnet.models.specs import (
     BottleneckSpec,
@@ -71,9 +73,12 @@ def input_ranges(
     Args:
         spec: Layers of the network.
         parameters: Arrays by released name.
+
+    Raises:
+        KernelError: A convolution over all channels has no batch norm to state its range.
     """
     walk = _Walk(parameters)
-    values = walk.output(spec.stem)
+    values = walk.normalized(spec.stem)
     for block in spec.blocks:
         if isinstance(block, InvertedResidualSpec):
             values = walk.inverted_residual(block, values)
@@ -90,37 +95,74 @@ class _Walk:
         self.parameters = parameters
         self.inputs: dict[str, ValueRange] = {}
 
-    def output(self, layer: LayerSpec) -> ValueRange:
-        """Return the range of a layer's output."""
+    def output(self, layer: LayerSpec, values: ValueRange) -> ValueRange:
+        """Return the range of a layer's output.
+
+        Args:
+            layer: The layer, whose batch norm or branches state the range.
+            values: The range of its input, for a depthwise convolution that states none.
+
+        Raises:
+            KernelError: Another layer states none.
+        """
+        if layer.norm or layer.branches:
+            return self.normalized(layer)
+        if layer.kind == "depthwise":
+            return self._filtered(layer, values)
+        raise KernelError(
+            f"{layer.name} has a bias in place of the batch norms that state its range for 8 bits; "
+            "pass the parameters that still have their branches, or use float32"
+        )
+
+    def normalized(self, layer: LayerSpec) -> ValueRange:
+        """Return the range that the batch norm of a layer, or those of its branches, state."""
+        total = reduce(ValueRange.plus, map(self._stated, layer.parts()))
+        return total.activated(layer.activation)
+
+    def _stated(self, part: LayerSpec) -> ValueRange:
         gamma, beta = (
-            np.asarray(self.parameters[f"{layer.norm}.{leaf}"], np.float32)
+            np.asarray(self.parameters[f"{part.norm}.{leaf}"], np.float32)
             for leaf in ("gamma", "beta")
         )
         half = DEVIATIONS * np.abs(gamma)
-        return ValueRange(beta - half, beta + half).activated(layer.activation)
+        return ValueRange(beta - half, beta + half)
+
+    def _filtered(self, layer: LayerSpec, values: ValueRange) -> ValueRange:
+        """Return the range that a depthwise convolution of pixels, or of zeros, cannot leave."""
+        folded = fold(layer, self.parameters)
+        low, high = (folded.matrix * limit[:, None] for limit in values.gated())
+        least, largest = np.minimum(low, high).sum(1), np.maximum(low, high).sum(1)
+        filtered = ValueRange(folded.bias + least, folded.bias + largest)
+        return filtered.activated(layer.activation)
 
     def pointwise(self, layer: LayerSpec, values: ValueRange) -> ValueRange:
         """Record the range of a layer's input, and return that of its output."""
         self.inputs[layer.name] = values
-        return self.output(layer)
+        return self.output(layer, values)
 
     def ghost_module(self, module: GhostModuleSpec, values: ValueRange) -> ValueRange:
-        return self.pointwise(module.primary, values) | self.output(module.cheap)
+        primary = self.pointwise(module.primary, values)
+        cheap = self.output(module.cheap, primary)
+        output = primary | cheap if module.is_concatenated else cheap
+        if module.attention is None:
+            return output
+        self.inputs[module.attention.pointwise.name] = values
+        return output.gated()
 
     def bottleneck(self, block: BottleneckSpec, values: ValueRange) -> ValueRange:
         expanded = self.ghost_module(block.ghost1, values)
         if block.downsample:
-            expanded = self.output(block.downsample)
+            expanded = self.output(block.downsample, expanded)
         if block.squeeze_excite:
             expanded = expanded.gated()
         projected = self.ghost_module(block.ghost2, expanded)
         if block.shortcut is None:
             return projected.plus(values)
-        filtered = self.output(block.shortcut.depthwise)
+        filtered = self.output(block.shortcut.depthwise, values)
         return projected.plus(self.pointwise(block.shortcut.pointwise, filtered))
 
     def inverted_residual(self, block: InvertedResidualSpec, values: ValueRange) -> ValueRange:
-        if block.expansion:
-            self.pointwise(block.expansion, values)
-        projected = self.pointwise(block.projection, self.output(block.depthwise))
+        expanded = self.pointwise(block.expansion, values) if block.expansion else values
+        filtered = self.output(block.depthwise, expanded)
+        projected = self.pointwise(block.projection, filtered)
         return projected.plus(values) if block.has_residual else projected

@@ -15,7 +15,14 @@ from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.packing import unsupported_reason as cpu_reason
 from ghostnet.kernels.cuda.library import SYMBOLS
 from ghostnet.models import Architecture, network_spec
+from ghostnet.models.architectures import Family
 from ghostnet.models.specs import BottleneckSpec, GhostModuleSpec, LayerSpec
+
+OTHER_BLOCKS: Mapping[Family, str] = {
+    "repghost": "RepGhost modules",
+    "mobilenet_v2": "inverted residuals",
+}
+"""What the networks of other families are made of."""
 
 QUAD = 4
 """Channels that the kernels compute together."""
@@ -87,12 +94,15 @@ def pack(
 
 def unsupported_reason(architecture: Architecture) -> str | None:
     """Say which layer of an architecture the kernels lack; None if they have all."""
-    if architecture.family == "repghost" or architecture.attends:
-        return cpu_reason(architecture)
-    if architecture.family != "ghostnet":
+    layers = (
+        "the attention of GhostNetV2 and V3"
+        if architecture.attends
+        else OTHER_BLOCKS.get(architecture.family)
+    )
+    if layers:
         return (
-            "inverted residuals cannot be fused for a GPU, whose kernels have Ghost bottlenecks; "
-            "run the network itself, or fuse it for a CPU"
+            f"a network with {layers} cannot be fused for a GPU, whose kernels have the Ghost "
+            "bottlenecks of the first GhostNet; run the network itself, or fuse it for a CPU"
         )
     if architecture.activation not in SYMBOLS:
         return (

@@ -35,6 +35,7 @@ struct Shapes {
 
   bool fit(const Model& model) const {
     return images > 0 && height > 0 && width > 0 && height <= kMaxPixels / width &&
+           model.accepts(static_cast<int>(height), static_cast<int>(width)) &&
            outputs == model.head.outputs();
   }
 };

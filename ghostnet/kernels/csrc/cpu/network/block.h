@@ -5,6 +5,7 @@
 
 #include "network/context.h"
 #include "network/model.h"
+#include "ops/attention.h"
 #include "ops/planes.h"
 #include "ops/range.h"
 #include "simd/prefetch.h"
@@ -15,6 +16,7 @@ struct BlockParams {
   const Bottleneck& block;
   const Grid& in_grid;
   const Grid& out_grid;
+  const GateGrid& gates;  // of the attention, if the block has one
   Planes in;
   Planes out;
   PrefetchTargets next_dense;  // weights of the dense layers after this block's

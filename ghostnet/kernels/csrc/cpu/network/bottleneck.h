@@ -1,4 +1,4 @@
-// One Ghost bottleneck, from planes to planes.
+// One bottleneck of Ghost or RepGhost modules, from planes to planes.
 //
 // A Ghost module's cheap operation and the depthwise convolutions after it need nothing but their
 // own channel, so a channel tile goes through all of them while it is in the cache. The expanded
@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "network/attention.h"
 #include "network/block.h"
 #include "network/context.h"
 #include "network/feature_maps.h"
@@ -47,6 +48,7 @@ class BottleneckTask {
         projection_tiles_(PointwiseKernel::tiles(block_.ghost2.primary)),
         pointwise_(own_.input, own_.prefetcher),
         shortcut_pointwise_(own_.shortcut_input, own_.prefetcher),
+        attention_(params, own_),
         by_rows_(is_partitioned_by_rows(out_grid_, context.member.team_size)),
         rows_(by_rows_ ? own_rows(context.member, out_grid_) : out_grid_.all_rows()),
         expanded_rows_(by_rows_ ? out_grid_.with_halo(rows_, 1) : rows_),
@@ -90,18 +92,24 @@ class BottleneckTask {
   }
 
   // A team of one computes the primary planes of a stride-1 bottleneck straight into the expanded
-  // map.
-  bool is_in_place() const { return block_.stride == 1 && context_.member.team_size == 1; }
+  // map, where that has them.
+  bool is_in_place() const {
+    return block_.stride == 1 && context_.member.team_size == 1 &&
+           block_.ghost1.is_concatenated() && !block_.has_attention();
+  }
 
   void expand_row_tile(Range tiles, Range rows) {
     const Range needed = block_.stride == 1 ? rows : rows_under(block_, in_grid_, out_grid_, rows);
     const Range span = in_grid_.span(is_in_place() ? needed : in_grid_.with_halo(needed, 1));
     pointwise_.set_input(block_.ghost1.primary, in_, span);
+    if (block_.has_attention()) attention_.set_rows(in_, needed);
     for (std::ptrdiff_t i = tiles.begin; i < tiles.end; ++i) {
       const Range channels = expansion_tiles_.tile(i);
       if (is_in_place()) {
         pointwise_.compute(block_.ghost1.primary, channels, activation_,
                            expanded_.from(channels.begin));
+      } else if (block_.has_attention()) {
+        expand_and_attend(channels, rows, needed, span);
       } else if (block_.stride == 1) {
         expand_aside(channels, rows, span);
       } else {
@@ -112,7 +120,7 @@ class BottleneckTask {
 
   void apply_cheap(Range channels) {
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
-      depthwise<Lanes>(cheap_params(c, expanded_.plane(c), cheap_half(c)), 3, 1, rows_);
+      depthwise<Lanes>(cheap_params(c, expanded_.plane(c), cheap_plane(c)), 3, 1, rows_);
     }
   }
 
@@ -124,13 +132,15 @@ class BottleneckTask {
     pointwise_.compute(block_.ghost1.primary, channels, activation_, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
-                  span.size() * sizeof(float));
-      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap_half(channel)), 3, 1, rows);
+      if (block_.ghost1.is_concatenated()) {
+        std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
+                    span.size() * sizeof(float));
+      }
+      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap_plane(channel)), 3, 1, rows);
     }
   }
 
-  // Stride 2: both halves of the Ghost module stay aside; only their downsampling is kept.
+  // Stride 2: the planes of the Ghost module stay aside; only their downsampling is kept.
   void expand_and_downsample(Range channels, Range rows, Range needed, Range primary_span) {
     const Planes primary = partial_planes(own_.primary, primary_span);
     float* const cheap = partial_planes(own_.cheap, primary_span).data;
@@ -138,9 +148,36 @@ class BottleneckTask {
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
       depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap), 3, 1, needed);
-      downsample(block_.downsample, channel, primary.plane(c), expanded_.plane(channel), rows);
-      downsample(block_.downsample, channel + block_.expanded / 2, cheap, cheap_half(channel),
-                 rows);
+      if (block_.ghost1.is_concatenated()) {
+        downsample(block_.downsample, channel, primary.plane(c), expanded_.plane(channel), rows);
+      }
+      downsample(block_.downsample, channel + block_.ghost1.first_cheap(), cheap,
+                 cheap_plane(channel), rows);
+    }
+  }
+
+  // With attention, either stride: both halves of the Ghost module stay aside until they have been
+  // multiplied by their gates.
+  void expand_and_attend(Range channels, Range rows, Range needed, Range primary_span) {
+    const Planes primary = partial_planes(own_.primary, primary_span);
+    float* const cheap = partial_planes(own_.cheap, primary_span).data;
+    float* const gated = partial_planes(own_.gated, primary_span).data;
+    pointwise_.compute(block_.ghost1.primary, channels, activation_, primary);
+    for (int part = 0; part < 2; ++part) {
+      attention_.compute(part, channels);
+      for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+        if (part == 1) {
+          depthwise<Lanes>(cheap_params(channels.begin + c, primary.plane(c), cheap), 3, 1, needed);
+        }
+        const float* const plane = part == 0 ? primary.plane(c) : cheap;
+        const std::ptrdiff_t channel = channels.begin + c + part * block_.ghost1.first_cheap();
+        if (block_.stride == 1) {
+          attention_.apply(c, plane, expanded_.plane(channel));
+        } else {
+          attention_.apply(c, plane, gated);
+          downsample(block_.downsample, channel, gated, expanded_.plane(channel), rows);
+        }
+      }
     }
   }
 
@@ -159,7 +196,7 @@ class BottleneckTask {
       const Range primary_span = out_grid_.span(out_grid_.with_halo(rows, 1));
       pointwise_.set_input(block_.ghost2.primary, expanded_, primary_span);
       if (block_.has_shortcut()) {
-        shortcut_pointwise_.set_input(block_.shortcut.halves[0], shortcut_, out_grid_.span(rows));
+        shortcut_pointwise_.set_input(block_.shortcut.parts[0], shortcut_, out_grid_.span(rows));
       }
       for (std::ptrdiff_t i = tiles.begin; i < tiles.end; ++i) {
         project_tile(projection_tiles_.tile(i), rows, primary_span);
@@ -171,24 +208,26 @@ class BottleneckTask {
     const Range span = out_grid_.span(rows);
     const Planes primary = partial_planes(own_.primary, primary_span);
     pointwise_.compute(block_.ghost2.primary, channels, Activation::kNone, primary);
-    const int half = block_.out / 2;
-    Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + half)};
+    const GhostModule& module = block_.ghost2;
+    Planes residual[] = {in_.from(channels.begin), in_.from(channels.begin + module.first_cheap())};
     if (block_.has_shortcut()) {
       residual[0] = partial_planes(own_.shortcut_output, span);
-      residual[1] = residual[0].from(channels.size());
-      for (int i = 0; i < 2; ++i) {
-        shortcut_pointwise_.compute(block_.shortcut.halves[i], channels, Activation::kNone,
-                                    residual[i]);
+      residual[1] = module.is_concatenated() ? residual[0].from(channels.size()) : residual[0];
+      for (int part = 0; part < module.parts(); ++part) {
+        shortcut_pointwise_.compute(block_.shortcut.parts[part], channels, Activation::kNone,
+                                    residual[part]);
       }
     }
-    const Depthwise& cheap = block_.ghost2.cheap;
+    const Depthwise& cheap = module.cheap;
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      add<Lanes>(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
-      depthwise<Lanes>(
-          {primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
-           Activation::kNone, residual[1].plane(c), out_.plane(channel + half), out_grid_},
-          3, 1, rows);
+      if (module.is_concatenated()) {
+        add<Lanes>(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
+      }
+      depthwise<Lanes>({primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
+                        Activation::kNone, residual[1].plane(c),
+                        out_.plane(channel + module.first_cheap()), out_grid_},
+                       3, 1, rows);
     }
   }
 
@@ -214,8 +253,17 @@ class BottleneckTask {
   }
 
   // The plane of the expanded map that the cheap operation makes of a primary channel.
-  float* cheap_half(std::ptrdiff_t channel) const {
-    return expanded_.plane(channel + block_.expanded / 2);
+  float* cheap_plane(std::ptrdiff_t channel) const {
+    return expanded_.plane(channel + block_.ghost1.first_cheap());
+  }
+
+  // Calls body(channel) for each channel of the expanded map that comes of some primary channels.
+  template <class Body>
+  void for_each_expanded(Range channels, Body body) const {
+    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+      if (block_.ghost1.is_concatenated()) body(c);
+      body(c + block_.ghost1.first_cheap());
+    }
   }
 
   void clear_sums() {
@@ -223,25 +271,23 @@ class BottleneckTask {
     std::fill_n(sums.rows.row(0), sums.size(), 0.0F);
   }
 
-  // Sums both halves of some primary channels over the pieces of this thread's rows.
+  // Sums what comes of some primary channels over the pieces of this thread's rows.
   void sum_channels(Range channels) {
     const PieceSums sums(own_.sums, out_grid_, block_.expanded);
-    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
-      sums.add<Lanes>(expanded_.plane(c), rows_, c);
-      sums.add<Lanes>(cheap_half(c), rows_, c + block_.expanded / 2);
-    }
+    for_each_expanded(channels, [&](std::ptrdiff_t channel) {
+      sums.add<Lanes>(expanded_.plane(channel), rows_, channel);
+    });
   }
 
-  // Multiplies both halves of some primary channels by their gates.
+  // Multiplies what comes of some primary channels by the gates of squeeze-excite.
   void apply_gates(Range channels) {
-    for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+    for_each_expanded(channels, [&](std::ptrdiff_t channel) {
       for (int image = 0; image < out_grid_.images; ++image) {
-        const float* gates = context_.workspace.gates.row(image);
+        const float gate = context_.workspace.gates.row(image)[channel];
         const Range rows = out_grid_.images == 1 ? expanded_rows_ : out_grid_.image_rows(image);
-        scale(expanded_.plane(c), out_grid_.span(rows), gates[c]);
-        scale(cheap_half(c), out_grid_.span(rows), gates[c + block_.expanded / 2]);
+        scale(expanded_.plane(channel), out_grid_.span(rows), gate);
       }
-    }
+    });
   }
 
   const Bottleneck& block_;
@@ -257,6 +303,7 @@ class BottleneckTask {
   const ChannelTiles projection_tiles_;
   PointwiseKernel pointwise_;
   PointwiseKernel shortcut_pointwise_;
+  AttentionTask<PointwiseKernel> attention_;
   const bool by_rows_;
   const Range rows_;
   const Range expanded_rows_;  // rows_ with the halo that the second cheap operation reads

@@ -50,9 +50,13 @@ void run_block(std::size_t index, Planes in, const ForwardContext& context) {
   const FeatureMaps maps(context);
   maps.fetch_halo(index);
   const Geometry& geometry = context.schedule.geometry(index);
-  const BlockParams params{context.model.blocks[index], geometry.input(index),
-                           geometry.output(index),      in,
-                           maps.input(index + 1),       dense_from(index + 1, context)};
+  const BlockParams params{context.model.blocks[index],
+                           geometry.input(index),
+                           geometry.output(index),
+                           geometry.gates(index),
+                           in,
+                           maps.input(index + 1),
+                           dense_from(index + 1, context)};
   if (params.block.kind == BlockKind::kInvertedResidual) {
     InvertedResidualTask<PointwiseKernel>(params, context).run();
   } else {

@@ -1,10 +1,12 @@
 #include "network/geometry.h"
 
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/attention.h"
+
 namespace ghostnet::cpu {
 namespace {
-
-// A height or width after stride 2.
-int halved(int length) { return (length + 1) / 2; }
 
 // number(row, column) for each position of a grid, with kReadMargin zeros on either side.
 template <class Number>
@@ -17,28 +19,60 @@ std::vector<std::int32_t> number_positions(const Grid& grid, Number number) {
   return numbers;
 }
 
+// Where each of `length` rows (or columns) of each image, and kReadMargin more, takes its gates
+// from.
+SourceTable source_table(Upsampling upsampling, int images, int gates, int length) {
+  const bool aligned = upsampling == Upsampling::kBilinear;
+  const std::int64_t steps = aligned ? gates - 1 : gates;
+  const std::int64_t parts = aligned ? length - 1 : length;
+  SourceTable table;
+  for (std::int64_t i = 0; i < std::int64_t{images} * length + kReadMargin; ++i) {
+    const std::int64_t image = std::min<std::int64_t>(i / length, images - 1);
+    const std::int64_t index = i - image * length;
+    const auto near = static_cast<std::int32_t>(image * gates + index * steps / parts);
+    const std::int64_t rest = aligned ? index * steps % parts : 0;
+    table.near.push_back(near);
+    table.far.push_back(near + (rest > 0));
+    table.far_weight.push_back(static_cast<float>(rest) / static_cast<float>(parts));
+  }
+  return table;
+}
+
 }  // namespace
 
 Geometry::Geometry(const Model& model, int images, int height, int width) {
   zeros_.assign(halved(width) + 2 * kReadMargin, 0.0F);
-  add_grid(images, halved(height), halved(width));
+  grids_.push_back(grid(images, halved(height), halved(width)));
   for (const Bottleneck& block : model.blocks) {
-    const Grid grid = grids_.back();
+    const Grid in = grids_.back();
+    gates_.push_back(block.has_attention() ? gate_grid(block.attention.upsampling, in)
+                                           : GateGrid{});
     if (block.stride == 1) {
-      grids_.push_back(grid);
+      grids_.push_back(in);
     } else {
-      add_grid(images, halved(grid.height), halved(grid.width));
+      grids_.push_back(grid(images, halved(in.height), halved(in.width)));
     }
   }
 }
 
-void Geometry::add_grid(int images, int height, int width) {
+Grid Geometry::grid(int images, int height, int width) {
   Grid grid{images, height, width, nullptr, nullptr, zeros_.data() + kReadMargin};
   rows_.push_back(number_positions(grid, [=](int row, int) { return row % height; }));
   columns_.push_back(number_positions(grid, [](int, int column) { return column; }));
   grid.row = rows_.back().data() + kReadMargin;
   grid.column = columns_.back().data() + kReadMargin;
-  grids_.push_back(grid);
+  return grid;
+}
+
+GateGrid Geometry::gate_grid(Upsampling upsampling, const Grid& map) {
+  const Grid gates = grid(map.images, map.height / 2, map.width / 2);
+  const auto sources = [&](int images, int of, int length) -> GateSources {
+    sources_.push_back(source_table(upsampling, images, of, length));
+    const SourceTable& table = sources_.back();
+    return {table.near.data(), table.far.data(), table.far_weight.data()};
+  };
+  const GateSources rows = sources(map.images, gates.height, map.height);
+  return {gates, rows, sources(1, gates.width, map.width)};
 }
 
 }  // namespace ghostnet::cpu

@@ -1,11 +1,13 @@
 #include "network/model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 #include "network/plan.h"
 #include "ops/activation.h"
 #include "ops/amx_packing.h"
+#include "ops/attention.h"
 #include "ops/int8_packing.h"
 #include "simd/amx_tile.h"
 
@@ -44,9 +46,21 @@ class WeightReader {
     return {in, out, weights, take(out)};
   }
 
-  GhostModule ghost_module(int in, int out) {
-    const Pointwise primary = pointwise(in, out / 2, in);
-    return {primary, depthwise(out / 2, 3, 1)};
+  Strip strip(int channels) {
+    const float* weights = take(std::int64_t{channels} * Strip::kTaps);
+    return {weights, take(channels)};
+  }
+
+  Attention attention(Upsampling upsampling, int in, int out) {
+    const Pointwise first = pointwise(in, out / 2, in);
+    const Pointwise second = pointwise(in, out / 2, in);
+    const Strip horizontal = strip(out);
+    return {upsampling, {first, second}, horizontal, strip(out)};
+  }
+
+  GhostModule ghost_module(int in, int out, int parts) {
+    const Pointwise primary = pointwise(in, out / parts, in);
+    return {primary, depthwise(out / parts, 3, 1), out};
   }
 
   Bottleneck block(BlockKind kind, int in, const PlanBlock& plan) {
@@ -57,8 +71,8 @@ class WeightReader {
     block.out = plan.out_channels;
     block.kernel = plan.kernel_size;
     block.stride = plan.stride;
-    kind == BlockKind::kGhostBottleneck ? read_ghost_bottleneck(plan.se_channels, block)
-                                        : read_inverted_residual(block);
+    kind == BlockKind::kInvertedResidual ? read_inverted_residual(block)
+                                         : read_ghost_bottleneck(plan, block);
     return block;
   }
 
@@ -74,19 +88,25 @@ class WeightReader {
     return {in, out, false, nullptr, {}, weights, take(out)};
   }
 
-  void read_ghost_bottleneck(int squeezed_channels, Bottleneck& block) {
+  void read_ghost_bottleneck(const PlanBlock& plan, Bottleneck& block) {
     const int in = block.in;
-    block.ghost1 = ghost_module(in, block.expanded);
+    const int squeezed_channels = plan.se_channels;
+    const auto upsampling = static_cast<Upsampling>(plan.upsampling);
+    const int parts = block.kind == BlockKind::kRepGhostBottleneck ? 1 : 2;
+    block.ghost1 = ghost_module(in, block.expanded, parts);
+    if (upsampling != Upsampling::kNone) {
+      block.attention = attention(upsampling, in, block.expanded);
+    }
     if (block.stride > 1) block.downsample = depthwise(block.expanded, block.kernel, block.stride);
     if (squeezed_channels > 0) {
       block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, squeezed_channels);
       block.squeeze_excite.expand = dense<FullWeights>(squeezed_channels, block.expanded);
     }
-    block.ghost2 = ghost_module(block.expanded, block.out);
+    block.ghost2 = ghost_module(block.expanded, block.out, parts);
     if (block.has_shortcut()) {
       block.shortcut.depthwise = depthwise(in, block.kernel, block.stride);
-      for (Pointwise& half : block.shortcut.halves) {
-        half = pointwise(in, block.out / 2, block.expanded);
+      for (int part = 0; part < parts; ++part) {
+        block.shortcut.parts[part] = pointwise(in, block.out / parts, block.expanded);
       }
     }
   }
@@ -120,14 +140,14 @@ bool is_channels(std::int32_t count) { return count > 0 && count <= kMaxChannels
 bool is_none_or_channels(std::int32_t count) { return count == 0 || is_channels(count); }
 
 bool is_known(const PlanHeader& header) {
+  const auto last_kind = static_cast<std::int32_t>(BlockKind::kRepGhostBottleneck);
   const auto last_activation = static_cast<std::int32_t>(Activation::kRelu6);
   return (header.precision == static_cast<std::int32_t>(Precision::kFloat32) ||
           header.precision == static_cast<std::int32_t>(Precision::kInt8)) &&
-         (header.block_kind == static_cast<std::int32_t>(BlockKind::kGhostBottleneck) ||
-          header.block_kind == static_cast<std::int32_t>(BlockKind::kInvertedResidual)) &&
-         header.activation >= 0 && header.activation <= last_activation &&
-         is_channels(header.stem_channels) && is_channels(header.last_channels) &&
-         is_none_or_channels(header.head_channels) && is_none_or_channels(header.classes);
+         header.block_kind >= 0 && header.block_kind <= last_kind && header.activation >= 0 &&
+         header.activation <= last_activation && is_channels(header.stem_channels) &&
+         is_channels(header.last_channels) && is_none_or_channels(header.head_channels) &&
+         is_none_or_channels(header.classes);
 }
 
 PlanHeader read_header(const PackedModel& packed) {
@@ -144,10 +164,14 @@ PlanHeader read_header(const PackedModel& packed) {
 bool fits(BlockKind kind, const PlanBlock& block) {
   if (block.stride != 1 && block.stride != 2) return false;
   if (!is_channels(block.expansion_channels) || !is_channels(block.out_channels)) return false;
+  const auto last_upsampling = static_cast<std::int32_t>(Upsampling::kBilinear);
+  if (block.upsampling < 0 || block.upsampling > last_upsampling) return false;
+  if (block.upsampling != 0 && kind != BlockKind::kGhostBottleneck) return false;
   if (kind == BlockKind::kInvertedResidual) {
     return block.kernel_size == 3 && block.se_channels == 0;
   }
-  return block.expansion_channels % 2 == 0 && block.out_channels % 2 == 0 &&
+  const bool has_halves = block.expansion_channels % 2 == 0 && block.out_channels % 2 == 0;
+  return (kind == BlockKind::kRepGhostBottleneck || has_halves) &&
          is_none_or_channels(block.se_channels) &&
          (block.kernel_size == 3 || block.kernel_size == 5);
 }
@@ -160,6 +184,15 @@ PlanBlock read_block(const PackedModel& packed, BlockKind kind, std::int64_t ind
 }
 
 }  // namespace
+
+bool Model::accepts(int height, int width) const {
+  int side = halved(std::min(height, width));
+  for (const Bottleneck& block : blocks) {
+    if (block.has_attention() && side < 2) return false;
+    if (block.stride == 2) side = halved(side);
+  }
+  return true;
+}
 
 Model read_model(const PackedModel& packed) {
   const PlanHeader plan = read_header(packed);

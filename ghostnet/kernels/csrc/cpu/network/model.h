@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/activation.h"
+#include "ops/attention.h"
 #include "ops/dense.h"
 #include "ops/depthwise.h"
 #include "ops/pointwise.h"
@@ -14,16 +15,24 @@
 
 namespace ghostnet::cpu {
 
+// The output is that of the primary convolution followed by that of the cheap operation or, in
+// RepGhost, that of the cheap operation alone.
 struct GhostModule {
   Pointwise primary;
   Depthwise cheap;
+  int out;
+
+  // The output channel that the cheap operation computes first.
+  int first_cheap() const { return out - primary.out; }
+  bool is_concatenated() const { return first_cheap() > 0; }
+  int parts() const { return is_concatenated() ? 2 : 1; }
 };
 
-// `halves` are two halves of the output channels, like those of the Ghost module that the shortcut
-// is added to.
+// `parts` are the output channels of the layers whose outputs the Ghost module concatenates: two
+// halves, or all.
 struct Shortcut {
   Depthwise depthwise;
-  Pointwise halves[2];
+  Pointwise parts[2];
 };
 
 // The layers of a block of MobileNetV2.
@@ -33,9 +42,9 @@ struct InvertedResidual {
   Pointwise projection;
 };
 
-enum class BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1 };
+enum class BlockKind { kGhostBottleneck = 0, kInvertedResidual = 1, kRepGhostBottleneck = 2 };
 
-// A block of either kind, with the layers of its kind.
+// A block of any kind, with the layers of its kind.
 struct Bottleneck {
   BlockKind kind;
   int in;
@@ -44,15 +53,17 @@ struct Bottleneck {
   int kernel;
   int stride;
   GhostModule ghost1;
+  Attention attention;   // of the first Ghost module
   Depthwise downsample;  // only with stride 2
   SqueezeExcite squeeze_excite;
   GhostModule ghost2;
   Shortcut shortcut;
   InvertedResidual inverted_residual;
 
+  bool has_attention() const { return attention.upsampling != Upsampling::kNone; }
   bool has_squeeze_excite() const { return squeeze_excite.reduce.out > 0; }
   bool has_residual() const { return stride == 1 && in == out; }
-  bool has_shortcut() const { return kind == BlockKind::kGhostBottleneck && !has_residual(); }
+  bool has_shortcut() const { return kind != BlockKind::kInvertedResidual && !has_residual(); }
 };
 
 struct Head {
@@ -79,6 +90,9 @@ struct Model {
   int channels(std::size_t index) const {
     return index < blocks.size() ? blocks[index].in : head.last.in;
   }
+
+  // Whether images of a size leave every attention two rows and columns to average.
+  bool accepts(int height, int width) const;
 };
 
 // The arguments of read_model(). Plan and weights must outlive the model.

@@ -23,6 +23,7 @@ struct PlanBlock {
   std::int32_t kernel_size;
   std::int32_t stride;
   std::int32_t se_channels;  // 0: no squeeze-excite
+  std::int32_t upsampling;   // of the attention's gates: the number of an `Upsampling`
 };
 
 constexpr std::int64_t kPlanHeaderSize = sizeof(PlanHeader) / sizeof(std::int32_t);

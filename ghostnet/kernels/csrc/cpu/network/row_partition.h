@@ -34,13 +34,18 @@ inline bool is_partitioned_by_rows(const Grid& out, int threads) {
   return threads > 1 && out.rows() >= kMinRowsPerThread * threads;
 }
 
+// The most rows of input above or below a row of output that its gates depend on: the 5×1 kernel
+// reaches two rows of gates further, which are four of the map, and rounding three more.
+constexpr int kGateHalo = 7;
+
 // The rows of input, halo included, that a bottleneck reads for some rows of output: those under
 // its expanded map, which has a halo of one row, and one more row for the first cheap operation. A
 // shortcut reads no others. An inverted residual reads fewer, but keeps these, since a thread's
 // rows of the input, which need not lie under its rows of the output, have to be among them.
 inline Range rows_read(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
   const Range expanded = out.with_halo(rows, 1);
-  return in.with_halo(block.stride == 1 ? expanded : rows_under(block, in, out, expanded), 1);
+  const int halo = block.has_attention() ? kGateHalo : 1;
+  return in.with_halo(block.stride == 1 ? expanded : rows_under(block, in, out, expanded), halo);
 }
 
 }  // namespace ghostnet::cpu

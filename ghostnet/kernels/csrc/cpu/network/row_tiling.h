@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "network/model.h"
+#include "ops/attention.h"
 #include "ops/planes.h"
 #include "ops/range.h"
 
@@ -33,12 +34,23 @@ inline std::ptrdiff_t row_tile_height(const Bottleneck& block, const Grid& in, c
   return std::max<std::ptrdiff_t>(1, kRowTilePositions / in.width / block.stride);
 }
 
-// Positions of the input under a row tile, with the halo of the cheap operation.
+// Rows of the input under a row tile, with the halo of the cheap operation.
+inline std::ptrdiff_t input_tile_height(const Bottleneck& block, const Grid& in, const Grid& out) {
+  const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(out.rows(), row_tile_height(block, in, out));
+  return block.stride == 1 ? rows + 2 : 2 * rows + block.kernel + 2;
+}
+
+// Positions of the same.
 inline std::ptrdiff_t input_tile_positions(const Bottleneck& block, const Grid& in,
                                            const Grid& out) {
-  const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(out.rows(), row_tile_height(block, in, out));
-  const std::ptrdiff_t under = block.stride == 1 ? rows + 2 : 2 * rows + block.kernel + 2;
-  return std::min(in.stride(), under * in.width);
+  return std::min(in.stride(), input_tile_height(block, in, out) * in.width);
+}
+
+// Positions of the gates of a row tile, with the halo of the convolution along the columns.
+inline std::ptrdiff_t gate_tile_positions(const Bottleneck& block, const Grid& in, const Grid& out,
+                                          const Grid& gates) {
+  const std::ptrdiff_t rows = input_tile_height(block, in, out) / 2 + 2 + 2 * Strip::kHalf;
+  return std::min(gates.stride(), rows * gates.width);
 }
 
 // Positions of a row tile of the output, with the halo of the cheap operation.

@@ -25,6 +25,10 @@ struct BufferSizes {
   std::ptrdiff_t own_expanded = 0;
   std::ptrdiff_t own_shortcut = 0;
   std::ptrdiff_t plane = 0;
+  std::ptrdiff_t pooled = 0;
+  std::ptrdiff_t pooled_input = 0;
+  std::ptrdiff_t gates = 0;  // of one channel
+  std::ptrdiff_t gated = 0;
   std::ptrdiff_t input = 0;
   std::ptrdiff_t shortcut_input = 0;
   std::ptrdiff_t channels = 0;
@@ -46,10 +50,19 @@ std::ptrdiff_t outer_margin(const Schedule& schedule) {
 
 // A plane of one thread's rows of a map, with the largest halo that any bottleneck reads.
 std::ptrdiff_t own_plane(const Grid& grid, int threads) {
-  constexpr int kMaxHalo = 6;
+  constexpr int kMaxHalo = 12;
   constexpr int kUneven = 2 * (kPieceRows + 1);  // rows more than the others have, of either map
   const int rows = std::min(grid.rows(), grid.rows() / threads + kUneven + 2 * kMaxHalo);
   return plane_stride(std::ptrdiff_t{rows} * grid.width);
+}
+
+void measure_attention(const Bottleneck& block, const Grid& in, const Grid& out, const Grid& gates,
+                       BufferSizes& sizes) {
+  const std::ptrdiff_t tile = gate_tile_positions(block, in, out, gates);
+  raise(sizes.pooled, block.in * plane_stride(tile));
+  raise(sizes.pooled_input, amx_input_size(block.in, tile));
+  raise(sizes.gates, plane_stride(tile));
+  raise(sizes.gated, plane_stride(input_tile_positions(block, in, out)));
 }
 
 void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int threads,
@@ -83,7 +96,12 @@ BufferSizes measure(const Model& model, const Schedule& schedule, int threads) {
   sizes.phases = PhaseLayout(schedule.one.input(0)).size();
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Geometry& geometry = schedule.geometry(i);
-    measure_block(model.blocks[i], geometry.input(i), geometry.output(i), threads, sizes);
+    const Bottleneck& block = model.blocks[i];
+    measure_block(block, geometry.input(i), geometry.output(i), threads, sizes);
+    if (block.has_attention()) {
+      measure_attention(block, geometry.input(i), geometry.output(i), geometry.gates(i).grid,
+                        sizes);
+    }
   }
   const Grid& last = schedule.group.last();
   const int last_channels = model.head.last.in;
@@ -131,6 +149,11 @@ class WorkspacePlacer {
     own.shortcut_input = buffers_.place(sizes_.shortcut_input);
     own.primary = buffers_.place(channel_tile);
     own.cheap = buffers_.place(sizes_.plane);
+    own.pooled = buffers_.place(sizes_.pooled);
+    own.pooled_input = buffers_.place(sizes_.pooled_input);
+    own.gates = buffers_.place(kMaxChannelTile * sizes_.gates);
+    own.strip = buffers_.place(sizes_.gates);
+    own.gated = buffers_.place(sizes_.gated);
     own.shortcut_output = buffers_.place(2 * channel_tile);
     own.sums = buffers_.place(sizes_.sums);
     own.means = place_rows(sizes_.channels);

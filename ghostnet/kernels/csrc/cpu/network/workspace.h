@@ -21,6 +21,11 @@ struct ThreadWorkspace {
   float* shortcut_input;    // the same for the shortcut
   float* primary;           // planes of a channel tile, before the cheap operation
   float* cheap;             // one plane after the cheap operation
+  float* pooled;            // input of the attention
+  float* pooled_input;      // the same as `input`, for the attention
+  float* gates;             // planes of a channel tile of the attention
+  float* strip;             // one of them between the convolutions of the attention
+  float* gated;             // one plane of a channel tile after the attention
   float* shortcut_output;   // planes of a channel tile of both halves of the shortcut
   float* sums;              // of each channel over the pieces of this thread's rows
   ChannelRows means;        // of each channel

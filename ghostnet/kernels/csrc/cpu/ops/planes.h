@@ -18,6 +18,9 @@ constexpr std::ptrdiff_t plane_stride(std::ptrdiff_t positions) {
   return (positions + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
 }
 
+// A height or width after stride 2.
+constexpr int halved(int length) { return (length + 1) / 2; }
+
 // The plane of one channel: `images` images below one another, each of `height` rows of `width`
 // pixels, without padding between rows. Floats between planes, and rows that have not been
 // written, have any value.

@@ -160,6 +160,26 @@ inline Floats<Lanes> shifted(Floats<Lanes> low, Floats<Lanes> high) {
   return select_lanes<Lanes, By, 1>(low, high, std::make_integer_sequence<int, Lanes>{});
 }
 
+// Lanes index[0], index[1], … of `values`.
+template <int Lanes>
+inline Floats<Lanes> permuted(Floats<Lanes> values, Bits<Lanes> index) {
+  Floats<Lanes> result;
+  for (int lane = 0; lane < Lanes; ++lane) result[lane] = values[index[lane]];
+  return result;
+}
+
+#if defined(__AVX512F__)
+template <>
+inline Floats<16> permuted<16>(Floats<16> values, Bits<16> index) {
+  return _mm512_permutexvar_ps(reinterpret_cast<__m512i>(index), values);
+}
+#elif defined(__AVX2__)
+template <>
+inline Floats<8> permuted<8>(Floats<8> values, Bits<8> index) {
+  return _mm256_permutevar8x32_ps(values, reinterpret_cast<__m256i>(index));
+}
+#endif
+
 // Half a vector, followed by zeros.
 template <int Lanes>
 inline Floats<Lanes> zero_extended(Floats<Lanes / 2> half) {

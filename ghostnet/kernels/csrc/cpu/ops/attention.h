@@ -1,0 +1,163 @@
+// GhostNetV2's attention: gates for the output of a Ghost module, from its input at half of the
+// height and width. After a pointwise convolution, each gate needs nothing but its own channel: a
+// convolution along the rows, one along the columns, and a sigmoid.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/activation.h"
+#include "ops/depthwise.h"
+#include "ops/planes.h"
+#include "ops/pointwise.h"
+#include "ops/range.h"
+#include "simd/vector.h"
+
+namespace ghostnet::cpu {
+
+// How gates grow to the size of a map: to the nearest of them, or interpolated with aligned
+// corners.
+enum class Upsampling { kNone = 0, kNearest = 1, kBilinear = 2 };
+
+// A depthwise convolution of 1×5 or 5×1 pixels, padded by two.
+struct Strip {
+  static constexpr int kTaps = 5;
+  static constexpr int kHalf = kTaps / 2;
+
+  const float* weights;  // [channel][kTaps]
+  const float* bias;
+
+  const float* filter(std::ptrdiff_t channel) const { return weights + channel * kTaps; }
+};
+
+// `parts` are two halves of the output channels, like those of the Ghost module.
+struct Attention {
+  Upsampling upsampling;
+  Pointwise parts[2];
+  Strip horizontal;
+  Strip vertical;
+};
+
+// For each row (or column) of a map, the one or two rows of gates that it takes its gates from.
+struct GateSources {
+  const std::int32_t* near;
+  const std::int32_t* far;
+  const float* far_weight;  // from 0 to 1
+
+  // The rows of gates that some rows of the map take theirs from.
+  Range under(Range rows) const { return {near[rows.begin], far[rows.end - 1] + 1}; }
+};
+
+// The gates of a map. Columns beyond the width of the map have sources too, for a vector to load.
+struct GateGrid {
+  Grid grid;
+  GateSources rows;
+  GateSources columns;
+};
+
+// Averages 2×2 pixels of a plane for some rows of the result.
+template <int Lanes>
+void pool_plane(const float* in, const Grid& in_grid, float* out, const Grid& grid, Range rows) {
+  const std::ptrdiff_t end = grid.span(rows).end;
+  for (int image = 0; image < grid.images; ++image) {
+    const Range own = grid.images == 1 ? rows : grid.image_rows(image);
+    const float* upper =
+        in + (image * in_grid.height + 2 * (own.begin - image * grid.height)) * in_grid.width;
+    for (std::ptrdiff_t row = own.begin; row < own.end; ++row, upper += 2 * in_grid.width) {
+      const float* const lower = upper + in_grid.width;
+      for (std::ptrdiff_t x = 0; x < grid.width; x += Lanes) {
+        const auto left = load<Lanes>(upper + 2 * x) + load<Lanes>(lower + 2 * x);
+        const auto right = load<Lanes>(upper + 2 * x + Lanes) + load<Lanes>(lower + 2 * x + Lanes);
+        const auto sum =
+            every_second_lane<Lanes, 0>(left, right) + every_second_lane<Lanes, 1>(left, right);
+        const std::ptrdiff_t position = row * grid.width + x;
+        store_first<Lanes>(out + position, in_order<Lanes>(sum) * 0.25F, end - position);
+      }
+    }
+  }
+}
+
+// Convolves a span of a plane along its rows.
+template <int Lanes>
+void convolve_rows(const Strip& strip, std::ptrdiff_t channel, const float* in, const Grid& grid,
+                   float* out, Range span) {
+  const float* const filter = strip.filter(channel);
+  const float bias = strip.bias[channel];
+  for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+    const auto column = load_bits<Lanes>(grid.column + p);
+    Floats<Lanes> sum = broadcast<Lanes>(bias);
+#pragma GCC unroll 8
+    for (int tap = 0; tap < Strip::kTaps; ++tap) {
+      const int offset = tap - Strip::kHalf;
+      const auto pixels = load<Lanes>(in + p + offset);
+      sum += filter[tap] * clear_outside<Lanes>(grid.width, column, offset, pixels);
+    }
+    store_first<Lanes>(out + p, sum, span.end - p);
+  }
+}
+
+// Convolves a span of a plane along its columns, and makes gates of the sums.
+template <int Lanes>
+void convolve_columns(const Strip& strip, std::ptrdiff_t channel, const float* in, const Grid& grid,
+                      float* gates, Range span) {
+  const float* const filter = strip.filter(channel);
+  const float bias = strip.bias[channel];
+  for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+    const auto row = load_bits<Lanes>(grid.row + p);
+    Floats<Lanes> sum = broadcast<Lanes>(bias);
+#pragma GCC unroll 8
+    for (int tap = 0; tap < Strip::kTaps; ++tap) {
+      const int offset = tap - Strip::kHalf;
+      const auto pixels = load<Lanes>(in + p + offset * std::ptrdiff_t{grid.width});
+      sum += filter[tap] * clear_outside<Lanes>(grid.height, row, offset, pixels);
+    }
+    store_first<Lanes>(gates + p, sigmoid<Lanes>(sum), span.end - p);
+  }
+}
+
+// The gates of a vector of columns, from a row of gates.
+template <int Lanes, Upsampling Kind>
+inline Floats<Lanes> gates_at(const float* row, const GateSources& columns, std::ptrdiff_t column) {
+  const std::int32_t first = columns.near[column];
+  const Floats<Lanes> gates = load<Lanes>(row + first);
+  const auto near = permuted<Lanes>(gates, load_bits<Lanes>(columns.near + column) - first);
+  if constexpr (Kind == Upsampling::kNearest) return near;
+  const auto far = permuted<Lanes>(gates, load_bits<Lanes>(columns.far + column) - first);
+  return near + (far - near) * load<Lanes>(columns.far_weight + column);
+}
+
+// Interpolates between two rows of gates.
+template <int Lanes>
+void interpolate_rows(const float* near, const float* far, float far_weight, int width,
+                      float* row) {
+  for (std::ptrdiff_t x = 0; x < width; x += Lanes) {
+    const auto first = load<Lanes>(near + x);
+    store<Lanes>(row + x, first + (load<Lanes>(far + x) - first) * far_weight);
+  }
+}
+
+// Multiplies some rows of a plane by their gates. `scratch` has room for a row of gates.
+template <int Lanes, Upsampling Kind>
+void multiply_by_gates(const float* gates, const GateGrid& grid, const float* in, int width,
+                       float* out, Range rows, float* scratch) {
+  const std::ptrdiff_t end = rows.end * width;
+  const auto row_at = [&](std::int32_t row) {
+    return gates + std::ptrdiff_t{row} * grid.grid.width;
+  };
+  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
+    const float* gate_row = row_at(grid.rows.near[row]);
+    if constexpr (Kind == Upsampling::kBilinear) {
+      interpolate_rows<Lanes>(gate_row, row_at(grid.rows.far[row]), grid.rows.far_weight[row],
+                              grid.grid.width, scratch);
+      gate_row = scratch;
+    }
+    for (std::ptrdiff_t x = 0; x < width; x += Lanes) {
+      const std::ptrdiff_t position = row * width + x;
+      const auto gated =
+          load<Lanes>(in + position) * gates_at<Lanes, Kind>(gate_row, grid.columns, x);
+      store_first<Lanes>(out + position, gated, end - position);
+    }
+  }
+}
+
+}  // namespace ghostnet::cpu
