@@ -2,15 +2,17 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import Ghostnet
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, features
 
 from ghostnet.data.camera_raw import REASON, SUFFIXES
 from ghostnet.data.image_folder import find_images
+from ghostnet.data.left_out import LeftOut
 from ghostnet.data.transforms import decode
 from ghostnet.errors import ImageError
 from ghostnet.hub.catalog import assets_folder
@@ -60,9 +62,9 @@ def test_a_raw_file_is_known_by_its_suffix(suffix: str, tmp_path: Path) -> None:
     file.write_bytes(raw())
     with pytest.raises(ImageError, match=rf"photo\{suffix}: camera raw"):
         decode(file)
-    left_out: dict[Path, str] = {}
+    left_out = LeftOut()
     assert find_images([tmp_path], left_out) == []
-    assert left_out == {file: REASON}
+    assert left_out.counts == {REASON: 1}
 
 
 def test_one_rule_for_folders_lists_and_arguments(ghostnet: Ghostnet, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_other_tiff_files_are_read(tmp_path: Path) -> None:
     assert decode(raw(reduced=1)).size == (160, 120)  # the only image, whatever it says
 
 
-# HEIC -----------------------------------------------------------------------------------------
+# HEIC and AVIF --------------------------------------------------------------------------------
 
 
 def heic(orientation: int, height: int = 64) -> bytes:
@@ -139,6 +141,32 @@ def test_heic_is_turned_by_exif_where_nothing_else_turns_it(
     content = heic(orientation)
     assert b"irot" not in content
     assert corners(decode(content)) == expected
+
+
+def avif(orientation: int) -> bytes:
+    """An AVIF file with an orientation in EXIF alone, where Pillow states it for the decoder."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32, :32] = (250, 20, 20)
+    pixels[:32, 32:] = (20, 250, 20)
+    exif = Image.Exif()
+    exif[0x0128] = 2  # a unit, in whose place an orientation fits
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "AVIF", exif=exif, quality=95)
+    unit, turned = struct.pack(">HHIH", 0x0128, 3, 1, 2), (0x0112, 3, 1, orientation)
+    assert unit in buffer.getvalue()
+    return buffer.getvalue().replace(unit, struct.pack(">HHIH", *turned))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_is_turned_once() -> None:
+    assert corners(decode(avif(1))) == [0, 1, -1, -1]
+    assert corners(decode(avif(6))) == [-1, 0, -1, 1]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    decode(avif(1)).save(buffer, "AVIF", exif=exif, quality=95)
+    assert b"irot" in buffer.getvalue()
+    assert corners(decode(buffer.getvalue())) == [-1, 0, -1, 1]
 
 
 def test_heic_is_not_turned_twice() -> None:

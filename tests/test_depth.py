@@ -201,6 +201,21 @@ def test_the_note_comes_once() -> None:
     assert ["8-bit images" in str(note.message) for note in notes] == [True]
 
 
+def test_what_is_stated_and_what_is_found_give_the_same_pixels() -> None:
+    values = RAMP.astype(np.uint16) * 16 + 7
+    with pytest.warns(UserWarning, match="12 bits"):
+        found = gray(png(values))
+    assert (gray(png(values, chunk(b"sBIT", b"\x0c"))) == found).all()
+
+
+def test_a_layout_that_cannot_be_read_is_named() -> None:
+    content = bytearray(tiff(RAMP.astype(np.float32)))
+    entry = content.index(struct.pack("<HHI", 262, 3, 1))  # of a color space that Pillow lacks
+    struct.pack_into("<H", content, entry + 8, 32844)
+    with pytest.raises(ImageError, match="a TIFF file that is damaged, or in an unusual layout"):
+        decode(bytes(content))
+
+
 # Colors ---------------------------------------------------------------------------------------
 
 COLORS = np.stack([RAMP, RAMP[::-1], RAMP.T], -1)

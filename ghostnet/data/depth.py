@@ -66,10 +66,12 @@ def eight_bit_pixels(
 def _scaled(values: NDArray[Any], name: str, stated: Range | None) -> NDArray[np.uint8]:
     """Scale values by the range that is stated, or else by the narrowest usual one."""
     low, high = float(values.min()), float(values.max())
-    if stated and stated.holds(low, high):
-        span = stated.high - stated.low
-        return _rounded((values.astype(np.float64) - stated.low) * (255 / span))
     is_float = values.dtype.kind == "f"
+    if stated and stated.holds(low, high):
+        if not is_float and stated.bits and stated.bits >= DEPTHS[0]:
+            return _shifted(values, stated.bits)
+        scale = 255 / (stated.high - stated.low)
+        return _rounded((values.astype(np.float32) - np.float32(stated.low)) * np.float32(scale))
     if is_float and low >= 0 and high <= 255:
         return _rounded(values * (255 if high <= 1 else 1))
     depth = next((bits for bits in DEPTHS if low >= 0 and high < 1 << bits), None)
@@ -84,10 +86,13 @@ def _scaled(values: NDArray[Any], name: str, stated: Range | None) -> NDArray[np
             f"read as {depth}-bit images",
             stacklevel=1,
         )
-    if is_float:
-        return _rounded(values / (1 << depth - 8))
-    shifted: NDArray[np.uint8] = np.right_shift(values, depth - 8).astype(np.uint8)
-    return shifted
+    return _rounded(values / (1 << depth - 8)) if is_float else _shifted(values, depth)
+
+
+def _shifted(values: NDArray[Any], depth: int) -> NDArray[np.uint8]:
+    """Return the 8 high bits of integers."""
+    high: NDArray[np.uint8] = np.right_shift(values, depth - 8).astype(np.uint8)
+    return high
 
 
 def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,5 +1,7 @@
 """Which way up an image is, by its metadata."""
 
+import re
+
 from PIL import ExifTags, Image
 
 from ghostnet.data.image_formats import content_of
@@ -16,7 +18,10 @@ TRANSPOSES = {
 """How to turn an image upright, by its EXIF orientation."""
 
 TURNS = (b"irot", b"imir")
-"""Properties of a HEIC image by which its decoder turns it; EXIF then repeats them."""
+"""Properties of a HEIC or AVIF image by which its decoder turns it; EXIF then repeats them."""
+
+AVIF_EXIF = re.compile(rb"Exif\0\0(?:MM\0\*|II\*\0)")
+"""The beginning of EXIF data in an AVIF file."""
 
 
 def upright(image: Image.Image, orientation: int | None) -> Image.Image:
@@ -34,20 +39,36 @@ def exif_orientation(image: Image.Image) -> int | None:
     return orientation if isinstance(orientation, int) else None
 
 
-def heif_orientation(image: Image.Image) -> int | None:
-    """Return the EXIF orientation of a HEIC image that its decoder does not turn.
+def hidden_orientation(image: Image.Image) -> int | None:
+    """Return the EXIF orientation of a HEIC or AVIF image that its decoder does not turn.
 
     Args:
-        image: Image whose pixels are not loaded yet; pillow-heif hides its EXIF orientation.
+        image: Image whose pixels are not loaded yet; their decoders hide the orientation.
     """
-    orientation = image.info.get("original_orientation")
-    if image.format != "HEIF" or not isinstance(orientation, int):
+    if image.format not in ("AVIF", "HEIF"):
         return None
-    return None if any(turn in _properties(content_of(image)) for turn in TURNS) else orientation
+    content = content_of(image)
+    properties = _properties(content)
+    if any(turn in properties for turn in TURNS):
+        return None
+    if image.format == "AVIF":
+        return _avif_orientation(content)
+    orientation = image.info.get("original_orientation")
+    return orientation if isinstance(orientation, int) else None
+
+
+def _avif_orientation(content: bytes) -> int | None:
+    found = AVIF_EXIF.search(content)
+    if found is None:
+        return None
+    exif = Image.Exif()
+    exif.load(content[found.start() :])
+    orientation = exif.get(ExifTags.Base.Orientation)
+    return orientation if isinstance(orientation, int) else None
 
 
 def _properties(content: bytes) -> bytes:
-    """Return the box of a HEIC file that holds the properties of its images."""
+    """Return the box of a HEIC or AVIF file that holds the properties of its images."""
     start = content.find(b"ipco")
     length = int.from_bytes(content[max(start - 4, 0) : max(start, 0)], "big")
     return content[start : start + length] if start > 0 else b""

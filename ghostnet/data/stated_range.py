@@ -34,6 +34,13 @@ class Range(NamedTuple):
         """Whether values from ``low`` to ``high`` lie within."""
         return self.low <= low and high <= self.high
 
+    @property
+    def bits(self) -> int | None:
+        """The bits of the unsigned integers that have this range; None for other ranges."""
+        values = int(self.high) + 1
+        is_whole = self.low == 0 and self.high + 1 == values and values & (values - 1) == 0
+        return values.bit_length() - 1 if is_whole else None
+
 
 def stated_range(image: Image.Image, content: bytes) -> Range | None:
     """Return the range that the file of an image states, if it is narrower than its type.

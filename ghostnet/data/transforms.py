@@ -17,7 +17,7 @@ from ghostnet.data import camera_raw
 from ghostnet.data.colors import to_srgb
 from ghostnet.data.depth import eight_bits
 from ghostnet.data.image_formats import FORMATS, HEAD_BYTES, identify, missing
-from ghostnet.data.orientation import exif_orientation, heif_orientation, upright
+from ghostnet.data.orientation import exif_orientation, hidden_orientation, upright
 from ghostnet.errors import ImageError
 from ghostnet.files import open_regular
 
@@ -87,7 +87,7 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     try:
         if reason := camera_raw.refusal(image):
             raise ImageError(f"{name}: {reason}")
-        hidden = heif_orientation(image)
+        hidden = hidden_orientation(image)
         pixels = eight_bits(image, name)
         return to_srgb(upright(pixels, hidden or exif_orientation(image)))
     except ImageError:
@@ -102,7 +102,15 @@ def _open(file: IO[bytes], name: str) -> Image.Image:
     file.seek(0)
     if format and missing(format):
         raise ImageError(f"{name}: {missing(format)}")
-    return Image.open(file, formats=(format, *FORMATS) if format else FORMATS)
+    try:
+        return Image.open(file, formats=(format, *FORMATS) if format else FORMATS)
+    except UnidentifiedImageError as error:
+        if format is None:
+            raise
+        raise ImageError(
+            f"{name}: not an image that can be read: a {format} file that is damaged, or in an "
+            "unusual layout; convert it to 8 bits a channel"
+        ) from error
 
 
 def _check_size(image: Image.Image, name: str) -> None:
