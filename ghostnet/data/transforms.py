@@ -7,7 +7,7 @@ normalize: the evaluation protocol of the released checkpoints and of timm's Gho
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,11 @@ DECODED_SHARE = 2
 """Least ratio of a short side as decoded to the length it is resized to; see docs/scaling.md."""
 
 
-def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
+Content: TypeAlias = bytes | bytearray | memoryview
+"""The bytes of an image file."""
+
+
+def decode(source: Path | Content, short_side: int | None = None) -> Image.Image:
     """Decode an image file, or its bytes, to an upright RGB image.
 
     Args:
@@ -49,11 +53,11 @@ def decode(source: Path | bytes, short_side: int | None = None) -> Image.Image:
     Raises:
         ImageError: The file is not an image, is truncated, or is too large to decode safely.
     """
-    name = "these bytes" if isinstance(source, bytes) else str(source)
+    name = "these bytes" if isinstance(source, Content) else str(source)
     if isinstance(source, Path) and source.suffix.lower() in camera_raw.SUFFIXES:
         raise ImageError(f"{name}: {camera_raw.REASON}")
     try:
-        opened = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+        opened = io.BytesIO(source) if isinstance(source, Content) else open_regular(source)
         with opened as file, _open(file, name) as image:
             if short_side is not None:
                 image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
@@ -165,7 +169,7 @@ class Preprocess:
         """Length of the short side before the crop, in pixels."""
         return round(self.image_size * 8 / 7)
 
-    def decode(self, source: Path | bytes) -> Image.Image:
+    def decode(self, source: Path | Content) -> Image.Image:
         """Decode an image file, or its bytes, at no larger a size than this needs.
 
         Raises:

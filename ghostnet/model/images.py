@@ -78,7 +78,7 @@ class ImageSource:
             case str() | os.PathLike() as path:
                 return preprocess.decode(Path(path))
             case bytes() | bytearray() | memoryview() as content:
-                return preprocess.decode(bytes(content))
+                return preprocess.decode(content)
             case Image.Image() as image:
                 with _loading:
                     return upright_rgb(image, self.name)
