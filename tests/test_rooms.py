@@ -19,6 +19,7 @@ FLOORS = (
     ("model",),
     ("hub",),
     ("inference",),
+    ("embeddings",),
     ("export",),
     ("serving",),
     ("training",),

@@ -10,7 +10,16 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from ghostnet.cli import checks, conversion, explanation, hub, prediction, serving, training
+from ghostnet.cli import (
+    checks,
+    conversion,
+    embedding,
+    explanation,
+    hub,
+    prediction,
+    serving,
+    training,
+)
 from ghostnet.cli.output import VisibleFormatter, print_json, say
 from ghostnet.errors import GhostNetError
 
@@ -22,6 +31,9 @@ for verb in (
     prediction.predict,
     prediction.eval,
     explanation.explain,
+    embedding.embed,
+    embedding.similar,
+    embedding.duplicates,
     serving.serve,
     training.finetune,
     training.train,

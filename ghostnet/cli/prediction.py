@@ -1,11 +1,8 @@
 """The commands that label images: `predict` and `eval`."""
 
 import json
-import sys
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,21 +23,14 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
+from ghostnet.cli.row_file import OUT_BATCH, STDIN, source, write_rows
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:
-    from ghostnet.inference.labeling import Labeler
-    from ghostnet.model import Evaluation, ImageSource, Model, Result
+    from ghostnet.model import Evaluation, Model, Result
     from ghostnet.model.forward import Forward
-
-
-STDIN = "-"
-"""The name of the image on stdin."""
-
-OUT_BATCH = 32
-"""Default batch size if results go to a file."""
 
 
 def predict(
@@ -104,12 +94,15 @@ def predict(
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if out else 1)
     names = NameList(paths or [], list_file, null=null)
+    from ghostnet.inference.provenance import Provenance
+
     if ray:
         from ghostnet.inference.ray_cluster import connect
 
         assert out is not None  # as _check_ray found
         cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
-        _label(cluster, opened, names, out, top_k, resume=resume, as_json=as_json)
+        provenance = Provenance.of(opened, top_k)
+        write_rows(cluster, provenance, names, out, resume=resume, as_json=as_json)
         return
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.labeling import label_with
@@ -119,7 +112,8 @@ def predict(
     forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
     if out:
         labeler = label_with(opened, batch_size=size, forward=forward)
-        _label(nullcontext(labeler), opened, names, out, top_k, resume=resume, as_json=as_json)
+        provenance = Provenance.of(opened, top_k)
+        write_rows(nullcontext(labeler), provenance, names, out, resume=resume, as_json=as_json)
     else:
         _show(
             opened,
@@ -162,7 +156,7 @@ def _show(
     from ghostnet.errors import ImageError
 
     left_out = LeftOut()
-    images = [_source(name) for name in walk_images(names, left_out)]
+    images = [source(name) for name in walk_images(names, left_out)]
     counts = count_left_out(left_out)
     if not images:
         raise ImageError(f"no images in {names}")
@@ -184,53 +178,6 @@ def _show(
         print_table(model.name, ("file", "labels", "ms"), rows)
     if left_out.is_partial or any(result.error for result in results):
         raise typer.Exit(1)
-
-
-def _label(
-    opening: "AbstractContextManager[Labeler]",
-    model: "Model",
-    names: NameList,
-    out: Path,
-    top_k: int,
-    *,
-    resume: bool,
-    as_json: bool,
-) -> None:
-    """Write the labels to a file, and print a summary."""
-    from ghostnet.data.image_folder import walk_images
-    from ghostnet.data.left_out import LeftOut
-    from ghostnet.inference.labeling import label
-    from ghostnet.inference.provenance import Provenance
-    from ghostnet.inference.results import open_results
-
-    left_out = LeftOut()
-    provenance = Provenance.of(model, top_k)
-    with opening as labeler, open_results(out, provenance, resume=resume) as rows:
-        total = None
-        if names.is_repeatable and sys.stderr.isatty():
-            total = sum(1 for _ in walk_images(names, LeftOut()))
-        with counting("predict", total, speed=True) as advance:
-            start = time.perf_counter()
-            done = label(labeler, walk_images(names, left_out), rows, _source, advance)
-            seconds = time.perf_counter() - start
-    speed = (done.rows - done.resumed + done.retried) / seconds
-    answer = {"file": str(out), **asdict(done), "images_per_second": round(speed, 1)}
-    counts = count_left_out(left_out)
-    if done.rows == done.errors:
-        say(f"no image was labeled in {names}")
-    if as_json:
-        print_json({**answer, "left_out": counts})
-    else:
-        print_table(str(out), None, [(k.replace("_", " "), v) for k, v in answer.items()][1:])
-    if done.errors or not done.rows or left_out.is_partial:
-        raise typer.Exit(1)
-
-
-def _source(name: str) -> "ImageSource":
-    """Return the image of a name; ``-`` is an image on stdin."""
-    from ghostnet.model import ImageSource
-
-    return ImageSource(name, sys.stdin.buffer.read() if name == STDIN else name)
 
 
 def _cells(result: "Result", top_k: int) -> tuple[str, str]:

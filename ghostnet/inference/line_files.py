@@ -35,7 +35,7 @@ class LineFile(Rows):
     @property
     def record(self) -> Path:
         """The file that says what made the rows."""
-        return self.path.with_name(f"{self.path.name}.model.json")
+        return record_of(self.path)
 
     def open(self) -> None:
         """Make the file, or open it if it is there."""
@@ -112,6 +112,11 @@ class LineFile(Rows):
         with raising(ResultsError, f"{self.path}: cannot be written"):
             self.file.write(content)
             self.file.flush()
+
+
+def record_of(path: Path) -> Path:
+    """Return the file that says what made the rows of a file of lines."""
+    return path.with_name(f"{path.name}.model.json")
 
 
 class JsonLines(LineFile):

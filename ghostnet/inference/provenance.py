@@ -1,10 +1,11 @@
-"""What made the rows of a file: a model, its labels, and the number of predictions."""
+"""What made the rows of a file: a model, its labels, and what it answers."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from ghostnet.errors import ResultsError
+from ghostnet.inference.vectors import Vectors
 from ghostnet.model import Model
 
 
@@ -17,20 +18,22 @@ class Provenance:
         sha256: Hash of its network: architecture, weights and size of the input.
         labels: Names of the classes.
         top_k: Predictions of an image.
+        vectors: Its embedding, where the rows have one in place of predictions.
     """
 
     model: str
     sha256: str
     labels: tuple[str, ...]
     top_k: int
+    vectors: Vectors | None = None
 
     @classmethod
-    def of(cls, model: Model, top_k: int) -> "Provenance":
+    def of(cls, model: Model, top_k: int, vectors: Vectors | None = None) -> "Provenance":
         """Describe what a model answers."""
         digest = hashlib.sha256(repr((model.architecture, model.preprocess)).encode())
         for name, values in model.parameters.items():
             digest.update(name.encode() + values.tobytes())
-        return cls(model.name, digest.hexdigest(), model.labels, top_k)
+        return cls(model.name, digest.hexdigest(), model.labels, top_k, vectors)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Provenance":
@@ -42,9 +45,10 @@ class Provenance:
         try:
             values = json.loads(text)
             known = cls(**{field.name: values[field.name] for field in fields(cls)})
+            vectors = known.vectors and Vectors.read(values["vectors"])
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsError(f"this is not what the command wrote ({error})") from error
-        return cls(known.model, known.sha256, tuple(known.labels), known.top_k)
+        return replace(known, labels=tuple(known.labels), vectors=vectors)
 
     def to_json(self) -> str:
         """Return it as a JSON object."""
@@ -52,6 +56,9 @@ class Provenance:
 
     def difference(self, other: "Provenance") -> str | None:
         """Say in what the rows of another origin differ from these; None if they do not."""
+        if other.vectors != self.vectors:
+            here, there = (each or "predictions" for each in (self.vectors, other.vectors))
+            return f"has {there}, and this run makes {here}"
         if other.top_k != self.top_k:
             return f"has {other.top_k} predictions an image, and this run makes {self.top_k}"
         if other.sha256 != self.sha256:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -13,6 +13,7 @@ from ghostnet.files import locked, raising, replacing
 from ghostnet.inference.line_files import Csv, JsonLines
 from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.rows import Answer, Retried, Row, Rows
+from ghostnet.inference.vectors import Vectors
 from ghostnet.packages import needs
 
 PART_ROWS = 10_000
@@ -60,12 +61,7 @@ class Parquet(Rows):
 
     def recorded(self) -> Provenance | None:
         """Return what made the rows that are there; None if nothing says it."""
-        for part in self._parts:
-            metadata = self._file(part).schema_arrow.metadata or {}
-            return (
-                Provenance.from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
-            )
-        return None
+        return next((recorded_in(self._file(part)) for part in self._parts), None)
 
     def finished(self) -> Iterator[Row]:
         """Yield the rows that are there."""
@@ -117,7 +113,7 @@ class Parquet(Rows):
         self._rows = []
 
     def _write_table(self, rows: list[Answer], target: Path) -> None:
-        table = answer_table(rows)
+        table = answer_table(rows, self.provenance.vectors)
         record = {METADATA_KEY: self.provenance.to_json().encode(errors="backslashreplace")}
         with (
             raising(ResultsError, f"{target}: cannot be written"),
@@ -126,26 +122,39 @@ class Parquet(Rows):
             self._parquet.write_table(table.replace_schema_metadata(record), file)
 
 
+def recorded_in(file: Any) -> Provenance | None:
+    """Return what made the rows of a Parquet file; None if nothing says it."""
+    metadata = file.schema_arrow.metadata or {}
+    return Provenance.from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
+
+
 FORMATS: dict[str, type[Rows]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet": Parquet}
 """Formats of the files, by suffix."""
 
 
 @contextmanager
-def open_results(path: Path, provenance: Provenance, *, resume: bool = False) -> Iterator[Rows]:
+def open_results(
+    path: Path,
+    provenance: Provenance,
+    *,
+    formats: Mapping[str, type[Rows]] = FORMATS,
+    resume: bool = False,
+) -> Iterator[Rows]:
     """Open a file of answers, in the format of its suffix, for one process at a time.
 
     Args:
         path: File to write: ``.csv``, ``.jsonl`` or ``.parquet``, which is a folder.
         provenance: What makes the answers of this run.
+        formats: Formats by suffix.
         resume: Continue what is there; otherwise there must be no rows.
 
     Raises:
         ResultsError: The suffix is another; another process writes the file; it has rows, and they
             are not to be continued, or something else made them; or it cannot be written.
     """
-    kind = FORMATS.get(path.suffix.lower())
+    kind = formats.get(path.suffix.lower())
     if kind is None:
-        raise ResultsError(f"{path}: the name must end in {', '.join(FORMATS)}")
+        raise ResultsError(f"{path}: the name must end in {', '.join(formats)}")
     rows = kind(path, provenance)
     with raising(ResultsError, f"{path}: cannot be written"):
         rows.lock.parent.mkdir(parents=True, exist_ok=True)
@@ -193,19 +202,26 @@ def _check(rows: Rows, *, resume: bool) -> None:
         )
 
 
-def answer_table(answers: Sequence[Answer]) -> Any:
-    """Return answers as a table of Arrow: ``file``, ``predictions`` and ``error``.
+def answer_table(answers: Sequence[Answer], vectors: Vectors | None = None) -> Any:
+    """Return answers as a table of Arrow: ``file``, ``predictions`` or ``embedding``, ``error``.
+
+    Args:
+        answers: The answers.
+        vectors: Their embeddings, where they have some in place of predictions.
 
     Raises:
         PackageError: pyarrow is not installed.
     """
     with needs("pyarrow", extra="parquet"):
         import pyarrow as arrow
-    prediction = arrow.struct(
-        [("label", arrow.string()), ("index", arrow.int32()), ("probability", arrow.float64())]
-    )
-    types = (arrow.string(), arrow.list_(prediction), arrow.string())
-    schema = arrow.schema([*zip(ANSWER_COLUMNS, types, strict=True)])
+    if vectors:
+        answered = ("embedding", arrow.list_(arrow.float32(), vectors.length))
+    else:
+        prediction = arrow.struct(
+            [("label", arrow.string()), ("index", arrow.int32()), ("probability", arrow.float64())]
+        )
+        answered = ("predictions", arrow.list_(prediction))
+    schema = arrow.schema([("file", arrow.string()), answered, ("error", arrow.string())])
     return arrow.Table.from_pylist([*answers], schema)
 
 

@@ -10,7 +10,7 @@ from ghostnet.checkpoints.folding import Array
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.packing import Dtype, pack
+from ghostnet.kernels.cpu.packing import Dtype, PackedNetwork, pack
 from ghostnet.models import Architecture
 
 
@@ -26,11 +26,12 @@ class Session:
         architecture: Table of the network.
         parameters: Arrays by released name.
         features: Return the features that the classifier reads, rather than the logits.
+        pooled: Return the means of the last map, from which the head computes the features.
         dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
             which is faster and less exact; it needs a processor with VNNI.
 
     Attributes:
-        outputs: Length of the logits or features.
+        outputs: Length of the logits, features or means.
 
     Raises:
         KernelError: The kernels are not available, or do not know a layer of the network, or the
@@ -50,15 +51,19 @@ class Session:
         parameters: Mapping[str, NDArray[Any]],
         *,
         features: bool = False,
+        pooled: bool = False,
         dtype: Dtype = "float32",
     ) -> None:
         library.load()
         classes = count_classes(parameters, architecture)
         self.architecture = architecture
         self.features = features
+        self.pooled = pooled
         self.dtype: Dtype = dtype
         self.outputs = architecture.head_channels if features else classes
-        self.packed = pack(architecture, parameters, features=features, dtype=dtype)
+        if pooled:
+            self.outputs = architecture.last_channels
+        self.packed = self._pack(parameters)
 
     def __call__(self, images: Array) -> Array:
         """Run a batch.
@@ -79,7 +84,7 @@ class Session:
             KernelError: The session has another number of classes; it is unchanged.
             CheckpointError: Parameters are missing or have other shapes; the session is unchanged.
         """
-        packed = pack(self.architecture, parameters, features=self.features, dtype=self.dtype)
+        packed = self._pack(parameters)
         if not np.array_equal(packed.plan, self.packed.plan):
             classes = count_classes(parameters, self.architecture)
             raise KernelError(
@@ -87,6 +92,15 @@ class Session:
                 "another session for them"
             )
         self.packed = packed
+
+    def _pack(self, parameters: Mapping[str, NDArray[Any]]) -> PackedNetwork:
+        return pack(
+            self.architecture,
+            parameters,
+            features=self.features,
+            pooled=self.pooled,
+            dtype=self.dtype,
+        )
 
 
 def check_images(images: Any) -> None:

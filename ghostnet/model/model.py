@@ -135,9 +135,34 @@ class Model:
             ahead: Images that are decoded together, at least. A low number suits a source that has
                 to be waited for; a high one keeps all processors busy.
         """
-        outcomes = self._run(images, batch_size, forward or self._forward, ahead)
+        forward = forward or self._forward
+        outcomes = self.outcomes(images, batch_size=batch_size, forward=forward, ahead=ahead)
         for image, outcome in outcomes:
             yield Result(image, self.labels, outcome)
+
+    def outcomes(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        batch_size: int,
+        forward: Forward,
+        ahead: int = AHEAD,
+    ) -> Iterator[tuple[ImageSource, Logits | ImageError]]:
+        """Yield each image with what a forward pass answers, or with the error that it met.
+
+        Args:
+            images: As for `results`.
+            batch_size: As for `predict`.
+            forward: Maps a batch to (batch, outputs): logits, features or others.
+            ahead: As for `results`.
+        """
+        preprocess = self.preprocess
+
+        def put(image: ImageSource, place: NDArray[Any]) -> None:
+            image.put(preprocess, place)
+
+        pipeline = Pipeline(forward, put, preprocess.blank, batch_size, ahead)
+        return pipeline.run(named(images))
 
     @overload
     def features(  # type: ignore[overload-overlap]
@@ -280,22 +305,13 @@ class Model:
     def _features(
         self, images: Iterable[ImageLike], batch_size: int, ahead: int
     ) -> Iterator[NDArray[np.float32]]:
-        for _, outcome in self._run(images, batch_size, self._backbone, ahead):
+        backbone = self._backbone
+        for _, outcome in self.outcomes(
+            images, batch_size=batch_size, forward=backbone, ahead=ahead
+        ):
             if isinstance(outcome, ImageError):
                 raise outcome
             yield outcome.values
-
-    def _run(
-        self, images: Iterable[ImageLike], batch_size: int, forward: Forward, ahead: int
-    ) -> Iterator[tuple[ImageSource, Logits | ImageError]]:
-        """Yield each image with the network's answer, or with the error that it met."""
-        preprocess = self.preprocess
-
-        def put(image: ImageSource, place: NDArray[Any]) -> None:
-            image.put(preprocess, place)
-
-        pipeline = Pipeline(forward, put, preprocess.blank, batch_size, ahead)
-        return pipeline.run(named(images))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs; it opens the network itself."""

@@ -85,6 +85,7 @@ def pack(
     parameters: Mapping[str, NDArray[Any]],
     *,
     features: bool = False,
+    pooled: bool = False,
     dtype: Dtype = "float32",
 ) -> PackedNetwork:
     """Fold and pack a network.
@@ -93,6 +94,7 @@ def pack(
         architecture: Its table.
         parameters: Arrays by released name.
         features: Leave the classifier out, so that its input is the output.
+        pooled: Leave the head out, too, so that the means of the last map are the output.
         dtype: Type of the weights and pixels of the pointwise convolutions that gain from it.
 
     Raises:
@@ -103,6 +105,7 @@ def pack(
     check_dtype(dtype)
     classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
+    head = None if pooled else spec.head
     expected = spec.parameter_shapes()
     parameters = {name: parameters[name] for name in expected if name in parameters}
     check_parameters(parameters, expected, "the parameters")
@@ -113,8 +116,8 @@ def pack(
         activation=ACTIVATIONS[architecture.activation],
         blocks=len(architecture.blocks),
         last_channels=architecture.last_channels,
-        head_channels=spec.head.out_channels if spec.head else 0,
-        classes=0 if features else classes,
+        head_channels=head.out_channels if head else 0,
+        classes=0 if features or pooled else classes,
     )
     plan: list[int] = [*header]
     for row in architecture.blocks:
@@ -131,9 +134,9 @@ def pack(
     for block in spec.blocks:
         parts += packer.block(block)
     parts += packer.pointwise(spec.last)
-    if spec.head:
-        parts += packer.short_dense(spec.head)
-    if not features:
+    if head:
+        parts += packer.short_dense(head)
+    if not (features or pooled):
         parts += packer.short_dense(spec.classifier)
     return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
 

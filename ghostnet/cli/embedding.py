@@ -1,0 +1,135 @@
+"""The commands about embeddings: `embed`, `similar` and `duplicates`."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ghostnet.cli.models import configure, open_model
+from ghostnet.cli.name_list import NameList
+from ghostnet.cli.options import (
+    CacheOption,
+    JsonOption,
+    ModelOption,
+    ShortHashOption,
+    VerboseOption,
+)
+from ghostnet.cli.output import print_json, print_table, say
+from ghostnet.cli.row_file import OUT_BATCH, source, write_rows
+from ghostnet.inference.vectors import Layer
+from ghostnet.models.registry import DEFAULT_MODEL
+
+EmbeddingsArgument = Annotated[
+    Path, typer.Argument(help="File that `ghostnet embed` wrote: .npy or .parquet.")
+]
+
+
+def embed(
+    out: Annotated[
+        Path, typer.Option(help="File for the embeddings: .npy or .parquet, written row by row.")
+    ],
+    paths: Annotated[list[str] | None, typer.Argument(help="Images and folders.")] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    list_file: Annotated[
+        str | None,
+        typer.Option(
+            "--list", help="File that lists images and folders, one per line; - for stdin."
+        ),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")
+    ] = False,
+    layer: Annotated[
+        Layer,
+        typer.Option(
+            help="What the classifier reads (head; 1,280 numbers in ghostnet_1x), or the means of "
+            "the last map (pooled; 960)."
+        ),
+    ] = Layer.HEAD,
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Scale each embedding to length 1.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images per call of the network.")
+    ] = OUT_BATCH,
+    cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Embed images: write a vector of numbers for each, close where images are similar."""
+    if not paths and list_file is None:
+        raise typer.BadParameter("give images or folders, or a list of them with --list")
+    configure(verbose=verbose)
+    opened = open_model(model, cache_dir, allow_short_hash=short_hash)
+    from ghostnet.embeddings.array_file import ArrayFile
+    from ghostnet.embeddings.embedder import embed_with, embedding_provenance
+    from ghostnet.inference.results import Parquet
+
+    provenance = embedding_provenance(opened, layer, normalized=normalize)
+    assert provenance.vectors is not None
+    write_rows(
+        nullcontext(embed_with(opened, provenance.vectors, batch_size=batch_size)),
+        provenance,
+        NameList(paths or [], list_file, null=null),
+        out,
+        formats={".npy": ArrayFile, ".parquet": Parquet},
+        resume=resume,
+        as_json=as_json,
+    )
+
+
+def similar(
+    image: Annotated[str, typer.Argument(help="Image to compare with; - for one on stdin.")],
+    embeddings: EmbeddingsArgument,
+    count: Annotated[int, typer.Option(min=1, help="Images to print.")] = 10,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Where the model of EMBEDDINGS is now, if it moved."),
+    ] = None,
+    cache_dir: CacheOption = None,
+    short_hash: ShortHashOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the images that are most similar to one; 1 is the highest similarity."""
+    from ghostnet.embeddings.collection import read_embeddings
+    from ghostnet.embeddings.embedder import embed_like
+    from ghostnet.embeddings.search import similar as search
+
+    read = read_embeddings(embeddings)
+    assert read.provenance is not None
+    configure(verbose=verbose)
+    opened = open_model(model or read.provenance.model, cache_dir, allow_short_hash=short_hash)
+    query = embed_like(opened, source(image), read.provenance)
+    matches = search(query, read, count)
+    if as_json:
+        print_json([{"file": match.name, "similarity": match.similarity} for match in matches])
+    else:
+        rows = [(match.name, f"{match.similarity:.3f}") for match in matches]
+        print_table(image, ("file", "similarity"), rows)
+
+
+def duplicates(
+    embeddings: EmbeddingsArgument,
+    at_least: Annotated[
+        float, typer.Option(min=0, max=1, help="Least similarity within a group.")
+    ] = 0.95,
+    as_json: JsonOption = False,
+) -> None:
+    """Group the images that are nearly the same."""
+    from ghostnet.embeddings.collection import read_embeddings
+    from ghostnet.embeddings.search import duplicates as search
+
+    groups = search(read_embeddings(embeddings), at_least)
+    if as_json:
+        print_json(groups)
+    elif groups:
+        rows = [(f"{number}", "\n".join(names)) for number, names in enumerate(groups, 1)]
+        print_table(str(embeddings), ("group", "files"), rows)
+    else:
+        say(f"no two images in {embeddings} are that similar")
