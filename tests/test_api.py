@@ -11,8 +11,10 @@ from bundled_models import FLOWERS
 import ghostnet
 from ghostnet import ModelError, errors
 from ghostnet.hub.catalog import shipped_uids
-from ghostnet.models import MODELS, find_model
-from ghostnet.models.registry import canonical
+from ghostnet.models import GHOSTNET_1X, MODELS, find_model
+from ghostnet.models.registry import BACKBONE_MODEL, canonical
+from ghostnet.training.config import Recipe
+from ghostnet.training.run.task import start
 
 
 def test_the_package_imports_in_a_moment_and_brings_its_modules() -> None:
@@ -149,3 +151,19 @@ def test_what_only_timm_does_is_refused_with_advice(arguments: dict, advice: str
 
 def test_spelling_of_a_name() -> None:
     assert canonical("Ghost-1x without SE") == "ghost_1x_without_se"
+
+
+@pytest.mark.parametrize("name", ["ghostnet_100", "GhostNet", "ghostnet-1x"])
+def test_an_alias_works_like_the_name(name: str) -> None:
+    assert ghostnet.list_models(name) == ["ghostnet_1x"]
+    assert ghostnet.create_model(name, num_classes=3).architecture is GHOSTNET_1X
+    assert start(Recipe(architecture=name), 3).architecture is GHOSTNET_1X
+    opened, expected = ghostnet.open_model(name), ghostnet.open_model(BACKBONE_MODEL)
+    assert opened.labels == expected.labels
+    for key, array in expected.parameters.items():
+        assert opened.parameters[key].tobytes() == array.tobytes()
+
+
+def test_a_network_without_weights_says_how_to_get_some() -> None:
+    with pytest.raises(ModelError, match="ghostnetv2_100: no weights are registered; convert a"):
+        ghostnet.open_model("ghostnetv2_100")

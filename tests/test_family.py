@@ -12,10 +12,11 @@ from family import References, tiny
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from random_parameters import random_parameters
+from safetensors.numpy import save_file
 
 import ghostnet
 from ghostnet import kernels
-from ghostnet.checkpoints import convert, identify, load_parameters
+from ghostnet.checkpoints import convert, identify, load_parameters, write_checkpoint
 from ghostnet.errors import ExportError, KernelError, ModelError
 from ghostnet.export import export
 from ghostnet.kernels import cuda
@@ -311,12 +312,17 @@ def test_kernels_interpolate_the_gates_of_the_zoo(references: References) -> Non
 
 
 @pytest.mark.slow
-def test_the_zoo_interpolates_its_gates(references: References) -> None:
+def test_the_zoo_interpolates_its_gates(references: References, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="needs the extra export")
     tensors = convert(references.parameters("ghostnetv2_100")).parameters
     zoo = {name.replace(".gates.", ".short_conv."): array for name, array in tensors.items()}
-    network = network_of(find_model("ghostnetv2_1x").architecture, zoo)
-    logits = network(ms.Tensor(references.images(224, 224))).asnumpy()
+    write_checkpoint(zoo, tmp_path / "ghostnetv2_1x.ckpt")
+    model = ghostnet.open_model(tmp_path / "ghostnetv2_1x.ckpt")
+    images = references.images(224, 224)
     expected = references.logits("ghostnetv2_100_zoo_logits.npz", 224, 224)
+    assert_close(model.network(ms.Tensor(images)).asnumpy(), expected, TOLERANCE)
+    session = ort.InferenceSession(export(model, tmp_path / "zoo.onnx"))
+    (logits,) = session.run(None, {"pictures": images})
     assert_close(logits, expected, TOLERANCE)
 
 
@@ -335,20 +341,28 @@ def test_merging_gives_the_reference_parameters(references: References, name: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REFERENCES[3:])
-def test_onnx_runtime_gives_the_reference_logits(references: References, name: str) -> None:
-    ort = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
-    from ghostnet.export.metadata import Metadata
-    from ghostnet.export.onnx import onnx_model
+@pytest.mark.parametrize("name", REFERENCES)
+def test_onnx_runtime_gives_the_reference_logits(
+    references: References, name: str, tmp_path: Path
+) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="needs the extra export")
+    save_file(references.parameters(name), tmp_path / "source.safetensors")
+    model = ghostnet.open_model(tmp_path / "source.safetensors")
+    session = ort.InferenceSession(export(model, tmp_path / "model.onnx", any_size=True))
+    for size in SIZES:
+        (logits,) = session.run(None, {"pictures": references.images(*size)})
+        assert_close(logits, references.logits(f"{name}_reference.npz", *size), TOLERANCE)
 
-    converted = convert(references.parameters(name), keep_branches=True)
-    model = onnx_model(converted.architecture, converted.parameters, Metadata((), 224), None)
-    for height, width in SIZES:
-        for dim, length in zip(
-            model.graph.input[0].type.tensor_type.shape.dim[2:], (height, width), strict=True
-        ):
-            dim.dim_value = length
-        del model.graph.value_info[:]
-        session = ort.InferenceSession(model.SerializeToString())
-        (logits,) = session.run(None, {"pictures": references.images(height, width)})
-        assert_close(logits, references.logits(f"{name}_reference.npz", height, width), TOLERANCE)
+
+@pytest.mark.parametrize("name", ["ghostnet_100", *NEW])
+def test_an_exported_network_takes_images_of_any_size(name: str, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="needs the extra export")
+    table = tiny(name)
+    network = network_of(table, random_parameters(table, 5))
+    session = ort.InferenceSession(export(network, tmp_path / "any.onnx", any_size=True))
+    for shape in ((64, 64), (50, 37)):
+        images = np.random.default_rng(6).standard_normal((2, 3, *shape)).astype(np.float32)
+        (logits,) = session.run(None, {"pictures": images})
+        assert_close(logits, network(ms.Tensor(images)).asnumpy(), 1e-4)
+    with pytest.raises(ExportError, match="images of one size"):
+        export(network, tmp_path / "any.mindir", any_size=True)

@@ -45,6 +45,10 @@ def export(
         bool,
         typer.Option(help="Normalize in the graph, which takes (batch, height, width, 3) uint8."),
     ] = False,
+    any_size: Annotated[
+        bool,
+        typer.Option("--any-size", help="Take images of any width and height; ONNX only."),
+    ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits; ONNX only.")] = False,
     weight_bits: Annotated[
         WeightBits,
@@ -76,6 +80,8 @@ def export(
         raise typer.BadParameter("--int8 and --calibrate DIR go together")
     if data and not int8:
         raise typer.BadParameter("--data DIR is only for --int8")
+    if any_size and int8:
+        raise typer.BadParameter("--int8 writes a network for one size; leave out --any-size")
     if int8 and format is not Format.ONNX:
         raise typer.BadParameter("--int8 writes only ONNX; name a file that ends in .onnx")
     configure(verbose=verbose)
@@ -97,7 +103,7 @@ def export(
         choices["weight_bits"] = weight_bits
         answer = _export_int8(opened, out, calibrate, data or calibrate, **choices)
     else:
-        exporting.export(opened, out, **choices)
+        exporting.export(opened, out, any_size=any_size, **choices)
     answer = {"file": str(out), "bytes": out.stat().st_size, **answer}
     if as_json:
         print_json(answer)

@@ -8,7 +8,7 @@ import typer
 from ghostnet.runtime import Device, Execution
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="UID, card (file or URL) or checkpoint.")
+    str, typer.Option("--model", "-m", help="UID, card (file or URL), checkpoint or network.")
 ]
 UidArgument = Annotated[str, typer.Argument(help="UID, card file or card URL.")]
 CacheOption = Annotated[

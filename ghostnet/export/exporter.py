@@ -29,6 +29,7 @@ def export(
     format: Format | None = None,
     labels: tuple[str, ...] = (),
     with_preprocessing: bool = False,
+    any_size: bool = False,
     force: bool = False,
 ) -> Path:
     """Export a network as ONNX or MindIR, with its batch norms folded into its convolutions.
@@ -46,6 +47,8 @@ def export(
         with_preprocessing: Whether the graph normalizes. If so, it takes (batch, image_size,
             image_size, 3) uint8 RGB images, already resized and cropped; if not, (batch, 3,
             image_size, image_size) float32 images, already normalized.
+        any_size: Whether the graph takes images of any height and width, in ONNX only;
+            ``image_size`` is then no more than the one in the metadata.
         force: Replace an existing file.
 
     Returns:
@@ -65,12 +68,20 @@ def export(
     _check_arguments(model, image_size or model.preprocess.image_size, batch)
     if image_size:
         model = replace(model, preprocess=Preprocess(image_size))
-    write(serialized(model, format, batch, with_preprocessing=with_preprocessing), path)
+    content = serialized(
+        model, format, batch, with_preprocessing=with_preprocessing, any_size=any_size
+    )
+    write(content, path)
     return path
 
 
 def serialized(
-    model: Model, format: Format, batch: int | None = None, *, with_preprocessing: bool = False
+    model: Model,
+    format: Format,
+    batch: int | None = None,
+    *,
+    with_preprocessing: bool = False,
+    any_size: bool = False,
 ) -> bytes:
     """Return the content of an exported file.
 
@@ -79,9 +90,10 @@ def serialized(
         format: Format of the file.
         batch: Images in a batch, or None for any number.
         with_preprocessing: As in `export`.
+        any_size: As in `export`.
 
     Raises:
-        ExportError: The network is already quantized.
+        ExportError: The network is already quantized, or cannot be a MindIR file.
         PackageError: The package ``onnx``, or ``mindspore`` for MindIR, is not installed.
     """
     if model.architecture.quantized:
@@ -91,7 +103,8 @@ def serialized(
         )
     from ghostnet.export.metadata import Metadata
 
-    metadata = Metadata(model.labels, model.preprocess.image_size, with_preprocessing)
+    size = model.preprocess.image_size
+    metadata = Metadata(model.labels, size, with_preprocessing, any_size)
     if format is Format.MINDIR:
         start_mindspore()
         from ghostnet.export.mindir import mindir_model

@@ -24,17 +24,19 @@ class Metadata:
         image_size: Height and width of the images, in pixels.
         with_preprocessing: Whether the graph normalizes, and so takes (batch, height, width, 3)
             uint8 rather than (batch, 3, height, width) float32.
+        any_size: Whether the graph takes images of any height and width.
     """
 
     labels: tuple[str, ...]
     image_size: int
     with_preprocessing: bool = False
+    any_size: bool = False
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one image as the graph takes it."""
-        size = self.image_size
-        return (size, size, 3) if self.with_preprocessing else (3, size, size)
+    def shape(self) -> tuple[int | str, ...]:
+        """Shape of one image as the graph takes it; a side that may be any is a name."""
+        sides = ("height", "width") if self.any_size else (self.image_size,) * 2
+        return (*sides, 3) if self.with_preprocessing else (3, *sides)
 
     def as_properties(self) -> dict[str, str]:
         """Return the metadata as an exported file keeps it: JSON text under two names."""

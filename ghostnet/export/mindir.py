@@ -69,8 +69,12 @@ def mindir_model(
         batch: Images in a batch, or None for any number.
 
     Raises:
-        ExportError: The network has attention.
+        ExportError: The network has attention, or is to take images of any size.
     """
+    if metadata.any_size:
+        raise ExportError(
+            "a MindIR file takes images of one size; name it, or export the network to ONNX"
+        )
     if network.architecture.attends:
         raise ExportError(
             "MindSpore does not run a MindIR file of a network with the attention of GhostNetV2 "

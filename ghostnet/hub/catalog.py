@@ -9,6 +9,7 @@ from string import Template
 import ghostnet
 from ghostnet.errors import CardError
 from ghostnet.hub.card import ModelCard, parse_card, read_card
+from ghostnet.models.registry import is_model, registered_weights
 
 RELEASES = Path("mindspore/releases.csv")
 """Table of the cards that templates beside it make, in the folder of the shipped cards."""
@@ -37,16 +38,17 @@ def check_uid(uid: str) -> str:
 
 
 def find_card(name: str | Path, *, allow_short_hash: bool = False) -> ModelCard:
-    """Read the card that a UID, a path or a URL names.
+    """Read the card that a UID, a path, a URL or the name of a network names.
 
     Args:
-        name: UID, path or URL.
+        name: UID, path, URL, or registered name of a network with weights.
         allow_short_hash: Accept the first digits of a SHA-256 for the files of the card, with a
             warning that says what they prove.
 
     Raises:
         CardError: There is no such card, or it is malformed.
         FetchError: The URL does not answer.
+        ModelError: The network has no registered weights.
     """
     card = _read_card(str(name))
     return card.with_short_hashes() if allow_short_hash else card
@@ -59,6 +61,8 @@ def _read_card(name: str) -> ModelCard:
         return parse_card(fetch_text(name), name)
     if name.endswith(".md"):
         return read_card(name)
+    if is_model(name):
+        name = registered_weights(name)
     return parse_card(shipped_text(name), name, shipped_card(name).parent)
 
 

@@ -13,6 +13,7 @@ from ghostnet.errors import ModelError
 from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import CheckpointFile, locate
 from ghostnet.models import Architecture, find_model
+from ghostnet.models.registry import registered_weights
 from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:
@@ -171,12 +172,7 @@ def create_model(
         kwargs["num_classes"] = num_classes
     if not pretrained:
         return build_network(entry.architecture, **kwargs)
-    weights = entry.pretrained if pretrained is True else pretrained
-    if weights is None:
-        raise ModelError(
-            f"{entry.name}: no weights are registered; pass pretrained=False, or the UID or card "
-            "of a model"
-        )
+    weights = registered_weights(name) if pretrained is True else pretrained
     card = find_card(weights, allow_short_hash=allow_short_hash)
     if card.architecture != entry.architecture:
         raise ModelError(f"{weights}: these are not weights of {entry.name}")

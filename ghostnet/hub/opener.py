@@ -35,8 +35,9 @@ def open_model(
     """Open the model that a UID, a card (file or URL) or a bare checkpoint file names.
 
     Args:
-        name: UID, card, or checkpoint file of MindSpore, PyTorch or safetensors, in which the
-            network is found as in `ghostnet.checkpoints.convert`.
+        name: UID, card, registered name of a network with weights, or checkpoint file of MindSpore,
+            PyTorch or safetensors, in which the network is found as in
+            `ghostnet.checkpoints.convert`.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         watch: Shows the progress of a download.
         allow_short_hash: As in `load`.
@@ -47,6 +48,7 @@ def open_model(
 
     Raises:
         CardError, FetchError, IntegrityError, CheckpointError: As `load`.
+        ModelError: The network has no registered weights.
 
     Examples:
         >>> model = open_model("ghostnet/cpu/2.10/ghostnet_v1.0_pets")

@@ -161,6 +161,21 @@ def find_model(name: str) -> ModelEntry:
     )
 
 
+def registered_weights(name: str) -> str:
+    """Return the UID of the weights that are registered for a model.
+
+    Raises:
+        ModelError: The name is not registered, or no weights are registered for it.
+    """
+    entry = find_model(name)
+    if entry.pretrained is None:
+        raise ModelError(
+            f"{entry.name}: no weights are registered; convert a published checkpoint with "
+            "`ghostnet convert`, or give the UID, the card or the checkpoint of a model"
+        )
+    return entry.pretrained
+
+
 def model_of(architecture: Architecture) -> ModelEntry | None:
     """Find the model that has an architecture, its branches merged or not; None without one."""
     entries = (
@@ -185,7 +200,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 
     Examples:
         >>> list_models("*1x")
-        ['ghostnet_1x', 'ghostnet_nose_1x', 'ghostnet_int8_1x', 'mobilenet_v2_1x']
+        ['ghostnet_1x', 'ghostnet_nose_1x', 'ghostnet_int8_1x', 'ghostnetv2_1x', 'mobilenet_v2_1x']
     """
     wanted = canonical(pattern)
     return [

@@ -116,7 +116,7 @@ class Recipe:
     architecture: Annotated[str, "Network to train from scratch, unless MODEL is given."] = (
         "ghostnet"
     )
-    model: Annotated[str | None, "Model to start from: UID, card or checkpoint."] = None
+    model: Annotated[str | None, "Model to start from: UID, card, checkpoint or network."] = None
     image_size: Annotated[int, Ge(32), "Side of the training images, in pixels."] = 224
     val_size: Annotated[int | None, Ge(32), "Side of the held-out images. Default: IMAGE_SIZE."] = (
         None
