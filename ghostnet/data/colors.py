@@ -55,14 +55,15 @@ def _colors(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if mode == "RGB" else image.convert("RGB")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _conversion(profile: bytes, mode: str) -> Convert | None:
     """Return what converts images with a profile; None where their colors are sRGB anyway."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        wanted = PROFILE_MODES[opened.profile.xcolor_space.strip()]
-        if wanted != mode and (wanted, mode) != ("RGB", "L"):
-            raise ValueError(f"it is for {wanted}")
+        space = opened.profile.xcolor_space.strip()
+        wanted = PROFILE_MODES.get(space)
+        if wanted is None or (wanted != mode and (wanted, mode) != ("RGB", "L")):
+            raise ValueError(f"it is for {space}, and the image has the mode {mode}")
         transform = _transform(opened, wanted)
     except Exception as error:  # Pillow raises almost anything on broken bytes
         warnings.warn(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from mindspore.train.checkpoint_pb2 import Checkpoint
-from PIL import Image
+from PIL import Image, ImageCms
 from safetensors.numpy import save
 
 from ghostnet.checkpoints import convert, count_classes, identify, parse_checkpoint, read_foreign
@@ -122,11 +122,14 @@ def images() -> tuple[bytes, ...]:
     image.thumbnail((40, 40))
     exif = Image.Exif()
     exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     kinds = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
     variants = [(kind, image, {}) for kind in kinds]
     variants += [
         ("JPEG", image, {"exif": exif, "progressive": True}),
         ("PNG", image.convert("P"), {"transparency": 3}),
+        ("PNG", image.convert("RGBA"), {}),
+        ("TIFF", image, {"icc_profile": profile.tobytes()}),
         ("TIFF", image.convert("I;16"), {}),
         ("TIFF", image, {"compression": "tiff_lzw"}),
         ("TIFF", image, {"compression": "jpeg"}),
