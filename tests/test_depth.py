@@ -286,3 +286,13 @@ def test_an_image_that_pillow_opened_has_its_depth_too(tmp_path: Path) -> None:
             )
         ]
     assert {result.label for result in results} == {expected}
+
+
+@pytest.mark.parametrize("factor", [257, 16], ids=["16 bits", "12 bits"])
+@pytest.mark.filterwarnings("ignore:some images hold values of 12 bits")
+def test_a_color_of_sixteen_bits_can_be_transparent(factor: int) -> None:
+    colors = np.full((8, 8, 3), (200, 30, 255), np.uint16) * factor
+    colors[:, 4:] = (200 * factor, 30 * factor, 255 * factor - 1)
+    key = struct.pack(">3H", *colors[0, 7])
+    found = np.asarray(decode(png(colors, chunk(b"tRNS", key))))
+    assert [found[0, x].tolist() for x in (0, 7)] == [[200, 30, 255], [255, 255, 255]]

@@ -101,16 +101,11 @@ def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _gray(image: Image.Image, name: str) -> Image.Image:
-    """Scale a gray image; it keeps its color profile, and a transparent value as a mask."""
+    """Scale a gray image."""
     stated = stated_range(image, content_of(image) if image.format == "PNG" else b"")
     values = np.asarray(image)
     pixels = eight_bit_pixels(values, name, stated)
-    gray = Image.fromarray(255 - pixels if is_negative(image) else pixels)
-    clear = image.info.get("transparency")
-    if clear is not None:
-        gray.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    gray.info["icc_profile"] = image.info.get("icc_profile")
-    return gray
+    return _replaced(image, 255 - pixels if is_negative(image) else pixels, values[..., None])
 
 
 def _wide_colors(image: Image.Image, name: str) -> Image.Image:
@@ -118,7 +113,8 @@ def _wide_colors(image: Image.Image, name: str) -> Image.Image:
     content = content_of(image)
     stated = stated_range(image, content)
     high = np.asarray(image)
-    if high[..., :3].max() > 1 << DEPTHS[-2] - 8:  # more than 14 bits are in use
+    is_enough = high[..., :3].max() > 1 << DEPTHS[-2] - 8  # more than 14 bits are in use
+    if is_enough and "transparency" not in image.info:
         return image
     values = whole_values(content, str(image.format), high)
     if values is None:
@@ -126,6 +122,22 @@ def _wide_colors(image: Image.Image, name: str) -> Image.Image:
             f"{name}: its 16-bit channels hold 14 bits or fewer, which cannot be read in this "
             "layout; convert the image to 8 bits a channel"
         )
-    whole = Image.fromarray(eight_bit_pixels(values, name, stated))
-    whole.info |= image.info
-    return whole
+    pixels = high if is_enough else eight_bit_pixels(values, name, stated)
+    return _replaced(image, pixels, values)
+
+
+def _replaced(image: Image.Image, pixels: NDArray[np.uint8], values: NDArray[Any]) -> Image.Image:
+    """Return an image of 8 bits in the place of a deeper one.
+
+    Args:
+        image: The deeper image; its profile stays, and its transparent value becomes a mask.
+        pixels: The result.
+        values: (height, width, channels) values of the deeper image.
+    """
+    replaced = Image.fromarray(pixels)
+    replaced.info["icc_profile"] = image.info.get("icc_profile")
+    clear = image.info.get("transparency")
+    if clear is not None:
+        opaque = (values != np.asarray(clear)).any(2)
+        replaced.putalpha(Image.fromarray(opaque.astype(np.uint8) * 255))
+    return replaced
