@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -156,10 +157,12 @@ def assert_same(found: Parameters, expected: Parameters) -> None:
 
 
 def warned(name: str) -> Any:
-    """Expect the warning about a file that holds two networks."""
-    if name != "huawei-noah, V3":
-        return pytest.MonkeyPatch.context()
-    return pytest.warns(UserWarning, match="took the average of the weights")
+    """Expect the warning about a file that holds two networks or leaves a doubt."""
+    warnings = {
+        "huawei-noah, V3": "took the average of the weights",
+        "the zoo, V2": "the gates of its attention are interpolated",
+    }
+    return pytest.warns(match=warnings[name]) if name in warnings else nullcontext()
 
 
 def test_the_weights_beside_the_average_are_taken_if_asked_for(
@@ -171,6 +174,22 @@ def test_the_weights_beside_the_average_are_taken_if_asked_for(
     assert (answer["use"], answer["prefix"]) == ("raw", "state_dict/")
     raw = {key: array + 1 for key, array in average.items()}
     assert_same(read_checkpoint(tmp_path / "v3.ckpt"), raw)
+
+
+def test_the_way_that_gates_grow_can_be_chosen(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    zoo, nearest = tmp_path / "zoo.ckpt", tmp_path / "nearest.ckpt"
+    parameters = SOURCES["the zoo, V2"].write(zoo)
+    words = ("--upsampling", "nearest")
+    assert ghostnet.json("convert", zoo, nearest, *words)["network"] == "ghostnetv2_100"
+    opened = package.open_model(nearest)
+    assert opened.architecture == table_of("ghostnetv2_100")
+    renamed = {key.replace(".short_conv.", ".gates."): array for key, array in parameters.items()}
+    assert_same(opened.parameters, renamed)
+    back = ghostnet.json("convert", nearest, tmp_path / "x.ckpt", "--upsampling", "bilinear")
+    assert (back["network"], back["upsampling"]) == ("ghostnetv2_1x", "bilinear")
+    SOURCES["RepGhost"].write(tmp_path / "rep.pth")
+    error = ghostnet.json("convert", tmp_path / "rep.pth", nearest, *words, "--force", status=1)
+    assert "has no attention; leave out --upsampling" in error["error"]
 
 
 @pytest.mark.parametrize("name", ["timm, V3 in training", "huawei-noah, V2", "RepGhost"])

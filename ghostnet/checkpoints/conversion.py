@@ -18,6 +18,8 @@ from ghostnet.checkpoints.parameters import (
 )
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import Architecture
+from ghostnet.models.architectures import Upsampling
+from ghostnet.models.specs import ATTENTIONS
 from ghostnet.models.weights import Use
 
 _BATCH_NORM = {
@@ -65,6 +67,7 @@ _OUTER_MODULES = (
 _FOREIGN = re.compile(r"\.primary_(?:rpr_)?conv\.\d+\.")
 _NORMS = ("bn", "bn1", "skip")
 """Last parts of the released names of batch norms."""
+_ATTENTION = re.compile(rf"(blocks\.\d+\.ghost1\.)({'|'.join(ATTENTIONS.values())})\.")
 _IN_BLOCK = re.compile(r"blocks\.((?:\d{1,4}\.){1,2})(\D.*)")
 
 
@@ -90,6 +93,7 @@ def convert(
     name: str = "checkpoint",
     use: Use | None = None,
     *,
+    upsampling: Upsampling | None = None,
     keep_branches: bool = False,
     new_classifier: bool = False,
 ) -> Conversion:
@@ -101,14 +105,16 @@ def convert(
         name: What errors call the source.
         use: Whether to take the average or the raw weights; by default as in
             `ghostnet.checkpoints.finder.find_network`.
+        upsampling: How the gates of GhostNetV2's attention grow to the size of the map, if the
+            names of the tensors do not tell rightly.
         keep_branches: Keep the branches of a GhostNetV3 or RepGhost in training, to train it on; by
             default they are merged.
         new_classifier: Put a blank classifier of a single class in the place of one that is missing
             or does not fit.
 
     Raises:
-        CheckpointError: A tensor has no counterpart in the network, one is missing, or no
-            registered architecture fits.
+        CheckpointError: A tensor has no counterpart in the network, one is missing, no registered
+            architecture fits, or there is no attention that ``upsampling`` would apply to.
     """
     found = find_network(source, name, use)
     order = _block_order(found.parameters)
@@ -122,6 +128,8 @@ def convert(
     parameters = {new: found.parameters[key] for key, new in renamed.items() if new}
     if len(parameters) < len(renamed):
         raise CheckpointError(f"{name} holds a parameter twice, under different names")
+    if upsampling:
+        parameters = _with_attention(parameters, upsampling, name)
     architecture = identify(parameters, name)
     if new_classifier:
         parameters = replace_unfit_classifier(parameters, architecture)
@@ -130,6 +138,15 @@ def convert(
     if not keep_branches:
         fitted, architecture = merged_parameters(architecture, fitted), architecture.merged
     return Conversion(fitted, architecture, classes, found)
+
+
+def _with_attention(parameters: Parameters, upsampling: Upsampling, name: str) -> Parameters:
+    """Name the layers of attentions by how their gates grow."""
+    target = rf"\1{ATTENTIONS[upsampling]}."
+    renamed = {_ATTENTION.sub(target, key): array for key, array in parameters.items()}
+    if not any(map(_ATTENTION.match, parameters)):
+        raise CheckpointError(f"{name} has no attention; leave out --upsampling")
+    return renamed
 
 
 def is_foreign(names: Iterable[str]) -> bool:

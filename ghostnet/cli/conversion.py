@@ -19,6 +19,7 @@ from ghostnet.cli.options import (
 from ghostnet.cli.output import command_line, count_left_out, counting, print_json, print_table
 from ghostnet.errors import ExportError, listed
 from ghostnet.export.formats import Format, WeightBits, format_of
+from ghostnet.models.architectures import Upsampling
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.models.weights import Use
 
@@ -169,6 +170,13 @@ def convert(
             "if a PyTorch file has one."
         ),
     ] = None,
+    upsampling: Annotated[
+        Upsampling | None,
+        typer.Option(
+            help="How the gates of GhostNetV2's attention grow to the size of the map. Default: "
+            "nearest, but bilinear if tensors have the names of the MindSpore model zoo."
+        ),
+    ] = None,
     keep_branches: Annotated[
         bool,
         typer.Option(
@@ -187,7 +195,7 @@ def convert(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Convert a network from timm, huawei-noah, MindCV or a training run to a MindSpore checkpoint.
+    """Convert a network of timm, its authors, MindCV, the zoo or a training run to MindSpore.
 
     Anything else in the file, such as optimizer state, is left out and listed.
     """
@@ -202,7 +210,11 @@ def convert(
 
     check_target(target, force)
     conversion = checkpoints.convert(
-        checkpoints.read_foreign(source), str(source), use, keep_branches=keep_branches
+        checkpoints.read_foreign(source),
+        str(source),
+        use,
+        upsampling=upsampling,
+        keep_branches=keep_branches,
     )
     named = _named(source, conversion, labels) if labels else None
     checkpoints.write_checkpoint(conversion.parameters, target)
@@ -217,6 +229,8 @@ def convert(
         "prefix": found.prefix,
         "left_out": list(found.left_out),
     }
+    if conversion.architecture.attends:
+        answer["upsampling"] = conversion.architecture.upsampling
     if named:
         answer = {"card": str(write_converted_card(named, target, command_line())), **answer}
     if as_json:

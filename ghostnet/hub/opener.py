@@ -82,6 +82,14 @@ def _open_bare(name: str, *, new_classifier: bool) -> Model:
             "convert --use raw` takes the weights themselves",
             stacklevel=3,
         )
+    if conversion.architecture.attends and conversion.architecture.upsampling == "bilinear":
+        warnings.warn(
+            f"{name}: the gates of its attention are interpolated, as in the code of the MindSpore "
+            "model zoo, whose names its tensors have; if they were trained with the nearest gate, "
+            "as in the authors' code, use the file that `ghostnet convert --upsampling nearest` "
+            "writes",
+            stacklevel=3,
+        )
     return Model(
         name,
         conversion.architecture,
