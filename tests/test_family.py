@@ -303,6 +303,15 @@ def test_kernels_give_the_reference_logits(references: References, name: str) ->
 
 
 @needs_kernels
+@pytest.mark.parametrize("name", REFERENCES)
+def test_features_are_those_that_the_classifier_reads(references: References, name: str) -> None:
+    converted = convert(references.parameters(name))
+    session = kernels.Session(converted.architecture, converted.parameters, features=True)
+    expected = np.load(references.folder / f"{name}_reference.npz")["pre_logits"]
+    assert_close(session(references.images(224, 224)), expected, TOLERANCE)
+
+
+@needs_kernels
 def test_kernels_interpolate_the_gates_of_the_zoo(references: References) -> None:
     tensors = convert(references.parameters("ghostnetv2_100")).parameters
     zoo = {name.replace(".gates.", ".short_conv."): array for name, array in tensors.items()}

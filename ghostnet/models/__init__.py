@@ -12,7 +12,11 @@ from ghostnet.models.architectures import (
     GHOSTNET_600M,
     GHOSTNET_INT8_1X,
     GHOSTNET_NOSE_1X,
+    GHOSTNETV2_1X,
+    GHOSTNETV2_ZOO_1X,
+    GHOSTNETV3_1X,
     MOBILENET_V2_1X,
+    REPGHOSTNET_1X,
     Architecture,
     Block,
     make_divisible,
@@ -39,12 +43,16 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "GHOSTNETV2_1X",
+    "GHOSTNETV2_ZOO_1X",
+    "GHOSTNETV3_1X",
     "GHOSTNET_1X",
     "GHOSTNET_600M",
     "GHOSTNET_INT8_1X",
     "GHOSTNET_NOSE_1X",
     "MOBILENET_V2_1X",
     "MODELS",
+    "REPGHOSTNET_1X",
     "Architecture",
     "Block",
     "ClassificationNetwork",

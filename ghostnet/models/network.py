@@ -48,10 +48,11 @@ def bottlenecks(architecture: Architecture) -> list[GhostBottleneck]:
 
 
 class GhostNet(ClassificationNetwork):
-    """GhostNet: (batch, 3, height, width) images to (batch, num_classes) logits.
+    """A GhostNet of any version: (batch, 3, height, width) images to (batch, num_classes) logits.
 
     Images are float32, normalized by `ghostnet.transforms`. Height and width may be any from 32
-    pixels up; ``architecture.image_size`` is what the network was designed for.
+    pixels up, with attention from ``architecture.min_side``, which is 33; below that, a call is a
+    `ghostnet.ModelError`. ``architecture.image_size`` is what the network was designed for.
 
     Args:
         architecture: One of the tables of `ghostnet.models.architectures`, or your own.
