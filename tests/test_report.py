@@ -7,11 +7,13 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import Ghostnet
 from PIL import Image
 
 import ghostnet
+from ghostnet.data.transforms import decode
 from ghostnet.hub.catalog import assets_folder
 from ghostnet.inference import report
 from ghostnet.model import ImageSource, Model
@@ -136,3 +138,18 @@ def test_a_page_that_cannot_be_written_is_an_error(ghostnet: Ghostnet, tmp_path:
     assert "cannot be written" in ghostnet.err
     words = ("--out", tmp_path / "x.csv", "--report", tmp_path / "x.html")
     ghostnet("predict", IMAGES, *words, status=2)
+
+
+def test_the_images_are_lit_on_request(ghostnet: Ghostnet, tmp_path: Path) -> None:
+    root = labeled_folder(tmp_path / "photos")
+    out = tmp_path / "page.html"
+    ghostnet("eval", root, "--report", out, "--explain")
+    *lit, _ = Page(out.read_text()).pictures()
+    assert [picture.size for picture in lit] == [(224, 224)] * 2
+    ghostnet("predict", root / "pug", "--report", out, "--explain", status=1)
+    page = Page(out.read_text())
+    (picture,) = page.pictures()
+    plain = decode(IMAGES / "pug.jpg", 256)
+    assert np.asarray(picture).mean() < 0.8 * np.asarray(plain).mean()  # most of it is dim
+    assert "no image" in page.text  # the broken one
+    ghostnet("predict", IMAGES / "pug.jpg", "--explain", status=2)

@@ -24,6 +24,9 @@ ShortHashOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images per call of the network.")]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show in REPORT which places made the first label.")
+]
 FuseOption = Annotated[bool, typer.Option("--fuse/--no-fuse", help="Use the fused kernels.")]
 DeviceOption = Annotated[Device, typer.Option(case_sensitive=False, help="Device to run on.")]
 ExecutionOption = Annotated[

@@ -15,6 +15,7 @@ from ghostnet.cli.options import (
     CacheOption,
     DeviceOption,
     ExecutionOption,
+    ExplainOption,
     FuseOption,
     JsonOption,
     LabelsOption,
@@ -29,6 +30,7 @@ from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:
+    from ghostnet.inference.report import Picture
     from ghostnet.model import Evaluation, Model, Result
     from ghostnet.model.forward import Forward
 
@@ -58,6 +60,7 @@ def predict(
     report: Annotated[
         Path | None, typer.Option(help="Page of HTML with the images and their labels.")
     ] = None,
+    explain: ExplainOption = False,
     top_k: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 3,
     batch_size: Annotated[
         int | None,
@@ -84,6 +87,7 @@ def predict(
         raise typer.BadParameter("--resume needs --out")
     if report and out:
         raise typer.BadParameter("a page for --report does not go with --out")
+    _check_explain(explain, report)
     if address and not ray:
         raise typer.BadParameter("--address needs --ray")
     if list_file == STDIN and STDIN in (paths or []):
@@ -122,8 +126,21 @@ def predict(
             batch_size=size,
             forward=forward,
             report=report,
+            explain=explain,
             as_json=as_json,
         )
+
+
+def _check_explain(explain: bool, report: Path | None) -> None:
+    if explain and not report:
+        raise typer.BadParameter("--explain needs --report; for one image, use ghostnet explain")
+
+
+def _picture(model: "Model", *, explain: bool) -> "Picture":
+    """Choose what draws an image in a report."""
+    from ghostnet.inference.report import explained_by, thumbnail
+
+    return explained_by(model) if explain else thumbnail
 
 
 def _check_ray(
@@ -148,6 +165,7 @@ def _show(
     batch_size: int,
     forward: "Forward",
     report: Path | None,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Print the labels of each image, and the time the network took."""
@@ -169,7 +187,8 @@ def _show(
     if report:
         from ghostnet.inference.report import prediction_page, write_report
 
-        write_report(report, prediction_page(model.name, results, top_k))
+        picture = _picture(model, explain=explain)
+        write_report(report, prediction_page(model.name, results, top_k, picture))
     if as_json:
         last = [{"left_out": counts}] if counts else []
         print_json([result.to_dict(top_k) for result in results] + last)
@@ -199,6 +218,7 @@ def eval(
         Path | None,
         typer.Option(help="Page of HTML: the worst mistakes, accuracy by class, confusion."),
     ] = None,
+    explain: ExplainOption = False,
     batch_size: BatchOption = 1,
     fuse: FuseOption = True,
     device: DeviceOption = Device.AUTO,
@@ -209,6 +229,7 @@ def eval(
     verbose: VerboseOption = False,
 ) -> None:
     """Measure the accuracy of a model on labeled images: top-1, top-5 and per class."""
+    _check_explain(explain, report)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     from ghostnet.data.image_folder import read_folder
@@ -230,7 +251,8 @@ def eval(
     if report:
         from ghostnet.inference.report import evaluation_page, write_report
 
-        write_report(report, evaluation_page(opened.name, result, images, kept))
+        picture = _picture(opened, explain=explain)
+        write_report(report, evaluation_page(opened.name, result, images, kept, picture))
     if out:
         _write_confusion(result, document, out)
     if as_json:

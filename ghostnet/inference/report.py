@@ -1,13 +1,15 @@
 """Results to look at: one page of HTML that holds its images and needs nothing else."""
 
 import base64
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,8 +17,11 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.errors import ResultsError
 from ghostnet.files import raising, write_whole
 from ghostnet.inference.confusion_picture import confusion_svg
-from ghostnet.model import Evaluation, Result
+from ghostnet.model import Evaluation, Model, Result
 from ghostnet.model.result import printable
+
+Picture: TypeAlias = Callable[[Result], bytes | None]
+"""Draws the image of a result as a small JPEG; None where there is none."""
 
 MAX_SHOWN = 500
 """Images on a page, which bounds its size to a few megabytes."""
@@ -38,19 +43,42 @@ def write_report(path: Path, page: str) -> None:
         write_whole(path, page.encode())
 
 
-def prediction_page(model: str, results: Sequence[Result], top_k: int) -> str:
+def thumbnail(result: Result) -> bytes | None:
+    """Return the image of a result as a small JPEG; None where there is none."""
+    return result.image.thumbnail()
+
+
+def explained_by(model: Model) -> Picture:
+    """Return what draws the image of a result lit by the evidence for its first label."""
+
+    def draw(result: Result) -> bytes | None:
+        if result.error:
+            return None
+        content = io.BytesIO()
+        model.explain(result.image, count=1).lit(0).save(content, "JPEG", quality=80)
+        return content.getvalue()
+
+    return draw
+
+
+def prediction_page(
+    model: str, results: Sequence[Result], top_k: int, picture: Picture = thumbnail
+) -> str:
     """Return a page of images with their labels.
 
     Args:
         model: Name of the model.
         results: The first `MAX_SHOWN` are on the page.
         top_k: Labels of an image.
+        picture: Draws the image of a result.
     """
     shown = results[:MAX_SHOWN]
     texts = [_answer(result, top_k) for result in shown]
     failed = sum(result.error is not None for result in results)
     numbers = {"images": f"{len(results):,}"} | ({"not readable": f"{failed:,}"} if failed else {})
-    return _page(model, numbers, _cards(shown, texts) + _rest(len(results) - len(shown), "images"))
+    return _page(
+        model, numbers, _cards(shown, texts, picture) + _rest(len(results) - len(shown), "images")
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +100,11 @@ class Mistake:
 
 
 def evaluation_page(
-    model: str, evaluation: Evaluation, folder: ImageFolder, results: Iterable[Result]
+    model: str,
+    evaluation: Evaluation,
+    folder: ImageFolder,
+    results: Iterable[Result],
+    picture: Picture = thumbnail,
 ) -> str:
     """Return a page about the accuracy of a model, with its worst mistakes first.
 
@@ -81,6 +113,7 @@ def evaluation_page(
         evaluation: The accuracy.
         folder: The images that were classified.
         results: The results for its files, in their order.
+        picture: Draws the image of a result.
     """
     mistakes = _mistakes(evaluation, folder, results)
     numbers = {
@@ -93,6 +126,7 @@ def evaluation_page(
     cards = _cards(
         [mistake.result for mistake in shown],
         [_correction(mistake, evaluation.labels) for mistake in shown],
+        picture,
     )
     parts = {
         "Worst mistakes": cards + _rest(len(mistakes) - len(shown), "mistakes"),
@@ -135,10 +169,10 @@ def _page(title: str, numbers: dict[str, str], body: str) -> str:
     )
 
 
-def _cards(results: Sequence[Result], texts: Sequence[str]) -> str:
+def _cards(results: Sequence[Result], texts: Sequence[str], draw: Picture) -> str:
     """Return a grid of images, each with a text that is HTML."""
     with ThreadPoolExecutor() as executor:
-        pictures = executor.map(_picture, results)
+        pictures = map(_image, executor.map(draw, results))
         cards = [
             f'<li>{picture}<div class="text"><p class="name">{_breakable(result.name)}</p>'
             f"{text}</div></li>\n"
@@ -147,11 +181,11 @@ def _cards(results: Sequence[Result], texts: Sequence[str]) -> str:
     return f'<ul class="cards">\n{"".join(cards)}</ul>\n' if cards else ""
 
 
-def _picture(result: Result) -> str:
-    thumbnail = result.image.thumbnail()
-    if thumbnail is None:
+def _image(content: bytes | None) -> str:
+    """Return a JPEG image as HTML."""
+    if content is None:
         return '<div class="none">no image</div>'
-    data = base64.b64encode(thumbnail).decode()
+    data = base64.b64encode(content).decode()
     return f'<img src="data:image/jpeg;base64,{data}" alt="" loading="lazy">'
 
 

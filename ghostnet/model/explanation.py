@@ -75,7 +75,7 @@ class Explanation:
 
     def picture(self) -> Image.Image:
         """Draw the image, and for each label its evidence, side by side."""
-        tiles = [self.seen] + [self._lit(index) for index in range(len(self.predictions))]
+        tiles = [self.seen] + [self.lit(index) for index in range(len(self.predictions))]
         captions = ["seen by the network"]
         captions += [f"{one.label}  {one.probability:.1%}" for one in self.predictions]
         step = TILE + GAP
@@ -114,8 +114,8 @@ class Explanation:
             prediction["peak"] = self.peak(index)
         return answer | {"seen": self.seen.size}
 
-    def _lit(self, index: int) -> Image.Image:
-        """Return the image, dim where nothing speaks for a label and colored where much does."""
+    def lit(self, index: int) -> Image.Image:
+        """Return `seen`, dim where nothing speaks for a label, and colored where much does."""
         heat = self.heat(index)[..., None]
         steps = np.linspace(0, 1, len(SHADES))
         color = np.stack([np.interp(heat[..., 0], steps, shade) for shade in SHADES.T], -1)
