@@ -53,11 +53,15 @@ def png(values: np.ndarray, *chunks: bytes) -> bytes:
     )
 
 
-def tiff_of_colors(values: np.ndarray, order: str = "<", **fields: int) -> bytes:
+def tiff_of_colors(
+    values: np.ndarray, order: str = "<", compressed: bool = False, **fields: int
+) -> bytes:
     """A TIFF file of 16-bit colors, which Pillow does not write, in either byte order."""
     height, width, channels = values.shape
-    tags = {256: width, 257: height, 259: 1, 262: 2, 277: channels, 278: height}
-    tags |= {279: values.size * 2} | ({S_MAX: fields["high"]} if fields else {})
+    data = values.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if compressed else data
+    tags = {256: width, 257: height, 259: 8 if compressed else 1, 262: 2, 277: channels}
+    tags |= {278: height, 279: len(data)} | ({S_MAX: fields["high"]} if fields else {})
     start = 8 + 2 + 12 * (len(tags) + 2) + 4
     tags |= {258: start, 273: start + 2 * channels}
     entries = b"".join(
@@ -73,7 +77,7 @@ def tiff_of_colors(values: np.ndarray, order: str = "<", **fields: int) -> bytes
         + entries
         + bytes(4)
         + struct.pack(f"{order}{channels}H", *[16] * channels)
-        + values.astype(f"{order}u2").tobytes()
+        + data
     )
 
 
@@ -105,7 +109,16 @@ def test_all_of_sixteen_bits_are_scaled(no_note: None) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 14])
-@pytest.mark.parametrize("write", [png, tiff, lambda values: tiff(values.astype(np.int32))])
+@pytest.mark.parametrize(
+    "write",
+    [
+        png,
+        tiff,
+        lambda values: tiff(values.astype(">u2")),
+        lambda values: tiff(values.astype(np.int32)),
+    ],
+    ids=["PNG", "TIFF", "big-endian TIFF", "TIFF of 32 bits"],
+)
 def test_narrow_values_in_a_wide_file_are_not_dark(write: object, depth: int) -> None:
     with pytest.warns(UserWarning, match=f"hold values of {depth} bits .* read as {depth}-bit"):
         found = gray(write(RAMP.astype(np.uint16) << depth - 8))
@@ -229,9 +242,11 @@ COLORS = np.stack([RAMP, RAMP[::-1], RAMP.T], -1)
         lambda colors: png(np.dstack([colors, np.full((32, 32), 65535)])),
         tiff_of_colors,
         lambda colors: tiff_of_colors(colors, ">"),
+        lambda colors: tiff_of_colors(colors, compressed=True),
+        lambda colors: tiff_of_colors(colors, ">", compressed=True),
         lambda colors: ppm("P6", 65535, colors),
     ],
-    ids=["PNG", "opaque PNG", "TIFF", "big-endian TIFF", "PPM"],
+    ids=["PNG", "opaque PNG", "TIFF", "big-endian TIFF", "zipped TIFF", "zipped big-endian", "PPM"],
 )
 def test_narrow_colors_in_a_wide_file_are_not_dark(write: object, depth: int) -> None:
     with pytest.warns(UserWarning, match=f"{depth} bits"):
