@@ -71,6 +71,9 @@ def test_lists_of_windows_are_recognized(images: Path) -> None:
         "list: the list begins with a byte order mark, which is left out",
         "list: the list has lines that end in CR LF, and is read without the CR",
     ]
+    with pytest.warns(UserWarning, match="byte order mark"):
+        assert listed(b"\xef\xbb\xbfa") == ["a"]
+    assert listed(b"") == listed(b"\n") == []
     with pytest.raises(ResultsError, match="list: the list is UTF-16 text; save it as UTF-8"):
         listed("a/one/0.png\r\nb\r\n".encode("utf-16"))
 

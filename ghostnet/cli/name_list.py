@@ -11,6 +11,9 @@ from typing import IO
 from ghostnet.errors import ResultsError, listed
 from ghostnet.files import CHUNK_BYTES, raising
 
+STDIN = "-"
+"""What stands for stdin, as a list or as an image."""
+
 MAX_NAME_BYTES = 64 * 1024
 """Length of the longest name in a list: 16 times that of the longest path in Linux."""
 
@@ -34,6 +37,7 @@ class NameList:
     def __init__(self, names: list[str], file: str | None = None, *, null: bool = False) -> None:
         self._names = names
         self._file = file
+        self._title = "stdin" if file == STDIN else file
         self._end = b"\0" if null else b""
         self._pipe = None if file is None else _open_pipe(file)
 
@@ -41,13 +45,13 @@ class NameList:
         yield from self._names
         if self._file is not None:
             with (
-                raising(ResultsError, f"{self._file}: cannot be read"),
+                raising(ResultsError, f"{self._title}: cannot be read"),
                 self._pipe or open(self._file, "rb", buffering=0) as opened,
             ):
                 yield from map(os.fsdecode, self._split(opened))
 
     def __str__(self) -> str:
-        return listed([*self._names, *([self._file] if self._file else [])])
+        return listed([*self._names, *([self._title] if self._title else [])])
 
     @property
     def is_repeatable(self) -> bool:
@@ -67,18 +71,19 @@ class NameList:
                 rest, end = self._recognized(rest)
             if end == b"\n" and b"\0" in chunk:
                 raise ResultsError(
-                    f"{self._file}: some names end in a newline and some in NUL; write one per "
+                    f"{self._title}: some names end in a newline and some in NUL; write one per "
                     "line, or end each in NUL and give -0"
                 )
             *names, rest = rest.split(end or b"\n")
             yield from filter(None, (_bare(name, end) for name in names))
             if len(rest) > MAX_NAME_BYTES:
                 raise ResultsError(
-                    f"{self._file}: a name has more than {MAX_NAME_BYTES:,} bytes; names end in a "
+                    f"{self._title}: a name has more than {MAX_NAME_BYTES:,} bytes; names end in a "
                     "newline without -0, and in NUL with it"
                 )
-        if name := _bare(rest, end):
-            yield name
+        if not end:
+            rest, end = self._recognized(rest + b"\n")
+        yield from filter(None, (_bare(name, end) for name in rest.split(end)))
 
     def _recognized(self, head: bytes) -> tuple[bytes, bytes]:
         """Tell by the beginning of a list what its names end in, and say what is unusual.
@@ -87,7 +92,7 @@ class NameList:
             The beginning without a byte order mark, and the end of a name; empty before the first.
         """
         if head.startswith(UTF_16):
-            raise ResultsError(f"{self._file}: the list is UTF-16 text; save it as UTF-8")
+            raise ResultsError(f"{self._title}: the list is UTF-16 text; save it as UTF-8")
         end = b"\0" if b"\0" in head else b"\n" if b"\n" in head else b""
         unusual = {
             "begins with a byte order mark, which is left out": head.startswith(codecs.BOM_UTF8),
@@ -95,7 +100,7 @@ class NameList:
             "has lines that end in CR LF, and is read without the CR": b"\r\n" in head,
         }
         for what in (what for what, is_so in unusual.items() if end and is_so):
-            warnings.warn(f"{self._file}: the list {what}", stacklevel=2)
+            warnings.warn(f"{self._title}: the list {what}", stacklevel=2)
         return (head.removeprefix(codecs.BOM_UTF8) if end else head), end
 
 
@@ -107,7 +112,7 @@ def _open_pipe(file: str) -> IO[bytes] | None:
     Raises:
         ResultsError: It cannot be read.
     """
-    if file == "-":
+    if file == STDIN:
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     with raising(ResultsError, f"{file}: cannot be read"):
         opened = open(file, "rb", buffering=0)  # noqa: SIM115

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ghostnet.cli.models import configure, open_model
-from ghostnet.cli.name_list import NameList
+from ghostnet.cli.name_list import STDIN, NameList
 from ghostnet.cli.options import (
     BatchOption,
     CacheOption,
@@ -24,7 +24,7 @@ from ghostnet.cli.options import (
     VerboseOption,
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
-from ghostnet.cli.row_file import OUT_BATCH, STDIN, source, write_rows
+from ghostnet.cli.row_file import OUT_BATCH, source, write_rows
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution

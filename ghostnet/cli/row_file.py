@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ghostnet.cli.name_list import NameList
+from ghostnet.cli.name_list import STDIN, NameList
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ghostnet.inference.provenance import Provenance
     from ghostnet.inference.rows import Rows
     from ghostnet.model import ImageSource
-
-STDIN = "-"
-"""The name of the image on stdin."""
 
 OUT_BATCH = 32
 """Default batch size if results go to a file."""

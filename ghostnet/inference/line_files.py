@@ -30,7 +30,8 @@ class LineFile(Rows):
     @property
     def lock(self) -> Path:
         """The file that a process locks while it writes the rows."""
-        return self.path.with_name(f".{self.path.name}.lock")
+        real = self.path.resolve()
+        return real.with_name(f".{real.name}.lock")
 
     @property
     def record(self) -> Path:

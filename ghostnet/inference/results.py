@@ -1,9 +1,9 @@
 """Files of labeled images: rows are written as they come, and an interrupted file is continued."""
 
-import time
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -20,7 +20,7 @@ PART_ROWS = 10_000
 """Most rows of a part of a Parquet data set."""
 
 PART_SECONDS = 60
-"""How long a row waits for others before its part is written with the next row."""
+"""How long a row waits for others before its part is written."""
 
 ANSWER_COLUMNS = ("file", "predictions", "error")
 """Columns of a table of answers."""
@@ -42,7 +42,8 @@ class Parquet(Rows):
         self._arrow: Any = pyarrow
         self._parquet: Any = pyarrow.parquet
         self._rows: list[Answer] = []
-        self._due = 0.0
+        self._writing = threading.Lock()
+        self._timer = threading.Timer(PART_SECONDS, self._write_in_time)
 
     @property
     def lock(self) -> Path:
@@ -85,16 +86,20 @@ class Parquet(Rows):
 
     def write(self, answer: Answer) -> None:
         """Add a row."""
-        if not self._rows:
-            self._due = time.monotonic() + PART_SECONDS
-        self._rows.append(answer)
-        if len(self._rows) == PART_ROWS or time.monotonic() >= self._due:
-            self._write_part()
+        with self._writing:
+            if not self._rows:
+                self._timer = threading.Timer(PART_SECONDS, self._write_in_time)
+                self._timer.daemon = True
+                self._timer.start()
+            self._rows.append(answer)
+            if len(self._rows) == PART_ROWS:
+                self._write_part()
 
     def close(self) -> None:
         """Write what is left; without any row, a part that has none."""
-        if self._rows or not self._parts:
-            self._write_part()
+        with self._writing:
+            if self._rows or not self._parts:
+                self._write_part()
 
     @property
     def _parts(self) -> list[Path]:
@@ -106,7 +111,14 @@ class Parquet(Rows):
         except (OSError, self._arrow.ArrowException) as error:
             raise ResultsError(f"{part}: cannot be read ({error}); remove it") from error
 
+    def _write_in_time(self) -> None:
+        """Write the rows that have waited; where that fails, the next attempt will say so."""
+        with self._writing, suppress(ResultsError):
+            if self._rows:
+                self._write_part()
+
     def _write_part(self) -> None:
+        self._timer.cancel()
         last = self._parts[-1:]
         number = int(last[0].stem.removeprefix("part-")) + 1 if last else 0
         self._write_table(self._rows, self.path / f"part-{number:06}.parquet")
