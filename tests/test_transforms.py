@@ -234,6 +234,14 @@ def test_no_bytes_raise_anything_but_our_error(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_content_may_have_any_type_of_bytes(kind: type) -> None:
+    content = encoded(photograph(32, 32), "PNG")
+    assert decode(kind(content)).size == (32, 32)
+    with pytest.raises(ImageError, match=r"^these bytes: cannot be decoded|^these bytes: not an"):
+        decode(kind(content[:50]))
+
+
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
 @settings(max_examples=150, deadline=None)
 def test_a_flipped_byte_gives_an_image_or_our_error(position: int, value: int) -> None:

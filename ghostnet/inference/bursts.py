@@ -12,6 +12,9 @@ Item = TypeVar("Item")
 WAIT_SECONDS = 1.0
 """How long the first item of a burst waits for others, if the source is slow."""
 
+PAUSE_SECONDS = 0.05
+"""How long every item of a burst waits for the next, since a fast source may stumble."""
+
 AHEAD = 64
 """Items that are read from the source ahead of their use."""
 
@@ -56,7 +59,8 @@ class Bursts(Generic[Item]):
         while not isinstance(item, _End):
             yield item
             try:
-                item = self._arrived.get(timeout=max(0.0, latest - time.monotonic()))
+                wait = max(PAUSE_SECONDS, latest - time.monotonic())
+                item = self._arrived.get(timeout=wait)
             except Empty:
                 return
         self._arrived.put(item)
