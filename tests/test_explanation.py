@@ -162,7 +162,7 @@ def test_a_label_that_nothing_speaks_for_has_no_heat(explanation: Explanation) -
         explanation.result, explanation.seen, explanation.predictions, -np.ones((3, 7, 7), "f4")
     )
     assert not against.heat(1).any()
-    assert against.picture().size == explanation.picture().size
+    assert against.plot().size == explanation.plot().size
 
 
 def test_any_image_can_be_explained(model: Model, explanation: Explanation) -> None:
@@ -181,11 +181,11 @@ def test_what_is_not_one_image_is_an_error(image: object, model: Model) -> None:
         model.explain(image)
 
 
-def test_the_picture_shows_the_image_and_a_tile_for_each_label(explanation: Explanation) -> None:
-    picture = np.asarray(explanation.picture()).astype(int)
-    height, width, _ = picture.shape
+def test_the_plot_shows_the_image_and_a_panel_for_each_label(explanation: Explanation) -> None:
+    plot = np.asarray(explanation.plot()).astype(int)
+    height, width, _ = plot.shape
     assert width > 3.9 * height * 0.8
-    first = Image.fromarray(picture[12:332, 12:332].astype(np.uint8)).resize((224, 224))
+    first = Image.fromarray(plot[12:332, 12:332].astype(np.uint8)).resize((224, 224))
     assert np.abs(np.asarray(first).astype(int) - np.asarray(explanation.seen)).mean() < 6
     with Image.open(io.BytesIO(explanation._repr_png_())) as shown:
         assert shown.size == (width, height)
@@ -194,16 +194,16 @@ def test_the_picture_shows_the_image_and_a_tile_for_each_label(explanation: Expl
 # The command ----------------------------------------------------------------------------------
 
 
-def test_the_command_writes_a_picture(ghostnet: Ghostnet, tmp_path: Path) -> None:
+def test_the_command_writes_a_plot(ghostnet: Ghostnet, tmp_path: Path) -> None:
     out = tmp_path / "new" / "why.png"
     answer = ghostnet.json("explain", CAT, "--out", out, "--top-k", 2)
     assert answer["file"] == str(CAT)
-    assert answer["picture"] == str(out)
+    assert answer["plot"] == str(out)
     assert [one["label"] for one in answer["predictions"]] == ["Abyssinian", "Bengal"]
     assert answer["seen"] == [224, 224]
     assert all(0 <= place < 224 for one in answer["predictions"] for place in one["peak"])
-    with Image.open(out) as picture:
-        assert picture.format == "PNG"
+    with Image.open(out) as plot:
+        assert plot.format == "PNG"
     assert "Abyssinian" in ghostnet("explain", CAT, "--out", out)
 
 

@@ -42,7 +42,7 @@ class Page(HTMLParser):
     def text(self) -> str:
         return "".join(self.texts)
 
-    def pictures(self) -> list[Image.Image]:
+    def images(self) -> list[Image.Image]:
         contents = (base64.b64decode(link.partition(",")[2]) for link in self.links)
         return [Image.open(io.BytesIO(content)) for content in contents]
 
@@ -72,8 +72,8 @@ def test_predict_writes_a_page_that_holds_everything(ghostnet: Ghostnet, tmp_pat
     content = (tmp_path / "new" / "page.html").read_text()
     page = Page(content)
     assert all(link.startswith("data:image/jpeg;base64,") for link in page.links)
-    assert len(page.pictures()) == len([*IMAGES.glob("*.jpg")])
-    assert all(max(picture.size) <= 160 for picture in page.pictures())
+    assert len(page.images()) == len([*IMAGES.glob("*.jpg")])
+    assert all(max(image.size) <= 160 for image in page.images())
     assert re.search(r"cat\.jpg\s*Abyssinian72\.1%Bengal10\.9%", page.text)
     assert not {"script", "link", "iframe"} & {*page.tags}
     assert "default-src 'none'" in content
@@ -118,7 +118,7 @@ def test_eval_shows_the_worst_mistakes_first(ghostnet: Ghostnet, tmp_path: Path)
     assert classes.index("Bengal0.0%") < classes.index("Abyssinian100.0%")
     assert "Bengal taken for Abyssinian: 1" in confusion
     assert "broken.jpg" in broken
-    *thumbnails, matrix = page.pictures()
+    *thumbnails, matrix = page.images()
     assert len(thumbnails) == 2
     assert matrix.size == (5, 5)
 
@@ -144,12 +144,12 @@ def test_the_images_are_lit_on_request(ghostnet: Ghostnet, tmp_path: Path) -> No
     root = labeled_folder(tmp_path / "photos")
     out = tmp_path / "page.html"
     ghostnet("eval", root, "--report", out, "--explain")
-    *lit, _ = Page(out.read_text()).pictures()
-    assert [picture.size for picture in lit] == [(224, 224)] * 2
+    *lit, _ = Page(out.read_text()).images()
+    assert [image.size for image in lit] == [(224, 224)] * 2
     ghostnet("predict", root / "pug", "--report", out, "--explain", status=1)
     page = Page(out.read_text())
-    (picture,) = page.pictures()
+    (image,) = page.images()
     plain = decode(IMAGES / "pug.jpg", 256)
-    assert np.asarray(picture).mean() < 0.8 * np.asarray(plain).mean()  # most of it is dim
+    assert np.asarray(image).mean() < 0.8 * np.asarray(plain).mean()  # most of it is dim
     assert "no image" in page.text  # the broken one
     ghostnet("predict", IMAGES / "pug.jpg", "--explain", status=2)

@@ -21,7 +21,7 @@ from ghostnet.models.registry import DEFAULT_MODEL
 def explain(
     image: Annotated[str, typer.Argument(help="Image, or - for one on stdin.")],
     out: Annotated[
-        Path, typer.Option(help="File for the picture: .png, .jpg or .webp; replaced if it exists.")
+        Path, typer.Option(help="File for the plot: .png, .jpg or .webp; replaced if it exists.")
     ],
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
@@ -30,7 +30,7 @@ def explain(
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which places of an image made its labels, as a picture beside it."""
+    """Show which places of an image made its labels, as a plot beside it."""
     from ghostnet.model import ImageSource
     from ghostnet.model.explanation import check_suffix
 
@@ -41,7 +41,7 @@ def explain(
     content = sys.stdin.buffer.read() if image == "-" else image
     explanation = opened.explain(ImageSource(image, content), count=top_k)
     explanation.save(out)
-    answer = explanation.to_dict() | {"picture": str(out)}
+    answer = explanation.to_dict() | {"plot": str(out)}
     if as_json:
         print_json(answer)
         return

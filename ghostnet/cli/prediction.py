@@ -30,7 +30,7 @@ from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
 
 if TYPE_CHECKING:
-    from ghostnet.inference.report import Picture
+    from ghostnet.inference.report import Draw
     from ghostnet.model import Evaluation, Model, Result
     from ghostnet.model.forward import Forward
 
@@ -136,7 +136,7 @@ def _check_explain(explain: bool, report: Path | None) -> None:
         raise typer.BadParameter("--explain needs --report; for one image, use ghostnet explain")
 
 
-def _picture(model: "Model", *, explain: bool) -> "Picture":
+def _draw(model: "Model", *, explain: bool) -> "Draw":
     """Choose what draws an image in a report."""
     from ghostnet.inference.report import explained_by, thumbnail
 
@@ -187,8 +187,8 @@ def _show(
     if report:
         from ghostnet.inference.report import prediction_page, write_report
 
-        picture = _picture(model, explain=explain)
-        write_report(report, prediction_page(model.name, results, top_k, picture))
+        draw = _draw(model, explain=explain)
+        write_report(report, prediction_page(model.name, results, top_k, draw))
     if as_json:
         last = [{"left_out": counts}] if counts else []
         print_json([result.to_dict(top_k) for result in results] + last)
@@ -251,8 +251,8 @@ def eval(
     if report:
         from ghostnet.inference.report import evaluation_page, write_report
 
-        picture = _picture(opened, explain=explain)
-        write_report(report, evaluation_page(opened.name, result, images, kept, picture))
+        draw = _draw(opened, explain=explain)
+        write_report(report, evaluation_page(opened.name, result, images, kept, draw))
     if out:
         _write_confusion(result, document, out)
     if as_json:

@@ -16,11 +16,11 @@ import numpy as np
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.errors import ResultsError
 from ghostnet.files import raising, write_whole
-from ghostnet.inference.confusion_picture import confusion_svg
+from ghostnet.inference.confusion_matrix import confusion_svg
 from ghostnet.model import Evaluation, Model, Result
 from ghostnet.model.result import printable
 
-Picture: TypeAlias = Callable[[Result], bytes | None]
+Draw: TypeAlias = Callable[[Result], bytes | None]
 """Draws the image of a result as a small JPEG; None where there is none."""
 
 MAX_SHOWN = 500
@@ -48,21 +48,21 @@ def thumbnail(result: Result) -> bytes | None:
     return result.image.thumbnail()
 
 
-def explained_by(model: Model) -> Picture:
+def explained_by(model: Model) -> Draw:
     """Return what draws the image of a result lit by the evidence for its first label."""
 
-    def draw(result: Result) -> bytes | None:
+    def lit(result: Result) -> bytes | None:
         if result.error:
             return None
         content = io.BytesIO()
         model.explain(result.image, count=1).lit(0).save(content, "JPEG", quality=80)
         return content.getvalue()
 
-    return draw
+    return lit
 
 
 def prediction_page(
-    model: str, results: Sequence[Result], top_k: int, picture: Picture = thumbnail
+    model: str, results: Sequence[Result], top_k: int, draw: Draw = thumbnail
 ) -> str:
     """Return a page of images with their labels.
 
@@ -70,14 +70,14 @@ def prediction_page(
         model: Name of the model.
         results: The first `MAX_SHOWN` are on the page.
         top_k: Labels of an image.
-        picture: Draws the image of a result.
+        draw: Draws the image of a result.
     """
     shown = results[:MAX_SHOWN]
     texts = [_answer(result, top_k) for result in shown]
     failed = sum(result.error is not None for result in results)
     numbers = {"images": f"{len(results):,}"} | ({"not readable": f"{failed:,}"} if failed else {})
     return _page(
-        model, numbers, _cards(shown, texts, picture) + _rest(len(results) - len(shown), "images")
+        model, numbers, _cards(shown, texts, draw) + _rest(len(results) - len(shown), "images")
     )
 
 
@@ -104,7 +104,7 @@ def evaluation_page(
     evaluation: Evaluation,
     folder: ImageFolder,
     results: Iterable[Result],
-    picture: Picture = thumbnail,
+    draw: Draw = thumbnail,
 ) -> str:
     """Return a page about the accuracy of a model, with its worst mistakes first.
 
@@ -113,7 +113,7 @@ def evaluation_page(
         evaluation: The accuracy.
         folder: The images that were classified.
         results: The results for its files, in their order.
-        picture: Draws the image of a result.
+        draw: Draws the image of a result.
     """
     mistakes = _mistakes(evaluation, folder, results)
     numbers = {
@@ -126,7 +126,7 @@ def evaluation_page(
     cards = _cards(
         [mistake.result for mistake in shown],
         [_correction(mistake, evaluation.labels) for mistake in shown],
-        picture,
+        draw,
     )
     parts = {
         "Worst mistakes": cards + _rest(len(mistakes) - len(shown), "mistakes"),
@@ -169,14 +169,14 @@ def _page(title: str, numbers: dict[str, str], body: str) -> str:
     )
 
 
-def _cards(results: Sequence[Result], texts: Sequence[str], draw: Picture) -> str:
+def _cards(results: Sequence[Result], texts: Sequence[str], draw: Draw) -> str:
     """Return a grid of images, each with a text that is HTML."""
     with ThreadPoolExecutor() as executor:
-        pictures = map(_image, executor.map(draw, results))
+        images = map(_image, executor.map(draw, results))
         cards = [
-            f'<li>{picture}<div class="text"><p class="name">{_breakable(result.name)}</p>'
+            f'<li>{image}<div class="text"><p class="name">{_breakable(result.name)}</p>'
             f"{text}</div></li>\n"
-            for result, picture, text in zip(results, pictures, texts, strict=True)
+            for result, image, text in zip(results, images, texts, strict=True)
         ]
     return f'<ul class="cards">\n{"".join(cards)}</ul>\n' if cards else ""
 

@@ -1,4 +1,4 @@
-"""What made the labels of one image: evidence as a picture, beside the image."""
+"""What made the labels of one image: evidence as a plot, beside the image."""
 
 import io
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from ghostnet.errors import ImageError
 from ghostnet.files import raising, write_whole
 from ghostnet.model.result import Prediction, Result
 
-TILE = 320
-"""Side of the image in the picture, in pixels."""
+PANEL = 320
+"""Side of the image in the plot, in pixels."""
 
 GAP = 12
 CAPTION = 30
 FONT_SIZE = 17
 
 FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-"""Formats of the picture, by suffix."""
+"""Formats of the plot, by suffix."""
 
 SHADES = np.array([(20, 20, 60), (130, 20, 110), (230, 60, 50), (255, 170, 30), (255, 250, 160)])
 """Colors of rising evidence."""
@@ -73,24 +73,24 @@ class Explanation:
         row, column = np.unravel_index(heat.argmax(), heat.shape)
         return int(column), int(row)
 
-    def picture(self) -> Image.Image:
+    def plot(self) -> Image.Image:
         """Draw the image, and for each label its evidence, side by side."""
-        tiles = [self.seen] + [self.lit(index) for index in range(len(self.predictions))]
+        panels = [self.seen] + [self.lit(index) for index in range(len(self.predictions))]
         captions = ["seen by the network"]
         captions += [f"{one.label}  {one.probability:.1%}" for one in self.predictions]
-        step = TILE + GAP
-        picture = Image.new("RGB", (GAP + step * len(tiles), TILE + GAP + CAPTION + GAP), "white")
-        draw = ImageDraw.Draw(picture)
+        step = PANEL + GAP
+        plot = Image.new("RGB", (GAP + step * len(panels), PANEL + GAP + CAPTION + GAP), "white")
+        draw = ImageDraw.Draw(plot)
         font = ImageFont.load_default(FONT_SIZE)
-        for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        for number, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
             left = GAP + step * number
-            picture.paste(tile.resize((TILE, TILE), Image.Resampling.BICUBIC), (left, GAP))
-            place = (left, GAP + TILE + CAPTION // 2)
+            plot.paste(panel.resize((PANEL, PANEL), Image.Resampling.BICUBIC), (left, GAP))
+            place = (left, GAP + PANEL + CAPTION // 2)
             draw.text(place, _fitting(caption, font), "black", font, anchor="lm")
-        return picture
+        return plot
 
     def save(self, path: str | Path) -> None:
-        """Write the picture to a file, in the format of its suffix.
+        """Write the plot to a file, in the format of its suffix.
 
         Raises:
             ImageError: The suffix is not known, or the file cannot be written.
@@ -98,7 +98,7 @@ class Explanation:
         path = Path(path)
         format = check_suffix(path)
         content = io.BytesIO()
-        self.picture().save(content, format)
+        self.plot().save(content, format)
         with raising(ImageError, f"{path}: cannot be written", "name another file"):
             write_whole(path, content.getvalue())
 
@@ -129,12 +129,12 @@ class Explanation:
     def _repr_png_(self) -> bytes:
         """Return what a notebook shows."""
         content = io.BytesIO()
-        self.picture().save(content, "PNG")
+        self.plot().save(content, "PNG")
         return content.getvalue()
 
 
 def check_suffix(path: Path) -> str:
-    """Return the format that a picture has in a file of this name.
+    """Return the format that a plot has in a file of this name.
 
     Raises:
         ImageError: There is none.
@@ -142,13 +142,13 @@ def check_suffix(path: Path) -> str:
     format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise ImageError(
-            f"{path}: the suffix names no format for a picture; use one of {', '.join(FORMATS)}"
+            f"{path}: the suffix names no format for a plot; use one of {', '.join(FORMATS)}"
         )
     return format
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Shorten a caption to the width of a tile."""
-    while len(text) > 1 and font.getlength(text) > TILE:
+    """Shorten a caption to the width of a panel."""
+    while len(text) > 1 and font.getlength(text) > PANEL:
         text = f"{text[:-2]}…"
     return text

@@ -116,7 +116,7 @@ class ImageSource:
         return content.getvalue()
 
     def _from_array(self, array: NDArray[Any]) -> Image.Image:
-        if not _is_picture(array) or 0 in array.shape:
+        if not _is_channels_last(array) or 0 in array.shape:
             raise ImageError(
                 f"{self.name}: an array must be an image of shape (height, width, 3), or "
                 f"(height, width) if it is gray, but this one has shape {array.shape}."
@@ -192,10 +192,14 @@ def named(images: Iterable[Any]) -> Iterator[ImageSource]:
 
 def _is_normalized(source: object) -> TypeGuard[NDArray[Any]]:
     """Whether this is an array in the layout of the network's input."""
-    return isinstance(source, np.ndarray) and source.dtype.kind == "f" and not _is_picture(source)
+    return (
+        isinstance(source, np.ndarray)
+        and source.dtype.kind == "f"
+        and not _is_channels_last(source)
+    )
 
 
-def _is_picture(array: NDArray[Any]) -> bool:
+def _is_channels_last(array: NDArray[Any]) -> bool:
     """Whether an array has the layout of an image: channels last, or none."""
     return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
 

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture inside a page."""
+"""A confusion matrix, drawn inside a page."""
 
 import base64
 import io
