@@ -111,7 +111,7 @@ class _Walk:
             return self._filtered(layer, values)
         raise KernelError(
             f"{layer.name} has a bias in place of the batch norms that state its range for 8 bits; "
-            "pass the parameters that still have their branches, or use float32"
+            "open the network with its branches (keep_branches=True), or use float32"
         )
 
     def normalized(self, layer: LayerSpec) -> ValueRange:
