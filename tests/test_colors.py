@@ -1,11 +1,13 @@
 """Colors as a screen shows them: profiles, and what is transparent."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
 import pytest
 from color_profiles import PROPHOTO, SRGB, of_gray, of_inks, of_primaries
+from deep_images import chunk, png
 from PIL import Image, ImageCms
 
 from ghostnet.data.transforms import Preprocess, decode
@@ -96,6 +98,27 @@ def test_the_colors_of_a_palette_have_a_profile(recwarn: pytest.WarningsRecorder
     found = decode(encoded(image, icc_profile=WIDE)).getpixel((8, 8))
     assert found == decode(encoded(image.convert("RGB"), icc_profile=WIDE)).getpixel((8, 8))
     assert found != (40, 200, 40)
+
+
+def with_gamma(content: bytes, gamma: float, *others: bytes) -> bytes:
+    """A PNG file that states a gamma."""
+    stated = chunk(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    return content[:33] + b"".join((stated, *others)) + content[33:]
+
+
+def test_the_gamma_of_a_png_file_is_applied() -> None:
+    light = Image.new("RGB", (16, 16), (55, 128, 255))
+    expected = (128, 188, 255)
+    assert decode(with_gamma(encoded(light), 1)).getpixel((8, 8)) == pytest.approx(expected, abs=1)
+    deep = np.asarray(light).astype(np.uint16) * 257
+    for content in (png(deep), png(deep[..., 1])):
+        found = decode(with_gamma(content, 1)).getpixel((8, 8))
+        assert found[1] == pytest.approx(188, abs=1)
+    for content in (
+        with_gamma(encoded(light), 1 / 2.2),
+        with_gamma(encoded(light), 1, chunk(b"sRGB", b"\0")),
+    ):
+        assert difference(decode(content), light) == 0
 
 
 def test_lab_is_decoded() -> None:

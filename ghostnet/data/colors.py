@@ -19,6 +19,10 @@ COLOR_MODES = {"1": "L", "L": "L", "CMYK": "CMYK", "LAB": "LAB"}
 
 GRAY_WITH_ALPHA = ("L", "La", "LA", "1")
 
+SRGB_GAMMA = 1 / 2.2
+NEAR_SRGB = 0.05
+"""The gamma by which PNG files state sRGB, and the share by which others are still taken as it."""
+
 SAME = 2
 """Largest difference, of 255, of colors that need no conversion."""
 
@@ -26,15 +30,14 @@ SAME = 2
 def to_srgb(image: Image.Image) -> Image.Image:
     """Convert an image of 8 bits a channel to sRGB, and put it on white where it is transparent.
 
-    An embedded profile says what the colors mean. Without one, or with one that is broken or of
-    another color space, they are taken as sRGB.
+    An embedded profile says what the colors mean, or else the gamma of a PNG file. Without either,
+    or with a profile that is broken or of another color space, they are taken as sRGB.
     """
-    profile = image.info.get("icc_profile")
     if not image.has_transparency_data:
-        return _colors(image, profile)
+        return _colors(image)
     image = image.convert("LA" if image.mode in GRAY_WITH_ALPHA else "RGBA")
     alpha = image.getchannel("A")
-    colors = _colors(image.convert(image.mode[:-1]), profile)
+    colors = _colors(image.convert(image.mode[:-1]))
     if alpha.getextrema() == (255, 255):
         return colors
     white = Image.new("RGB", image.size, "white")
@@ -42,10 +45,13 @@ def to_srgb(image: Image.Image) -> Image.Image:
     return white
 
 
-def _colors(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _colors(image: Image.Image) -> Image.Image:
     """Convert an image without transparency."""
+    profile, gamma = image.info.get("icc_profile"), image.info.get("gamma")
     mode = COLOR_MODES.get(image.mode, "RGB")
     image = image if image.mode == mode else image.convert(mode)
+    if gamma and not profile and "srgb" not in image.info:
+        return _brightened(image.convert("RGB"), gamma)
     convert = _conversion(profile, mode) if profile else None
     if convert:
         return convert(image)
@@ -53,6 +59,15 @@ def _colors(image: Image.Image, profile: bytes | None) -> Image.Image:
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         return _transform(lab, mode).apply(image)
     return image if mode == "RGB" else image.convert("RGB")
+
+
+def _brightened(image: Image.Image, gamma: float) -> Image.Image:
+    """Convert an RGB image whose values are light to the power of gamma."""
+    if abs(gamma / SRGB_GAMMA - 1) <= NEAR_SRGB:
+        return image
+    light = np.linspace(0, 1, 256) ** (1 / gamma)
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return image.point([round(value) for value in 255 * curve] * 3)
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,9 @@ from ghostnet.errors import ImageError
 DEPTHS = (8, 10, 12, 14, 16)
 """Usual depths of integers, in bits."""
 
+COLOR_SPACE = ("icc_profile", "gamma", "srgb")
+"""What Pillow knows about the color space of an image, by key of its ``info``."""
+
 GRAY_MODES = re.compile(r"I|I;16.*|F")
 """Pillow's modes with more than 8 bits, all of which are gray."""
 
@@ -130,12 +133,12 @@ def _replaced(image: Image.Image, pixels: NDArray[np.uint8], values: NDArray[Any
     """Return an image of 8 bits in the place of a deeper one.
 
     Args:
-        image: The deeper image; its profile stays, and its transparent value becomes a mask.
+        image: The deeper image; its color space stays, its transparent value becomes a mask.
         pixels: The result.
         values: (height, width, channels) values of the deeper image.
     """
     replaced = Image.fromarray(pixels)
-    replaced.info["icc_profile"] = image.info.get("icc_profile")
+    replaced.info = {key: image.info[key] for key in COLOR_SPACE if key in image.info}
     clear = image.info.get("transparency")
     if clear is not None:
         opaque = (values != np.asarray(clear)).any(2)
