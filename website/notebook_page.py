@@ -28,6 +28,8 @@ def _cell(cell: NotebookNode, stem: str, plots: list[bytes]) -> Iterator[str]:
         if "image/png" in data:
             plots.append(base64.b64decode(data["image/png"]))
             yield f"![Plot]({_plot_name(stem, len(plots))})"
+        elif "text/html" in data:
+            yield data["text/html"]
         else:
             yield _fenced(data["text/plain"].rstrip(), "text")
 
