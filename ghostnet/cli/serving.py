@@ -42,6 +42,9 @@ def serve(
     max_arrival_s: Annotated[
         float, typer.Option(min=0.1, help="Longest time for a request to arrive.")
     ] = 30.0,
+    keep_alive_s: Annotated[
+        int, typer.Option(min=1, help="How long an idle connection stays open.")
+    ] = 75,
     token_file: Annotated[
         Path | None,
         typer.Option(help="File with the token that requests must send. Default: $GHOSTNET_TOKEN."),
@@ -63,6 +66,7 @@ def serve(
         queue=max_queue,
         body=max_body_mib * MEBIBYTE,
         arrival=max_arrival_s,
+        keep_alive=keep_alive_s,
     )
     opened = open_model(model, cache_dir)
     with server.listen(host, port) as listener:

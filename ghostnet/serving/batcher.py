@@ -164,16 +164,18 @@ class Batcher:
             if not works:
                 continue
             images = self._take(works)
-            start = time.perf_counter()
             try:
-                values = self.forward(images)
+                self._resolve(works, self._run(images))
             except Exception as error:
                 self._fail(works, error)
-                continue
-            seconds = time.perf_counter() - start
-            self.observe(len(works), seconds)
-            milliseconds = 1000 * seconds / len(works)
-            self._resolve(works, [finite_logits(row, milliseconds) for row in values])
+
+    def _run(self, images: NDArray[Any]) -> list[Logits | ImageError]:
+        start = time.perf_counter()
+        values = self.forward(images)
+        seconds = time.perf_counter() - start
+        self.observe(len(images), seconds)
+        milliseconds = 1000 * seconds / len(images)
+        return [finite_logits(row, milliseconds) for row in values]
 
     def _gather(self, first: Work) -> list[Work]:
         """Return the images of the next batch."""

@@ -18,6 +18,8 @@ class Limits:
         queue: Most images that are accepted and not yet answered.
         body: Most bytes in the body of a request.
         arrival: Most seconds from the first byte of a request to its last.
+        keep_alive: Seconds that an idle connection stays open; longer than proxies and pools of
+            connections keep theirs, usually a minute, so that none is closed under a request.
     """
 
     batch: int = 32
@@ -25,3 +27,4 @@ class Limits:
     queue: int = 512
     body: int = 20 * MEBIBYTE
     arrival: float = 30.0
+    keep_alive: int = 75

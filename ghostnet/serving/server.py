@@ -75,13 +75,14 @@ def serve(
     config = uvicorn.Config(
         partial(create_application, model, limits, threads=threads, token=token),
         factory=True,
-        http=cast(Any, partial(PromptConnection, limits.arrival)),
+        http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
         loop="uvloop",
         workers=workers,
         access_log=False,
         log_config=None,
         server_header=False,
+        timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     if workers == 1:
