@@ -138,6 +138,23 @@ def test_a_failure_of_the_network_reaches_its_batch_and_no_other() -> None:
     run(use, batch=1)
 
 
+def test_a_failure_of_the_observer_reaches_its_batch_and_no_other() -> None:
+    observed = []
+
+    def observe(images: int, seconds: float) -> None:
+        observed.append(images)
+        if len(observed) == 1:
+            raise RuntimeError("the metrics failed")
+
+    async def use(batcher: Batcher, network: Network) -> None:
+        batcher.observe = observe
+        with pytest.raises(RuntimeError, match="the metrics failed"):
+            await batcher.submit([image(4)])[0]
+        assert float((await batcher.submit([image(5)])[0]).values[0]) == 5
+
+    run(use, batch=1)
+
+
 def test_a_full_queue_refuses_and_takes_again_when_there_is_room() -> None:
     async def use(batcher: Batcher, network: Network) -> None:
         network.gate.clear()

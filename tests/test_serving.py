@@ -209,6 +209,49 @@ def test_ctrl_c_ends_the_server_too(tmp_path: Path) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
+def test_a_terminal_that_closes_ends_the_server_in_order(tmp_path: Path) -> None:
+    server = ModelServer(log=tmp_path / "log", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "none"))
+    assert server.metric("process_open_fds") > 0
+    assert server.stop(signal.SIGHUP) == 0
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    server = ModelServer("--workers", 2, log=tmp_path / "log")
+    wait_for(lambda: len(serving_children(server)) == 2)
+    workers = serving_children(server)
+    server.process.kill()
+    server.process.wait()
+    wait_for(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers))
+
+
+def test_a_worker_that_dies_as_it_starts_holds_up_nothing(tmp_path: Path) -> None:
+    with serving("--workers", 2, log=tmp_path / "log") as server:
+        for _ in range(3):
+            for child in children(server.process.pid):
+                os.kill(child, signal.SIGKILL)
+        wait_for(lambda: len(serving_children(server)) == 2)
+        assert server.post("predict", CAT).status_code == 200
+
+
+def test_workers_that_cannot_start_are_one_line(ghostnet: Ghostnet) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ghostnet.cli", "serve", "--port", "0", "--workers", "2"],
+        env=os.environ | {"GHOSTNET_INSTRUCTION_SET": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_every_address_is_ipv4_and_ipv6(tmp_path: Path) -> None:
+    with serving("--host", "::", log=tmp_path / "log") as server:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, server.port)).close()
+
+
 def test_a_killed_worker_loses_only_what_was_in_flight(tmp_path: Path) -> None:
     with serving("--workers", 2, log=tmp_path / "log") as server:
         workers = serving_children(server)

@@ -111,6 +111,12 @@ def test_pipelined_requests_are_answered_in_order(server: ModelServer) -> None:
         assert [status for status, _ in answers(connection, 3)] == [200, 200, 422]
 
 
+def test_many_pipelined_requests_are_not_one_large_head(server: ModelServer) -> None:
+    with server.connect(HEALTH * 3000 + HEALTH[:9]) as connection:
+        connection.sendall(HEALTH[9:])
+        assert {status for status, _ in answers(connection, 3001)} == {200}
+
+
 def test_a_client_that_leaves_pipelined_requests_leaves_no_trace(server: ModelServer) -> None:
     for _ in range(5):
         server.connect(request(CAT) * 4).close()

@@ -1,5 +1,6 @@
 """``ghostnet serve`` at its limits, and with clients that behave badly."""
 
+import gzip
 import json
 import signal
 import socket
@@ -45,9 +46,20 @@ def test_a_form_has_at_most_as_many_images_as_the_queue_holds(server: ModelServe
         assert response.status_code == status, response.text
 
 
-def test_a_compressed_body_is_415(server: ModelServer) -> None:
-    response = server.post("predict", CAT, headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 415
+def test_a_body_may_be_gzip(server: ModelServer) -> None:
+    expected = server.post("predict", CAT).json()
+    packed = gzip.compress(CAT)
+    response = server.post("predict", packed, headers={"Content-Encoding": "gzip"})
+    assert_same(response.json(), expected)
+    bomb = gzip.compress(bytes(2**26))
+    for body, encoding, status in (
+        (bomb, "gzip", 413),
+        (CAT, "gzip", 400),
+        (packed[:-20], "gzip", 400),
+        (CAT, "br", 415),
+    ):
+        response = server.post("predict", body, headers={"Content-Encoding": encoding})
+        assert response.status_code == status, response.text
 
 
 def post_at_once(

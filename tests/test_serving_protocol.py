@@ -102,6 +102,34 @@ def test_classes_are_named(server: ModelServer) -> None:
         assert float(value) == pytest.approx(prediction["probability"], abs=1e-5)
 
 
+def test_nulls_are_as_if_they_were_not_there(server: ModelServer) -> None:
+    sent = {**BYTES, "parameters": None, "data": [base64.b64encode(CAT).decode()]}
+    document = {"id": None, "parameters": None, "outputs": None, "inputs": [sent]}
+    assert set(outputs(infer(server, document))) == {"logits", "probabilities"}
+    wanted = [{"name": "logits", "parameters": {"binary_data": None, "classification": None}}]
+    assert set(outputs(infer(server, {"inputs": [sent], "outputs": wanted}))) == {"logits"}
+
+
+def test_half_floats_and_raw_images(server: ModelServer) -> None:
+    half = BATCH[:1].astype(np.float16)
+    sent = {**FLOATS, "datatype": "FP16", "parameters": {"binary_data_size": half.nbytes}}
+    sent.pop("data", None)
+    found = outputs(infer(server, {"inputs": [sent]}, half.tobytes()))["logits"]
+    np.testing.assert_allclose(found, LOGITS[:1], atol=0.05)
+    raw = server.post(INFER, CAT, headers={"Inference-Header-Content-Length": "0"})
+    as_bytes = {**BYTES, "data": [base64.b64encode(CAT).decode()]}
+    expected = outputs(infer(server, {"inputs": [as_bytes]}))["logits"]
+    np.testing.assert_allclose(outputs(raw)["logits"], expected, atol=1e-5)
+
+
+def test_configuration_and_statistics(server: ModelServer) -> None:
+    configuration = server.get(f"v2/models/{MODEL}/config").json()
+    assert configuration["input"][0]["dims"] == [3, 224, 224]
+    assert server.post("predict", CAT).status_code == 200
+    (statistics,) = server.get(f"v2/models/{MODEL}/versions/1/stats").json()["model_stats"]
+    assert statistics["inference_count"] >= statistics["execution_count"] >= 1
+
+
 WRONG = {
     "no JSON": (b"{", 400),
     "no input": ({"inputs": []}, 400),

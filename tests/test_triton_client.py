@@ -45,6 +45,14 @@ def test_triton_client_reads_health_and_metadata(client: "triton.InferenceServer
     assert metadata["outputs"][0] == {"name": "logits", "datatype": "FP32", "shape": [-1, 37]}
 
 
+def test_triton_client_reads_configuration_and_statistics(
+    client: "triton.InferenceServerClient",
+) -> None:
+    assert client.get_model_config(MODEL)["input"][0]["name"] == "images"
+    (statistics,) = client.get_inference_statistics(MODEL)["model_stats"]
+    assert statistics["name"] == MODEL
+
+
 def tensor(values: np.ndarray, *, is_binary: bool) -> "triton.InferInput":
     kind = ("images", "FP32") if values.dtype == np.float32 else ("encoded_images", "BYTES")
     made = triton.InferInput(kind[0], values.shape, kind[1])

@@ -1,6 +1,8 @@
 """The command that serves a model over HTTP: `serve`."""
 
+import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,6 +16,9 @@ from ghostnet.packages import needs
 from ghostnet.runtime import Device
 
 LOOPBACK = "127.0.0.1"
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where workers share metrics: a folder of their own, whatever the environment says."""
 
 
 def serve(
@@ -53,8 +58,10 @@ def serve(
 ) -> None:
     """Serve a model over HTTP: images in, labels out."""
     signal.signal(signal.SIGTERM, _finish)
+    os.environ.pop(METRICS_FOLDER, None)
     configure(Device.CPU)
     with needs("uvicorn", extra="serve"):
+        from ghostnet import hub
         from ghostnet.serving import server
         from ghostnet.serving.authorization import read_token
         from ghostnet.serving.limits import MEBIBYTE, Limits
@@ -71,7 +78,10 @@ def serve(
     opened = open_model(model, cache_dir)
     with server.listen(host, port) as listener:
         _announce(opened.name, *listener.getsockname()[:2], is_open=token is None)
-        server.serve(opened, listener, limits, threads=threads, workers=workers, token=token)
+        # A worker that is sent the model could keep the others waiting if it dies meanwhile.
+        again = partial(hub.open_model, model, cache_dir=cache_dir)
+        opening = again if workers > 1 else lambda: opened
+        server.serve(opening, listener, limits, threads=threads, workers=workers, token=token)
 
 
 def _announce(model: str, host: str, port: int, *, is_open: bool) -> None:

@@ -77,6 +77,8 @@ def _routes(served: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseR
         Route("/v2/health/ready", inference.show_ready),
         *(Route(path, inference.show_model) for path in models),
         *(Route(f"{path}/ready", inference.show_model_ready) for path in models),
+        *(Route(f"{path}/config", inference.show_configuration) for path in models),
+        *(Route(f"{path}/stats", inference.show_statistics) for path in models),
         *(Route(f"{path}/infer", inference.infer, methods=["POST"]) for path in models),
         *pages.routes(),
     ]

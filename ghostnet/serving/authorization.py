@@ -28,6 +28,7 @@ def read_token(file: Path | None) -> str | None:
     """
     if file is None:
         token = os.environ.get(VARIABLE)
+        token = token if token is None else token.strip()
         source = VARIABLE
     else:
         with raising(

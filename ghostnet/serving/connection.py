@@ -42,6 +42,7 @@ class PromptConnection(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
         self._is_arriving = True
         self._is_in_head = True
+        self._is_all_head = True
         self._head_bytes = 0
         self._answering: RequestResponseCycle | None = None
 
@@ -69,7 +70,7 @@ class PromptConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, and wait for the rest unless it is complete."""
         self._unset_keepalive_if_required()
-        was_in_head = self._is_in_head
+        self._is_all_head = self._is_in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -81,8 +82,8 @@ class PromptConnection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1; correct it")
         else:
-            if self._is_in_head:
-                self._head_bytes = len(data) + (self._head_bytes if was_in_head else 0)
+            if self._is_all_head and self._is_arriving:
+                self._head_bytes += len(data)
                 if self._head_bytes > HEAD_BYTES:
                     self._refuse_head()
             if self._is_arriving and self._deadline is None:
@@ -95,7 +96,8 @@ class PromptConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start to answer, unless the head is too large or offers another protocol."""
-        self._is_in_head = False
+        self._is_in_head = self._is_all_head = False
+        self._head_bytes = 0
         head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if head > HEAD_BYTES or len(self.headers) > HEADERS:
             raise _HeadTooLarge

@@ -14,7 +14,9 @@ from ghostnet.serving.batcher import Source
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.protocol import (
     EXTENSIONS,
+    FLOATS,
     InferenceRequest,
+    Input,
     RequestedOutput,
     Tensor,
     format_response,
@@ -29,7 +31,7 @@ VERSION = "1"
 """The only version of the model."""
 
 IMAGES = "images"
-"""Input: preprocessed images, FP32."""
+"""Input: preprocessed images, FP32 or FP16."""
 
 ENCODED = "encoded_images"
 """Input: contents of image files, BYTES."""
@@ -39,6 +41,9 @@ PROBABILITIES = "probabilities"
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 """The header of requests and responses that end in binary data."""
+
+RAW_REQUEST = InferenceRequest(inputs=[Input(name=ENCODED, datatype="BYTES", shape=[1])])
+"""What a request without JSON asks for."""
 
 MAX_DIGITS = 16
 """Digits of the longest number in a header."""
@@ -93,6 +98,43 @@ class Inference:
             }
         )
 
+    async def show_configuration(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME/config``, as Triton does."""
+        self._check_model(request)
+        logits = {"data_type": "TYPE_FP32", "dims": [self.served.model.num_classes]}
+        return JSONResponse(
+            {
+                "name": self.served.name,
+                "platform": "ghostnet",
+                "backend": "ghostnet",
+                "max_batch_size": self.served.limits.queue,
+                "input": [
+                    {"name": IMAGES, "data_type": "TYPE_FP32", "dims": self.input_shape},
+                    {"name": ENCODED, "data_type": "TYPE_STRING", "dims": [1]},
+                ],
+                "output": [{"name": name, **logits} for name in (LOGITS, PROBABILITIES)],
+            }
+        )
+
+    async def show_statistics(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME/stats``, as Triton does, for the worker that answers."""
+        self._check_model(request)
+        counted = self.served.counted
+        executions = {"count": counted.batches, "ns": round(1e9 * counted.seconds)}
+        return JSONResponse(
+            {
+                "model_stats": [
+                    {
+                        "name": self.served.name,
+                        "version": VERSION,
+                        "inference_count": counted.images,
+                        "execution_count": counted.batches,
+                        "inference_stats": {"compute_infer": executions},
+                    }
+                ]
+            }
+        )
+
     async def show_model_ready(self, request: Request) -> Response:
         """Answer ``GET /v2/models/NAME/ready``."""
         self._check_model(request)
@@ -128,17 +170,19 @@ class Inference:
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, list[Source]]:
         """Parse a body and read its images."""
+        if json_length == 0:  # raw binary data: the content of one image file
+            return RAW_REQUEST, [body]
         parsed, binary = parse_request(body, json_length)
         self._check_outputs(parsed.outputs)
         (tensor,) = parsed.inputs
-        if (tensor.name, tensor.datatype) == (IMAGES, "FP32"):
+        if tensor.name == IMAGES and tensor.datatype in FLOATS:
             return parsed, list(read_floats(tensor, binary, self.input_shape))
         if (tensor.name, tensor.datatype) == (ENCODED, "BYTES"):
             return parsed, list(read_elements(tensor, binary))
         raise Refusal(
             400,
-            f"the input is {tensor.name[:40]} ({tensor.datatype[:10]}); send {IMAGES} (FP32) or "
-            f"{ENCODED} (BYTES)",
+            f"the input is {tensor.name[:40]} ({tensor.datatype[:10]}); send {IMAGES} (FP32 or "
+            f"FP16) or {ENCODED} (BYTES)",
         )
 
     def _check_outputs(self, outputs: list[RequestedOutput]) -> None:

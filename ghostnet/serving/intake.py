@@ -1,5 +1,6 @@
 """Request bodies: reading them within limits, and finding the images in them."""
 
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,20 +35,34 @@ class Intake:
             Refusal: The body is too large or compressed, or too many others are in memory.
             ClientDisconnect: The client disconnects before the body is complete.
         """
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refusal(415, "the body is compressed (Content-Encoding); send it uncompressed")
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise Refusal(
+                415, f"the Content-Encoding is {encoding[:20]}; send gzip, or no compression"
+            )
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
         declared = request.headers.get("content-length", "0")
         self._check(int(declared) if declared.isdecimal() else 0)
         chunks, length = [], 0
         try:
-            async for chunk in request.stream():
+            async for received in request.stream():
+                chunk = self._unpacked(unpacker, received) if unpacker else received
                 length += len(chunk)
                 self._held += len(chunk)
                 self._check(length)
                 chunks.append(chunk)
+            if unpacker and not unpacker.eof:
+                raise Refusal(400, "the gzip body ends early; send all of it")
             yield b"".join(chunks)
         finally:
             self._held -= length
+
+    def _unpacked(self, unpacker: "zlib._Decompress", chunk: bytes) -> bytes:
+        """Unpack a part of a body; no more of it than makes the body too large."""
+        try:
+            return unpacker.decompress(chunk, self.limits.body + 1)
+        except zlib.error as error:
+            raise Refusal(400, f"the body is not gzip ({error}); compress it again") from error
 
     def _check(self, length: int) -> None:
         """Refuse a body of ``length`` bytes that is too large, for now or in general."""

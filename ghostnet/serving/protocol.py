@@ -15,23 +15,38 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from ghostnet.serving.refusal import Refusal
 
 EXTENSIONS = ("binary_tensor_data", "classification")
 
+FLOATS = {"FP32": "<f4", "FP16": "<f2"}
+"""Datatypes of preprocessed images, and those of NumPy."""
+
 LENGTH = struct.Struct("<I")
 """The length that precedes each element of a binary BYTES tensor."""
 
 
-class InputParameters(BaseModel):
+class Fields(BaseModel):
+    """Part of a request, in which null stands for nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_nulls(cls, values: Any) -> Any:
+        """Leave out what is null, so that it has its default."""
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class InputParameters(Fields):
     """Parameters of an input; others are ignored."""
 
     binary_data_size: NonNegativeInt | None = None
 
 
-class Input(BaseModel):
+class Input(Fields):
     """A tensor of a request."""
 
     name: str
@@ -41,27 +56,27 @@ class Input(BaseModel):
     data: Any = None
 
 
-class OutputParameters(BaseModel):
+class OutputParameters(Fields):
     """Parameters of a requested output."""
 
     binary_data: bool | None = None
     classification: NonNegativeInt = 0
 
 
-class RequestedOutput(BaseModel):
+class RequestedOutput(Fields):
     """An output that a request asks for."""
 
     name: str
     parameters: OutputParameters = OutputParameters()
 
 
-class RequestParameters(BaseModel):
+class RequestParameters(Fields):
     """Parameters of a request."""
 
     binary_data_output: bool = False
 
 
-class InferenceRequest(BaseModel):
+class InferenceRequest(Fields):
     """The JSON of a request."""
 
     id: str = ""
@@ -112,7 +127,7 @@ def parse_request(body: bytes, json_length: int | None) -> tuple[InferenceReques
 
 
 def read_floats(tensor: Input, binary: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Read an FP32 input.
+    """Read an input of floats.
 
     Args:
         tensor: The input.
@@ -148,9 +163,12 @@ def _from_lists(tensor: Input) -> NDArray[np.float32]:
 
 
 def _from_bytes(tensor: Input, content: bytes) -> NDArray[np.float32]:
-    if len(content) % 4:
-        raise Refusal(400, f"the binary data of {tensor.name} must have 4 bytes per value")
-    return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
+    dtype = np.dtype(FLOATS[tensor.datatype])
+    if len(content) % dtype.itemsize:
+        raise Refusal(
+            400, f"the binary data of {tensor.name} must have {dtype.itemsize} bytes per value"
+        )
+    return np.frombuffer(content, dtype).astype(np.float32, copy=False)
 
 
 def read_elements(tensor: Input, binary: bytes) -> list[bytes]:

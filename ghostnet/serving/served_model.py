@@ -1,6 +1,7 @@
 """The model of a server, which runs the images of any number of requests at once."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,6 +15,21 @@ from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
 from ghostnet.serving.limits import Limits
 
 
+@dataclass
+class Counted:
+    """What a model has computed since its start.
+
+    Attributes:
+        images: Images that went through the network.
+        batches: Calls of the network.
+        seconds: Time of these calls.
+    """
+
+    images: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+
+
 class ServedModel:
     """A model that runs the images of many requests in shared batches.
 
@@ -25,6 +41,7 @@ class ServedModel:
     Attributes:
         name: Name of the model in addresses: the last part of its UID or file, without suffix.
         is_ready: Whether it takes images.
+        counted: What it has computed.
 
     Raises:
         KernelError: The fused kernels are not available.
@@ -34,6 +51,7 @@ class ServedModel:
         self.model = model
         self.limits = limits
         self.observe = observe
+        self.counted = Counted()
         self.session = model.session()
         self.name = PurePosixPath(model.name).name.removesuffix(".ckpt").removesuffix(".md")
         self.is_ready = False
@@ -42,7 +60,7 @@ class ServedModel:
         """Warm up and begin to accept images; call this on the event loop."""
         blank = self.model.preprocess.blank
         self.session(blank(self.limits.batch))
-        self._batcher = Batcher(self.session, self._put, blank, self.limits, self.observe)
+        self._batcher = Batcher(self.session, self._put, blank, self.limits, self._count)
         self.is_ready = True
 
     def stop(self) -> None:
@@ -69,6 +87,12 @@ class ServedModel:
         if any(answer.cancelled() for answer in answers):
             raise ClientDisconnect
         return [answer.result() for answer in answers]
+
+    def _count(self, images: int, seconds: float) -> None:
+        self.counted.images += images
+        self.counted.batches += 1
+        self.counted.seconds += seconds
+        self.observe(images, seconds)
 
     def _put(self, source: Source, place: NDArray[Any]) -> None:
         name = "these bytes" if isinstance(source, bytes) else "this array"

@@ -2,17 +2,23 @@
 
 import os
 import resource
+import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from ghostnet.errors import ServingError
+from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import default_threads
 from ghostnet.model import Model
 from ghostnet.serving.application import create_application
@@ -22,6 +28,9 @@ from ghostnet.serving.metrics import SHARED_FOLDER
 
 GRACE_SECONDS = 25
 """Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
+
+WORKER_SECONDS = 60
+"""How long a worker may be too busy to answer the process that watches it."""
 
 BACKLOG = 2048
 """Connections that the system queues until they are accepted."""
@@ -39,7 +48,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(
+            address[:2],
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=address[0] == "::" and socket.has_dualstack_ipv6(),
+        )
     except OSError as error:
         raise ServingError(
             f"cannot listen on {host}:{port} ({error.strerror}); choose another address with "
@@ -48,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    model: Model,
+    opening: Callable[[], Model],
     listener: socket.socket,
     limits: Limits,
     *,
@@ -59,7 +73,7 @@ def serve(
     """Serve a model until SIGTERM or SIGINT, then finish the requests that have begun.
 
     Args:
-        model: As `ghostnet.hub.open_model` returns it.
+        opening: Opens the model, in each process again; it must be possible to pickle it.
         listener: As `listen` returns it.
         limits: How much each process takes on at once.
         threads: Threads of the network in each process; by default, the processors divided by the
@@ -71,9 +85,12 @@ def serve(
         KernelError: The fused kernels are not available.
     """
     _raise_file_limit()
+    # A terminal that closes, or a supervisor that reloads, ends the server in order.
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     threads = threads or max(1, default_threads() // workers)
+    library.load()  # workers that cannot would be replaced without end
     config = uvicorn.Config(
-        partial(create_application, model, limits, threads=threads, token=token),
+        partial(open_application, opening, limits, threads=threads, token=token),
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
@@ -82,6 +99,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        timeout_worker_healthcheck=WORKER_SECONDS,
         timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
@@ -90,6 +108,21 @@ def serve(
     else:
         with _shared_metrics():
             Multiprocess(config, sockets=[listener]).run()
+
+
+def open_application(
+    opening: Callable[[], Model], limits: Limits, *, threads: int, token: str | None
+) -> Starlette:
+    """Make the application of a process, which ends with the process that started it."""
+    if parent := parent_process():
+        watch = threading.Thread(target=_end_after, args=(parent,), daemon=True)
+        watch.start()
+    return create_application(opening(), limits, threads=threads, token=token)
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
