@@ -158,7 +158,7 @@ def test_a_failure_of_the_observer_reaches_its_batch_and_no_other() -> None:
 def test_a_full_queue_refuses_and_takes_again_when_there_is_room() -> None:
     async def use(batcher: Batcher, network: Network) -> None:
         network.gate.clear()
-        accepted = batcher.submit([image(n) for n in range(4)])
+        accepted = [batcher.submit([image(n)])[0] for n in range(4)]
         with pytest.raises(Refusal) as refused:
             batcher.submit([image(4)])
         assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
@@ -167,6 +167,21 @@ def test_a_full_queue_refuses_and_takes_again_when_there_is_room() -> None:
         await asyncio.gather(*batcher.submit([image(n) for n in range(4)]))
 
     run(use, queue=4)
+
+
+def test_a_large_request_leaves_room_for_others() -> None:
+    async def use(batcher: Batcher, network: Network) -> None:
+        network.gate.clear()
+        large = batcher.submit([image(n) for n in range(7)])
+        others = [batcher.submit([image(n)])[0] for n in range(4)]
+        with pytest.raises(Refusal):
+            batcher.submit([image(8)])
+        network.gate.set()
+        results = await asyncio.gather(*large, *others)
+        assert [float(result.values[0]) for result in results] == [*range(7), *range(4)]
+        assert batcher.unanswered == 0
+
+    run(use, batch=2, queue=8)
 
 
 def test_more_images_than_the_queue_holds_are_refused_for_good() -> None:

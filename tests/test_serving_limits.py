@@ -4,6 +4,8 @@ import gzip
 import json
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 
 import pytest
@@ -92,6 +94,25 @@ def test_a_full_queue_is_503_and_recovers(server: ModelServer) -> None:
         assert response.headers["Retry-After"] == "1"
         assert "try again" in document["error"]
     assert server.post("predict", CAT).status_code == 200
+
+
+def test_a_large_form_gets_in_beside_steady_clients(server: ModelServer) -> None:
+    statuses: list[int] = []
+    has_ended = threading.Event()
+
+    def post_on() -> None:
+        while not has_ended.is_set():
+            statuses.append(server.post("predict", CAT).status_code)
+
+    with ThreadPoolExecutor(6) as executor:
+        for _ in range(6):
+            executor.submit(post_on)
+        wait_for(lambda: len(statuses) > 12)
+        large = form(*[("a.png", CAT)] * 16)
+        answers = [server.post("predict", files=large).status_code for _ in range(3)]
+        has_ended.set()
+    assert answers == [200] * 3
+    assert set(statuses) == {200}
 
 
 def test_requests_that_wait_together_run_together(server: ModelServer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -41,6 +42,7 @@ class Work:
         self.source: Source | None = source
         self.answer = answer
         self.place = -1
+        answer.add_done_callback(self.drop)
 
     def drop(self, answer: Answer) -> None:
         """Release the image."""
@@ -95,10 +97,13 @@ class Batcher:
             thread.start()
 
     def submit(self, sources: list[Source]) -> list[Answer]:
-        """Accept images. Cancelling a future removes its image from the queue.
+        """Accept the images of a request. Cancelling a future removes its image from the queue.
+
+        A request has at most half of the queue at a time, so that others get in beside a large one:
+        the next of its images enters when one is answered.
 
         Raises:
-            Refusal: The queue does not have room for them.
+            Refusal: The queue does not have room for its first images, or never for all.
         """
         if len(sources) > self.limits.queue:
             raise Refusal(
@@ -106,9 +111,14 @@ class Batcher:
                 f"the request has {len(sources)} images, but the server accepts at most "
                 f"{self.limits.queue} at once; send several requests",
             )
-        if self.unanswered + len(sources) > self.limits.queue:
+        first = min(len(sources), max(1, self.limits.queue // 2))
+        if self.unanswered + first > self.limits.queue:
             raise busy("images in its queue")
-        return [self._accept(source) for source in sources]
+        works = [Work(source, self._loop.create_future()) for source in sources]
+        waiting = deque(works)
+        for _ in range(first):
+            self._accept_next(waiting)
+        return [work.answer for work in works]
 
     def close(self) -> None:
         """Finish the accepted images, and stop the threads."""
@@ -119,17 +129,19 @@ class Batcher:
         self._decoded.put(None)
         self._network.join()
 
-    def _accept(self, source: Source) -> Answer:
-        answer: Answer = self._loop.create_future()
-        work = Work(source, answer)
-        self.unanswered += 1
-        answer.add_done_callback(work.drop)
-        answer.add_done_callback(self._count_answered)
-        self._accepted.put(work)
-        return answer
+    def _accept_next(self, waiting: deque[Work]) -> None:
+        """Put the next image of a request into the queue, if its answer is still wanted."""
+        while waiting:
+            work = waiting.popleft()
+            if not work.answer.done():
+                self.unanswered += 1
+                work.answer.add_done_callback(lambda _: self._replace_answered(waiting))
+                self._accepted.put(work)
+                return
 
-    def _count_answered(self, answer: Answer) -> None:
+    def _replace_answered(self, waiting: deque[Work]) -> None:
         self.unanswered -= 1
+        self._accept_next(waiting)
 
     def _decode_all(self, number: int) -> None:
         """Decode accepted images until `close`, as the thread with the given number."""
