@@ -254,21 +254,22 @@ def test_the_claims_of_a_card_are_checked_in_either_form(
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", BRANCHED)
 def test_a_run_keeps_branches_and_its_result_is_read_merged(
-    name: str, ghostnet: Ghostnet, tmp_path: Path
+    name: str, ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    table = replace(table_of(name), blocks=table_of(name).blocks[1:3])  # MindSpore compiles long
+    monkeypatch.setitem(MODELS, name, ModelEntry(name, name, table))
     images = draw(tmp_path / "images/train").parent
     draw(images / "val", count=2)
-    words = ("--epochs", 1, "--batch-size", 4, "--image-size", 64)
+    words = ("--epochs", 1, "--batch-size", 4, "--image-size", 32)
     ghostnet("train", "--data", images, "--architecture", name, "--out", tmp_path / "run", *words)
     for file in ("ghostnet.ckpt", "state.ckpt"):
-        assert form_of(read_checkpoint(tmp_path / "run" / file), table_of(name)) == table_of(name)
-        assert package.open_model(tmp_path / "run" / file).architecture == table_of(name).merged
+        assert form_of(read_checkpoint(tmp_path / "run" / file), table) == table
+        assert package.open_model(tmp_path / "run" / file).architecture == table.merged
     card = tmp_path / "run/card.md"
-    assert (
-        ghostnet.json("eval", images / "val", "--model", card)["top1"] == read_card(card).accuracy
-    )
+    top1 = ghostnet.json("eval", images / "val", "--model", card)["top1"]
+    assert top1 == pytest.approx(read_card(card).accuracy, abs=1e-4)
     ghostnet("finetune", images, "--model", card, "--out", tmp_path / "head")
-    assert package.open_model(tmp_path / "head/card.md").architecture == table_of(name).merged
+    assert package.open_model(tmp_path / "head/card.md").architecture == table.merged
 
 
 TOO_SMALL = "images of 32×32 pixels are too small .* use images of at least 33×33 pixels"
