@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 from waiting import WAIT_SECONDS, wait_for
 
-ADDRESS = re.compile(r"on http://(\S+):(\d+)\n")
+ADDRESS = re.compile(r"on https?://(\S+):(\d+)\n")
 
 
 class ModelServer:

@@ -14,6 +14,7 @@ from ghostnet.cli.output import say
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
 from ghostnet.runtime import Device
+from ghostnet.serving.access import Access, LogFormat
 
 LOOPBACK = "127.0.0.1"
 
@@ -54,9 +55,26 @@ def serve(
         Path | None,
         typer.Option(help="File with the token that requests must send. Default: $GHOSTNET_TOKEN."),
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Website whose pages may send requests; * for all. Repeat for more."),
+    ] = None,
+    access_log: Annotated[
+        LogFormat, typer.Option(help="Write a line about each request to stderr.")
+    ] = LogFormat.OFF,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of a certificate, for TLS."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of authorities: clients need a certificate.")
+    ] = None,
     cache_dir: CacheOption = None,
 ) -> None:
     """Serve a model over HTTP: images in, labels out."""
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
+        raise typer.BadParameter("TLS needs both --tls-cert and --tls-key")
     signal.signal(signal.SIGTERM, _finish)
     os.environ.pop(METRICS_FOLDER, None)
     configure(Device.CPU)
@@ -64,9 +82,11 @@ def serve(
         from ghostnet import hub
         from ghostnet.serving import server
         from ghostnet.serving.authorization import read_token
+        from ghostnet.serving.certificate import Certificate
         from ghostnet.serving.limits import MEBIBYTE, Limits
 
-    token = read_token(token_file)
+    access = Access(read_token(token_file), tuple(allow_origin or ()), access_log)
+    certificate = Certificate(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
     limits = Limits(
         batch=max_batch,
         delay=max_delay_ms / 1000,
@@ -77,17 +97,26 @@ def serve(
     )
     opened = open_model(model, cache_dir)
     with server.listen(host, port) as listener:
-        _announce(opened.name, *listener.getsockname()[:2], is_open=token is None)
+        scheme = "https" if certificate else "http"
+        _announce(opened.name, scheme, *listener.getsockname()[:2], is_open=access.token is None)
         # A worker that is sent the model could keep the others waiting if it dies meanwhile.
         again = partial(hub.open_model, model, cache_dir=cache_dir)
         opening = again if workers > 1 else lambda: opened
-        server.serve(opening, listener, limits, threads=threads, workers=workers, token=token)
+        server.serve(
+            opening,
+            listener,
+            limits,
+            access,
+            threads=threads,
+            workers=workers,
+            certificate=certificate,
+        )
 
 
-def _announce(model: str, host: str, port: int, *, is_open: bool) -> None:
+def _announce(model: str, scheme: str, host: str, port: int, *, is_open: bool) -> None:
     """Print the address of the server, and a warning if anyone may use it."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    say(f"serving {model} on http://{address}")
+    say(f"serving {model} on {scheme}://{address}")
     if is_open and host not in (LOOPBACK, "::1"):
         say(
             "anyone who can reach this address may use it; to require a token, set GHOSTNET_TOKEN "

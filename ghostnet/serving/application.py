@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -13,8 +14,10 @@ from starlette.routing import BaseRoute, Route
 from ghostnet import kernels
 from ghostnet.model import Model
 from ghostnet.serving import pages
+from ghostnet.serving.access import Access
+from ghostnet.serving.access_log import REQUEST_ID, AccessLog
 from ghostnet.serving.authorization import Authorization
-from ghostnet.serving.inference import Inference
+from ghostnet.serving.inference import JSON_LENGTH, Inference
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
@@ -24,15 +27,15 @@ from ghostnet.serving.served_model import ServedModel
 
 
 def create_application(
-    model: Model, limits: Limits, *, threads: int | None = None, token: str | None = None
+    model: Model, limits: Limits, access: Access, *, threads: int | None = None
 ) -> Starlette:
     """Make the ASGI application that serves a model.
 
     Args:
         model: As `ghostnet.hub.open_model` returns it.
         limits: How much the server takes on at once.
+        access: Who may use it.
         threads: Threads of the network; by default, one for each processor.
-        token: The bearer token that requests need; by default, none.
 
     Raises:
         KernelError: The fused kernels are not available.
@@ -48,9 +51,22 @@ def create_application(
         yield
         served.stop()
 
-    middleware = [Middleware(Observation, observe=metrics.observe_request)]
-    if token is not None:
-        middleware.append(Middleware(Authorization, token=token))
+    middleware = [
+        Middleware(AccessLog, log=access.log),
+        Middleware(Observation, observe=metrics.observe_request),
+    ]
+    if access.origins:  # asked before the token, which browsers do not send with the question
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=access.origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=[JSON_LENGTH, REQUEST_ID, "Retry-After"],
+            )
+        )
+    if access.token is not None:
+        middleware.append(Middleware(Authorization, token=access.token))
     return Starlette(
         routes=_routes(served, Intake(limits), metrics),
         middleware=middleware,

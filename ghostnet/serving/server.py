@@ -21,7 +21,9 @@ from ghostnet.errors import ServingError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import default_threads
 from ghostnet.model import Model
+from ghostnet.serving.access import Access
 from ghostnet.serving.application import create_application
+from ghostnet.serving.certificate import Certificate
 from ghostnet.serving.connection import PromptConnection
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.metrics import SHARED_FOLDER
@@ -65,10 +67,11 @@ def serve(
     opening: Callable[[], Model],
     listener: socket.socket,
     limits: Limits,
+    access: Access,
     *,
     threads: int | None = None,
     workers: int = 1,
-    token: str | None = None,
+    certificate: Certificate | None = None,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT, then finish the requests that have begun.
 
@@ -76,26 +79,31 @@ def serve(
         opening: Opens the model, in each process again; it must be possible to pickle it.
         listener: As `listen` returns it.
         limits: How much each process takes on at once.
+        access: Who may use the server.
         threads: Threads of the network in each process; by default, the processors divided by the
             number of processes.
         workers: Processes; one that dies is replaced.
-        token: The bearer token that requests need; by default, none.
+        certificate: The certificate for TLS; without one, the server speaks plain HTTP.
 
     Raises:
         KernelError: The fused kernels are not available.
+        ServingError: The certificate cannot be loaded.
     """
     _raise_file_limit()
     # A terminal that closes, or a supervisor that reloads, ends the server in order.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     threads = threads or max(1, default_threads() // workers)
+    if certificate:
+        certificate.context()
     library.load()  # workers that cannot would be replaced without end
     config = uvicorn.Config(
-        partial(open_application, opening, limits, threads=threads, token=token),
+        partial(open_application, opening, limits, access, threads=threads),
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
         loop="uvloop",
         workers=workers,
+        ssl_context_factory=certificate.renewing_context if certificate else None,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -111,13 +119,13 @@ def serve(
 
 
 def open_application(
-    opening: Callable[[], Model], limits: Limits, *, threads: int, token: str | None
+    opening: Callable[[], Model], limits: Limits, access: Access, *, threads: int
 ) -> Starlette:
     """Make the application of a process, which ends with the process that started it."""
     if parent := parent_process():
         watch = threading.Thread(target=_end_after, args=(parent,), daemon=True)
         watch.start()
-    return create_application(opening(), limits, threads=threads, token=token)
+    return create_application(opening(), limits, access, threads=threads)
 
 
 def _end_after(parent: BaseProcess) -> None:
