@@ -27,7 +27,7 @@ from ghostnet.checkpoints import (
     write_checkpoint,
 )
 from ghostnet.data.transforms import Preprocess
-from ghostnet.errors import CardError, ModelError, TrainingError
+from ghostnet.errors import CardError, CheckpointError, ModelError, TrainingError
 from ghostnet.hub.card import read_card
 from ghostnet.hub.card_writer import write_converted_card
 from ghostnet.model import Model
@@ -174,6 +174,22 @@ def test_the_weights_beside_the_average_are_taken_if_asked_for(
     assert (answer["use"], answer["prefix"]) == ("raw", "state_dict/")
     raw = {key: array + 1 for key, array in average.items()}
     assert_same(read_checkpoint(tmp_path / "v3.ckpt"), raw)
+
+
+@pytest.mark.parametrize(("variance", "gamma"), [(-1, 1), (0, 3e38)])
+def test_branches_that_merge_into_no_numbers_are_refused(
+    variance: float, gamma: float, ghostnet: Ghostnet, tmp_path: Path
+) -> None:
+    table = table_of("ghostnetv3_100")
+    parameters = random_parameters(table, len(CLASSES))
+    parameters["blocks.1.dw.branches.1.bn.moving_variance"][:] = variance
+    parameters["blocks.1.dw.branches.1.bn.gamma"][:] = gamma
+    write_checkpoint(parameters, tmp_path / "v3.ckpt")
+    with pytest.raises(CheckpointError, match=r"merged: blocks\.1\.dw.* NaN or infinity"):
+        package.open_model(tmp_path / "v3.ckpt")
+    error = ghostnet.json("convert", tmp_path / "v3.ckpt", tmp_path / "new.ckpt", status=1)["error"]
+    assert "contains NaN or infinity" in error
+    assert ghostnet.err.count("\n") == 1
 
 
 def test_the_way_that_gates_grow_can_be_chosen(ghostnet: Ghostnet, tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ def convert(
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)
     if not keep_branches:
-        fitted, architecture = merged_parameters(architecture, fitted), architecture.merged
+        fitted = merged_parameters(architecture, fitted, name)
+        architecture = architecture.merged
     return Conversion(fitted, architecture, classes, found)
 
 

@@ -269,7 +269,7 @@ class Model:
         """The same model for inference: what trained as parallel branches is one convolution."""
         if self.architecture.form != "branched":
             return self
-        parameters = merged_parameters(self.architecture, self.parameters)
+        parameters = merged_parameters(self.architecture, self.parameters, self.name)
         return replace(self, architecture=self.architecture.merged, parameters=parameters)
 
     @property
