@@ -115,6 +115,15 @@ def test_a_large_form_gets_in_beside_steady_clients(server: ModelServer) -> None
     assert set(statuses) == {200}
 
 
+def test_broken_images_do_not_stay_in_memory(server: ModelServer) -> None:
+    broken = b"no image" + bytes(3 * 2**20)
+    server.post("predict", broken)
+    before = server.metric("process_resident_memory_bytes")
+    for _ in range(40):
+        assert server.post("predict", broken).status_code == 422
+    assert server.metric("process_resident_memory_bytes") < before + 10 * len(broken)
+
+
 def test_requests_that_wait_together_run_together(server: ModelServer) -> None:
     images, batches = server.metric("ghostnet_batch_images_sum"), batch_count(server)
     expected = server.post("predict", CAT).json()

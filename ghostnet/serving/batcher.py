@@ -162,7 +162,8 @@ class Batcher:
         try:
             self.put(source, self._places[work.place])
         except ImageError as error:
-            self._resolve([work], [error])
+            # Another one, since the traceback of this one keeps the image in memory.
+            self._resolve([work], [ImageError(str(error))])
         except Exception as error:
             self._fail([work], error)
         else:
