@@ -52,7 +52,8 @@ def test_the_wheel_holds_package_kernels_and_assets_and_nothing_else(wheel: Path
     modules = (REPOSITORY / "ghostnet").rglob("*.py")
     cuda = (REPOSITORY / "ghostnet/kernels/csrc/cuda").iterdir()  # compiled when first used
     label_lists = (REPOSITORY / "ghostnet/data/label_lists").glob("*.txt")
-    pages = [REPOSITORY / "ghostnet/serving" / name for name in ("openapi.yaml", "page.html")]
+    names = ("serving/openapi.yaml", "serving/page.html", "inference/report.css")
+    pages = [REPOSITORY / "ghostnet" / name for name in names]
     assets = (path for path in (REPOSITORY / "assets").rglob("*") if path.is_file())
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
     data = (*label_lists, *pages)
