@@ -276,4 +276,4 @@ def test_a_cluster_starts_and_stops_with_the_command(
     ghostnet("predict", "001.jpg", "002.jpg", "--out", tmp_path / "expected.csv")
     assert out.read_bytes() == (tmp_path / "expected.csv").read_bytes()
     assert not ray.is_initialized()
-    assert not actors()
+    wait_for(lambda: not actors())
