@@ -1,10 +1,13 @@
-"""Training steps of ghostnet_1x on a CPU: this package, PyTorch and MindSpore's own operators.
+"""Training steps of a network on a CPU: this package, PyTorch and MindSpore's own operators.
 
-``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn. It writes a
-file named after the kind of processor, such as ``cpu_training_zen_4.json``, beside this file in
-``results``, and the plot of all such files. It needs the extras ``plot`` and ``torch``. ``--limit
-avx2`` keeps the engines to AVX2, as on a processor that has no more. `website/figures.py` then
-updates docs/cpu_training.md.
+``python benchmarks/cpu_training.py`` runs each engine in a process of its own, in turn, with
+ghostnet_1x. It writes a file named after the kind of processor, such as
+``cpu_training_zen_4.json``, beside this file in ``results``, and the plot of all such files. It
+needs the extras ``plot`` and ``torch``. ``--limit avx2`` keeps the engines to AVX2, as on a
+processor that has no more. `website/figures.py` then updates docs/cpu_training.md.
+
+``--network ghostnetv3_100`` compares another network, and writes a file such as
+``training_ghostnetv3_100_zen_4.json``, without a plot. MindSpore's own operators are left out.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from machine import machine
 from turns import medians
 
 BATCH, SIZE, CLASSES = 16, 224, 37
+NETWORK = "ghostnet_1x"
 ROUNDS = 3
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 4e-5
 
@@ -51,15 +55,17 @@ def mebibytes(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def mindspore_step(_: Path, fused: bool = False) -> tuple[Callable[[], None], Step]:
+def mindspore_step(
+    _: Path, name: str = NETWORK, *, fused: bool = False
+) -> tuple[Callable[[], None], Step]:
     """How to compile a step in MindSpore, and the step."""
     import mindspore
     from mindspore import Tensor, nn
 
-    from ghostnet import fuse, ghostnet_1x
+    from ghostnet import create_model, fuse
 
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
-    network = ghostnet_1x(CLASSES).set_train()
+    network = create_model(name, num_classes=CLASSES).set_train()
     cell = fuse(network, training=True) if fused else network
     parameters = network.trainable_params()
     optimizer = nn.Momentum(parameters, RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -70,15 +76,15 @@ def mindspore_step(_: Path, fused: bool = False) -> tuple[Callable[[], None], St
     return lambda: step.compile(*inputs), lambda: float(step(*inputs).asnumpy())
 
 
-def fused_step(folder: Path) -> tuple[Callable[[], None], Step]:
+def fused_step(folder: Path, name: str) -> tuple[Callable[[], None], Step]:
     """A step of the network fused for training, as `ghostnet train` takes it."""
     from ghostnet.runtime import keep_operators_on_one_thread
 
     keep_operators_on_one_thread()
-    return mindspore_step(folder, fused=True)
+    return mindspore_step(folder, name, fused=True)
 
 
-def torch_step(folder: Path) -> tuple[Callable[[], None], Step]:
+def torch_step(folder: Path, _: str) -> tuple[Callable[[], None], Step]:
     """A step in eager PyTorch, channels-last; there is nothing to compile."""
     import torch
 
@@ -100,7 +106,7 @@ def torch_step(folder: Path) -> tuple[Callable[[], None], Step]:
     return lambda: None, step
 
 
-ENGINES: dict[str, tuple[Callable[[Path], tuple[Callable[[], None], Step]], str, int]] = {
+ENGINES: dict[str, tuple[Callable[[Path, str], tuple[Callable[[], None], Step]], str, int]] = {
     "fused": (fused_step, "this package", 12),
     "torch": (torch_step, "PyTorch", 12),
     "mindspore": (mindspore_step, "MindSpore", 2),
@@ -118,10 +124,10 @@ def median_seconds(call: Callable[[], object], calls: int) -> float:
     return statistics.median(seconds)
 
 
-def measure(engine: str, folder: Path) -> dict[str, float]:
+def measure(engine: str, folder: Path, network: str) -> dict[str, float]:
     """In this process: the median step after two to warm up, and the memory."""
     make, _, steps = ENGINES[engine]
-    compile_, step = make(folder)
+    compile_, step = make(folder, network)
     built = mebibytes("VmRSS")
     compile_()
     compiled = mebibytes("VmRSS")
@@ -138,13 +144,13 @@ def measure(engine: str, folder: Path) -> dict[str, float]:
 
 
 def race(
-    engines: Iterable[str] = tuple(ENGINES), threads: int | None = None
+    engines: Iterable[str] = tuple(ENGINES), threads: int | None = None, network: str = NETWORK
 ) -> dict[str, dict[str, float]]:
     """The medians of every engine over rounds in which they take turns.
 
     A step has all threads by default.
     """
-    from ghostnet.models import GHOSTNET_1X
+    from ghostnet.models import find_model
 
     environment = ENVIRONMENT | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with tempfile.TemporaryDirectory() as folder:
@@ -152,8 +158,9 @@ def race(
 
         from ghostnet.benchmark.torch_network import GhostNet
 
-        torch.save(GhostNet(GHOSTNET_1X, CLASSES), Path(folder) / TORCH_FILE)
-        program = (sys.executable, __file__, "--folder", folder, "--engine")
+        counterpart = GhostNet(find_model(network).architecture, CLASSES)
+        torch.save(counterpart, Path(folder) / TORCH_FILE)
+        program = (sys.executable, __file__, "--folder", folder, "--network", network, "--engine")
         return medians({engine: (*program, engine) for engine in engines}, ROUNDS, environment)
 
 
@@ -181,16 +188,20 @@ def main() -> None:
     parser.add_argument(
         "--limit", choices=limits.NAMES, help="instruction set that engines may use"
     )
+    parser.add_argument("--network", default=NETWORK, help="name of the network to train")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
-        print(json.dumps(measure(arguments.engine, arguments.folder)))
+        print(json.dumps(measure(arguments.engine, arguments.folder, arguments.network)))
         return
     ENVIRONMENT.update(limits.LIMITS[arguments.limit])
     os.environ.update(ENVIRONMENT)
     from ghostnet import kernels
 
+    other = arguments.network != NETWORK
+    engines = ("fused", "torch") if other else tuple(ENGINES)
+    benchmark = f"training_{arguments.network}" if other else "cpu_training"
     measured: dict[str, Any] = {
         "batch": BATCH,
         "size": SIZE,
@@ -199,11 +210,12 @@ def main() -> None:
         "machine": machine(PACKAGES) | {"processor": limits.limited_processor(arguments.limit)},
         "threads": kernels.threads(),
         "instruction_set": kernels.instruction_set(),
-        "engines": race(),
+        "engines": race(engines, network=arguments.network),
     }
-    file = limits.results_file("cpu_training", arguments.limit)
+    file = limits.results_file(benchmark, arguments.limit)
     file.write_text(json.dumps(measured, indent=2) + "\n")
-    plot(DOCS / "cpu_training.png")
+    if not other:
+        plot(DOCS / "cpu_training.png")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from ghostnet.files import sha256_of
 from ghostnet.hub.card import read_card
 from ghostnet.model import Model
 from ghostnet.model.evaluation import tally
-from ghostnet.models import GHOSTNET_1X, MODELS, GhostNet, ModelEntry, network_spec
+from ghostnet.models import GHOSTNET_1X, MODELS, Block, GhostNet, ModelEntry, network_spec
 from ghostnet.training.augment import Augment
 from ghostnet.training.config import Recipe, TrainingConfig, as_yaml, check, read_config
 from ghostnet.training.model_card import Origin, write_model
@@ -111,6 +111,24 @@ def test_a_network_without_kernels_trains(
     loop.train(changed(config, architecture="merged", epochs=1), tmp_path, command="")
     trained = read_checkpoint(tmp_path / "ghostnet.ckpt")
     assert trained.keys() == network_spec(merged, 3).parameter_shapes().keys()
+
+
+@pytest.mark.skipif(not kernels.available(), reason="no fused kernels")
+@pytest.mark.filterwarnings("ignore:the plain graph runs")
+def test_a_killed_run_of_branches_and_attention_resumes_bit_for_bit(
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = Block(3, 48, 24, 12, 2, attention=True)
+    branched = replace(TINY, blocks=(TINY.blocks[0], block), form="branched")
+    monkeypatch.setitem(MODELS, "branched", ModelEntry("branched", "branched", branched))
+    config = changed(config, architecture="branched", epochs=2)
+    assert kernels.unavailable_reason(training=True, architecture=branched) is None
+    loop.train(config, tmp_path / "whole", command="")
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, tmp_path / "halted", command="", progress=interrupt_at(5))
+    loop.train(config, tmp_path / "halted", command="", resume=True)
+    for name in ("state.ckpt", "ghostnet.ckpt"):
+        assert sha256_of(tmp_path / "whole" / name) == sha256_of(tmp_path / "halted" / name)
 
 
 def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(

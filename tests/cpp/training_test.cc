@@ -280,6 +280,156 @@ void check_ghost(const Batch& z, Activation activation, bool has_residual,
   backward.run(&Operators::ghost_gradient);
 }
 
+// The channels again and again, one repetition for each branch.
+Batch repeated(const Batch& batch, int branches) {
+  Batch all(batch.images, branches * batch.channels, batch.height, batch.width);
+  each(all, [&](int n, int c, int y, int x) {
+    all.at(n, c, y, x) = batch.at(n, c % batch.channels, y, x);
+  });
+  return all;
+}
+
+// The sum over the branches.
+Batch summed(const Batch& all, int branches) {
+  Batch sum(all.images, all.channels / branches, all.height, all.width);
+  each(all, [&](int n, int c, int y, int x) {
+    sum.at(n, c % sum.channels, y, x) += all.at(n, c, y, x);
+  });
+  return sum;
+}
+
+// The norms of branches whose outputs are z, without an activation, then that of their sum.
+struct Branches {
+  Batch z;
+  int count;
+  Activation activation;
+  Measured measured;
+  Batch y;
+  Values dgamma, dbeta;
+
+  Branches(const Batch& outputs, int branches, Activation last)
+      : z(outputs),
+        count(branches),
+        activation(last),
+        measured(z, reference::kNone),
+        y(summed(measured.norm(z), count)),
+        dgamma(z.channels),
+        dbeta(z.channels) {
+    for (double& value : y.data) value = reference::activate(value, activation);
+  }
+
+  // Returns the gradient to z.
+  Batch gradient(Batch dy) {
+    for (std::size_t i = 0; i < dy.data.size(); ++i) {
+      if (activation == reference::kRelu && y.data[i] <= 0) dy.data[i] = 0;
+    }
+    Batch dz = z;
+    measured.norm.gradient(repeated(dy, count), z, dz, dgamma, dbeta);
+    return dz;
+  }
+
+  Values settings() const {
+    Values values = measured.settings();
+    values[0] = double(activation);
+    return values;
+  }
+};
+
+void check_branched_depthwise(const Batch& x, int kernel, int stride, Activation activation,
+                              const std::string& size) {
+  const int branches = kernel + stride - 2;
+  const Batch all = repeated(x, branches);
+  const Values filters = random_values(std::size_t(all.channels) * kernel * kernel);
+  const std::vector<int64_t> shape = {all.channels, 1, kernel, kernel};
+  Branches unit(reference::training::depthwise(all, filters, kernel, stride), branches, activation);
+  const std::string name =
+      std::to_string(kernel) + " stride " + std::to_string(stride) + " " + size;
+  Call forward("branched depthwise " + name);
+  forward.in(x).in(shape, filters);
+  unit.measured.inputs(forward);
+  forward.in(unit.settings()).out(unit.y);
+  unit.measured.outputs(forward);
+  forward.run(&Operators::branched_depthwise);
+
+  const Batch dy = random_batch(unit.y.images, unit.y.channels, unit.y.height, unit.y.width);
+  const Batch dz = unit.gradient(dy);
+  Batch dx(all.images, all.channels, all.height, all.width);
+  Values dfilters = zeros(filters.size());
+  reference::training::depthwise_gradient(dz, all, filters, kernel, stride, dx, dfilters);
+  Call backward("branched depthwise gradient " + name);
+  backward.in(dy).in(x).in(shape, filters);
+  unit.measured.saved(backward);
+  backward.in(unit.settings()).out(summed(dx, branches)).out(shape, dfilters);
+  backward.out(unit.dgamma).out(unit.dbeta);
+  backward.run(&Operators::branched_depthwise_gradient);
+}
+
+void check_branched_ghost(const Batch& half, Activation activation, bool has_residual,
+                          const std::string& size) {
+  constexpr int kPrimary = 3, kCheap = 5;
+  const Batch z = random_batch(half.images, kPrimary * half.channels, half.height, half.width);
+  Branches primary(z, kPrimary, activation);
+  const Batch all = repeated(primary.y, kCheap);
+  const Values filters = random_values(std::size_t(all.channels) * 9);
+  const std::vector<int64_t> shape = {all.channels, 1, 3, 3};
+  Branches cheap(reference::training::depthwise(all, filters, 3, 1), kCheap, activation);
+  Batch y = joined(primary.y, cheap.y);
+  const Batch residual = random_batch(y.images, y.channels, y.height, y.width);
+  Call forward("branched ghost " + size);
+  forward.in(z);
+  primary.measured.inputs(forward);
+  forward.in(shape, filters);
+  cheap.measured.inputs(forward);
+  forward.in(primary.settings());
+  if (has_residual) {
+    forward.in(residual);
+    for (std::size_t i = 0; i < y.data.size(); ++i) y.data[i] += residual.data[i];
+  }
+  forward.out(y);
+  primary.measured.outputs(forward);
+  cheap.measured.outputs(forward);
+  forward.run(has_residual ? &Operators::branched_ghost_residual : &Operators::branched_ghost);
+
+  const Batch down = random_batch(half.images, half.channels, half.height, half.width);
+  const Batch dcheap = random_batch(half.images, half.channels, half.height, half.width);
+  Batch dall(all.images, all.channels, all.height, all.width);
+  Values dfilters = zeros(filters.size());
+  reference::training::depthwise_gradient(cheap.gradient(dcheap), all, filters, 3, 1, dall,
+                                          dfilters);
+  Batch down_total = summed(dall, kCheap);
+  for (std::size_t i = 0; i < down.data.size(); ++i) down_total.data[i] += down.data[i];
+  const Batch dz = primary.gradient(down_total);
+  Call backward("branched ghost gradient " + size);
+  backward.in(joined(down, dcheap)).in(z);
+  primary.measured.saved(backward);
+  backward.in(shape, filters);
+  cheap.measured.saved(backward);
+  backward.in(primary.settings()).out(dz).out(primary.dgamma).out(primary.dbeta);
+  backward.out(shape, dfilters).out(cheap.dgamma).out(cheap.dbeta);
+  backward.run(&Operators::branched_ghost_gradient);
+}
+
+void check_gate(const Batch& x, const std::string& size) {
+  const Batch gates = random_batch(x.images, x.channels, (x.height + 1) / 2, (x.width + 1) / 2);
+  const Batch dy = random_batch(x.images, x.channels, x.height, x.width);
+  Batch y = x, dx = x, dgates(gates.images, gates.channels, gates.height, gates.width);
+  each(x, [&](int n, int c, int row, int column) {
+    const int from_y = row * gates.height / x.height;
+    const int from_x = column * gates.width / x.width;
+    y.at(n, c, row, column) *= gates.at(n, c, from_y, from_x);
+    dx.at(n, c, row, column) = dy.at(n, c, row, column) * gates.at(n, c, from_y, from_x);
+    dgates.at(n, c, from_y, from_x) += dy.at(n, c, row, column) * x.at(n, c, row, column);
+  });
+  Call("gate " + size).in(x).in(gates).out(y).run(&Operators::gate);
+  Call("gate gradient " + size)
+      .in(dy)
+      .in(x)
+      .in(gates)
+      .out(dx)
+      .out(dgates)
+      .run(&Operators::gate_gradient);
+}
+
 void check_pointwise(const Batch& x, int outputs, const std::string& size) {
   const Values weights = random_values(std::size_t(outputs) * x.channels);
   const std::vector<int64_t> shape = {outputs, x.channels, 1, 1};
@@ -430,6 +580,14 @@ int main() {
       for (const int stride : {1, 2}) check_depthwise(x, kernel, stride, activation, size);
     }
     check_ghost(x, w % 2 == 0 ? reference::kRelu : reference::kNone, w % 3 == 0, size);
+    const Activation rectified = w % 2 == 0 ? reference::kRelu : reference::kNone;
+    if (n * h * w > 2) {  // of two values that are nearly equal, a norm enlarges the rounding
+      check_branched_depthwise(x, 3, 1, rectified, size);
+      check_branched_ghost(x, rectified, w % 3 == 0, size);
+    }
+    check_branched_depthwise(x, 3, 2, rectified, size);
+    check_branched_depthwise(x, 5, 2, rectified, size);
+    check_gate(x, size);
     for (const int outputs : {1, 12, 31}) check_pointwise(x, outputs, size);
     check_unfold(x, size);
     check_squeeze_excite(x, 4, size);

@@ -10,8 +10,8 @@ from mindspore import Tensor, nn, ops
 
 from ghostnet.kernels.cpu.training_layers import (
     FusedAttention,
+    FusedBranchedDepthwise,
     FusedBranchedGhostModule,
-    FusedBranchedUnit,
     FusedDepthwise,
     FusedGhostModule,
     FusedNorm,
@@ -20,6 +20,7 @@ from ghostnet.kernels.cpu.training_layers import (
     FusedSqueezeExcite,
     FusedStem,
     chain,
+    depthwise_branches,
     units,
 )
 from ghostnet.models.architectures import Family
@@ -38,7 +39,7 @@ from ghostnet.models.network import GhostNet
 def fused_module(module: nn.Cell, *, residual: bool) -> nn.Cell:
     """Fuse a Ghost or RepGhost module, without its attention."""
     if isinstance(module, RepGhostModule):
-        return FusedRepGhostModule(module, residual=residual)
+        return FusedRepGhostModule(module)
     if isinstance(module.primary_conv, BranchedUnit):
         return FusedBranchedGhostModule(module, residual=residual)
     return FusedGhostModule(module, residual=residual)
@@ -58,7 +59,8 @@ def fused_attention(module: nn.Cell) -> FusedAttention | None:
 def fused_depthwise(unit: ConvUnit | BranchedUnit) -> nn.Cell:
     """Fuse a depthwise unit."""
     if isinstance(unit, BranchedUnit):
-        return FusedBranchedUnit(unit, FusedDepthwise)
+        branches = depthwise_branches(unit)
+        return FusedBranchedDepthwise(unit, branches, skip=unit.skip, activation=unit.act)
     return FusedDepthwise(unit)
 
 

@@ -4,12 +4,12 @@ Each cell here replaces one of `ghostnet.models.layers` and shares its parameter
 names. Where a batch norm is frozen by ``set_train(False)``, the plain cells run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
 
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import training_operators
@@ -46,6 +46,14 @@ def norm_settings(norm: nn.BatchNorm2d, activation: nn.Cell | None) -> Tensor:
 def chain(cells: list[nn.Cell]) -> nn.CellList:
     """List cells to run one after the other; their parameters keep their names."""
     return nn.CellList(cells, auto_prefix=False)
+
+
+def center(kernel_size: tuple[int, int], size: int) -> Tensor:
+    """Make the factor by which filters of one row, column or pixel become squares of zeros."""
+    factor = np.zeros((1, 1, size, size), np.float32)
+    rows, columns = (slice(None) if side == size else size // 2 for side in kernel_size)
+    factor[:, :, rows, columns] = 1
+    return Tensor(factor)
 
 
 class Unit(NamedTuple):
@@ -131,8 +139,7 @@ class FusedDepthwise(nn.Cell):
                 f"{unit.conv} cannot be fused; the kernels have filters of at most 5 pixels and "
                 "strides of 1 or 2"
             )
-        left, top = (size - width) // 2, (size - height) // 2
-        self.border = (left, left, top, top)
+        self.border = None if height == width == size else center((height, width), size)
         self.convolution = unit.conv
         self.norm = unit.bn
         self.activation = unit.act
@@ -144,8 +151,8 @@ class FusedDepthwise(nn.Cell):
         if not norm.training:
             return normalized(norm, self.activation, self.convolution(x))
         filters = self.convolution.weight
-        if any(self.border):
-            filters = ops.pad(filters, self.border)
+        if self.border is not None:
+            filters = filters * self.border
         y, _, mean, variance = self.operator(
             x, filters,
             norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance,
@@ -156,26 +163,176 @@ class FusedDepthwise(nn.Cell):
         return y
 
 
-class FusedBranchedUnit(nn.Cell):
-    """The sum of parallel branches, and its activation."""
+class BranchNorms(nn.Cell):
+    """The batch norms of parallel branches, in tensors that hold one branch after the other."""
 
-    def __init__(self, unit: BranchedUnit, fused: Callable[[ConvUnit], nn.Cell]) -> None:
+    def __init__(self, norms: list[nn.BatchNorm2d], activation: nn.Cell | None) -> None:
         super().__init__(auto_prefix=False)
-        branches = [fused(branch) for branch in unit.branches]
-        if unit.scale is not None:
-            branches.append(fused(unit.scale))
-        if unit.skip is not None:
-            branches.append(FusedNorm(unit.skip, None))
-        first, *others = branches
-        self.first = first
-        self.others = chain(others)
-        self.activation = unit.act
+        self.norms = chain(norms)
+        self.gammas = ParameterTuple(norm.gamma for norm in norms)
+        self.betas = ParameterTuple(norm.beta for norm in norms)
+        self.means = ParameterTuple(norm.moving_mean for norm in norms)
+        self.variances = ParameterTuple(norm.moving_variance for norm in norms)
+        self.settings = norm_settings(norms[0], activation)
+        self.concat = ops.Concat()
+        self.split = ops.Split(output_num=len(norms))
+
+    def are_frozen(self) -> bool:
+        """Whether any of the norms keeps its statistics."""
+        frozen = False
+        for norm in self.norms:
+            frozen = frozen or not norm.training
+        return frozen
+
+    def construct(self) -> tuple[Tensor, ...]:
+        """Return gamma, beta, moving mean and moving variance."""
+        return (
+            self.concat(self.gammas),
+            self.concat(self.betas),
+            self.concat(self.means),
+            self.concat(self.variances),
+        )
+
+    def move(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the moving statistics."""
+        means, variances = self.split(mean), self.split(variance)
+        for index, moving in enumerate(self.means):
+            ops.assign(moving, means[index])
+            ops.assign(self.variances[index], variances[index])
+
+
+class BranchFilters(nn.Cell):
+    """The filters of parallel depthwise convolutions of one input, as squares of one size.
+
+    Args:
+        convolutions: Convolutions of that size, and maybe one of a single pixel, last.
+        identity: Whether a filter that gives the input itself follows them.
+    """
+
+    def __init__(self, convolutions: list[nn.Conv2d], *, identity: bool) -> None:
+        super().__init__(auto_prefix=False)
+        size = convolutions[0].kernel_size[0]
+        self.filters = ParameterTuple(
+            each.weight for each in convolutions if each.kernel_size[0] == size
+        )
+        self.factors = ParameterTuple(
+            each.weight for each in convolutions if each.kernel_size[0] < size
+        )
+        self.center = center((1, 1), size)
+        channels = convolutions[0].out_channels
+        repeated = np.repeat(self.center.asnumpy(), channels, axis=0)
+        self.identity = (Tensor(repeated),) if identity else ()
+        self.concat = ops.Concat()
+
+    def construct(self) -> Tensor:
+        filters = self.filters
+        for factors in self.factors:
+            filters = (*filters, factors * self.center)
+        return self.concat((*filters, *self.identity))
+
+
+def depthwise_branches(unit: BranchedUnit) -> list[ConvUnit]:
+    """List the convolutions of a depthwise unit: those of one shape, and the factors."""
+    return [*unit.branches, unit.scale]
+
+
+class FusedBranchedDepthwise(nn.Cell):
+    """Depthwise convolutions of one input, whose norms are summed, and the activation of the sum.
+
+    Args:
+        cell: The plain cell, for norms that are frozen.
+        units: The convolutions and their norms.
+        skip: The norm of the input itself, or None.
+        activation: What is applied last, or None.
+    """
+
+    def __init__(
+        self,
+        cell: nn.Cell,
+        units: list[ConvUnit],
+        *,
+        skip: nn.BatchNorm2d | None,
+        activation: nn.Cell | None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+        convolutions = [unit.conv for unit in units]
+        norms = [unit.bn for unit in units] + ([] if skip is None else [skip])
+        self.filters = BranchFilters(convolutions, identity=skip is not None)
+        self.norms = BranchNorms(norms, activation)
+        self.operator = training_operators.depthwise(convolutions[0].stride[0], branched=True)
 
     def construct(self, x: Tensor) -> Tensor:
-        y = self.first(x)
-        for branch in self.others:
-            y = y + branch(x)
-        return y if self.activation is None else self.activation(y)
+        norms = self.norms
+        if norms.are_frozen():
+            return self.cell(x)
+        y, _, mean, variance = self.operator(x, self.filters(), *norms(), norms.settings)
+        norms.move(mean, variance)
+        return y
+
+
+class FusedBranchedGhostModule(nn.Cell):
+    """A Ghost module of branches, and the addition of a residual where there is one."""
+
+    def __init__(self, module: GhostModule, *, residual: bool) -> None:
+        super().__init__(auto_prefix=False)
+        primary, cheap = module.primary_conv, module.cheap_operation
+        spatial = depthwise_branches(cheap)
+        self.module = module
+        self.weights = ParameterTuple(unit.conv.weight for unit in primary.branches)
+        self.primary_norms = BranchNorms([unit.bn for unit in primary.branches], primary.act)
+        self.filters = BranchFilters([unit.conv for unit in spatial], identity=True)
+        self.cheap_norms = BranchNorms([unit.bn for unit in spatial] + [cheap.skip], cheap.act)
+        self.pointwise = training_operators.pointwise()
+        self.concat = ops.Concat()
+        self.operator = training_operators.ghost(residual, branched=True)
+
+    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
+        primary, cheap = self.primary_norms, self.cheap_norms
+        if primary.are_frozen() or cheap.are_frozen():
+            plain = self.module(x)
+            return plain + residual[0] if residual else plain
+        weights = self.concat(self.weights)
+        y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
+            self.pointwise(x, weights),
+            *primary(), self.filters(), *cheap(), primary.settings, *residual,
+        )  # fmt: skip
+        primary.move(mean, variance)
+        cheap.move(cheap_mean, cheap_variance)
+        return y
+
+
+class RepGhostSum(nn.Cell):
+    """The second half of a RepGhost module, plain."""
+
+    def __init__(self, module: RepGhostModule) -> None:
+        super().__init__(auto_prefix=False)
+        assert module.fusion_bn is not None  # only merged modules lack it
+        self.cheap = module.cheap_operation
+        self.fusion = module.fusion_bn
+        self.act = module.act
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.cheap(x) + self.fusion(x)
+        return y if self.act is None else self.act(y)
+
+
+class FusedRepGhostModule(nn.Cell):
+    """A RepGhost module, and the addition of a residual where there is one."""
+
+    def __init__(self, module: RepGhostModule) -> None:
+        super().__init__(auto_prefix=False)
+        self.primary = FusedPointwise(module.primary_conv)
+        self.cheap = FusedBranchedDepthwise(
+            RepGhostSum(module),
+            [module.cheap_operation],
+            skip=module.fusion_bn,
+            activation=module.act,
+        )
+
+    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
+        y = self.cheap(self.primary(x))
+        return y + residual[0] if residual else y
 
 
 class FusedAttention(nn.Cell):
@@ -187,48 +344,17 @@ class FusedAttention(nn.Cell):
         pointwise, *filters = attention
         self.pool = attention.pool
         self.layers = chain([FusedPointwise(pointwise), *map(FusedDepthwise, filters)])
+        self.operator = training_operators.gate()
 
     def construct(self, x: Tensor, y: Tensor) -> Tensor:
         check_pooling(x.shape)
         x = self.pool(x)
         for layer in self.layers:
             x = layer(x)
-        gates, size = ops.sigmoid(x), y.shape[2:]
+        gates = ops.sigmoid(x)
         if self.is_nearest:
-            return y * ops.interpolate(gates, size=size, mode="nearest")
-        return y * ops.interpolate(gates, size=size, mode="bilinear", align_corners=True)
-
-
-class FusedBranchedGhostModule(nn.Cell):
-    """A Ghost module of branches, and the addition of a residual where there is one."""
-
-    def __init__(self, module: GhostModule, *, residual: bool) -> None:
-        super().__init__(auto_prefix=False)
-        self.primary = FusedBranchedUnit(module.primary_conv, FusedPointwise)
-        self.cheap = FusedBranchedUnit(module.cheap_operation, FusedDepthwise)
-
-    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
-        primary = self.primary(x)
-        y = ops.cat((primary, self.cheap(primary)), axis=1)
-        return y + residual[0] if residual else y
-
-
-class FusedRepGhostModule(nn.Cell):
-    """A RepGhost module, and the addition of a residual where there is one."""
-
-    def __init__(self, module: RepGhostModule, *, residual: bool) -> None:
-        super().__init__(auto_prefix=False)
-        self.primary = FusedPointwise(module.primary_conv)
-        self.cheap = FusedDepthwise(module.cheap_operation)
-        self.fusion = FusedNorm(module.fusion_bn, None)
-        self.activation = module.act
-
-    def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
-        x = self.primary(x)
-        y = self.cheap(x) + self.fusion(x)
-        if self.activation is not None:
-            y = self.activation(y)
-        return y + residual[0] if residual else y
+            return self.operator(y, gates)
+        return y * ops.interpolate(gates, size=y.shape[2:], mode="bilinear", align_corners=True)
 
 
 class FusedGhostModule(nn.Cell):

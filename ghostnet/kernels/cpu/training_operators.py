@@ -14,6 +14,7 @@ from mindspore.common.dtype import TensorType
 
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
+from ghostnet.models.specs import PARALLEL
 
 Shape = Sequence[int]
 Infer = Callable[..., Sequence[Any]]
@@ -112,12 +113,18 @@ def batch_norm() -> ops.Custom:
     return operator("GhostNetBatchNorm", out_shapes, 4, bprop)
 
 
-def depthwise(stride: int) -> ops.Custom:
+def depthwise(stride: int, *, branched: bool = False) -> ops.Custom:
     """A depthwise ConvUnit.
 
     Maps (x, filter, gamma, beta, moving mean, moving variance, settings) to
     (y, statistics, next moving mean, next moving variance).
+
+    Args:
+        stride: 1 or 2.
+        branched: Sum the norms of parallel convolutions before the activation. Every tensor but x,
+            settings and y then holds the branches one after the other.
     """
+    symbol = "GhostNetBranchedDepthwise" if branched else "GhostNetDepthwise"
 
     def out_shapes(x: Shape, _: Shape, gamma: Shape, *__: Shape) -> tuple[Shape, ...]:
         y = x if stride == 1 else [*x[:2], *halved(x[2:])]
@@ -128,7 +135,7 @@ def depthwise(stride: int) -> ops.Custom:
     ) -> tuple[Shape, ...]:
         return x, filter_, gamma, gamma
 
-    gradient = operator("GhostNetDepthwiseGradient", gradient_shapes, 4)
+    gradient = operator(f"{symbol}Gradient", gradient_shapes, 4)
 
     def bprop(
         x: Tensor, filter_: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
@@ -138,28 +145,39 @@ def depthwise(stride: int) -> ops.Custom:
         rest = no_gradient(mean), no_gradient(variance), no_gradient(settings)
         return dx, dfilter, dgamma, dbeta, *rest
 
-    return operator("GhostNetDepthwise", out_shapes, 4, bprop, stride=stride)
+    return operator(symbol, out_shapes, 4, bprop, stride=stride)
 
 
-def ghost(residual: bool) -> ops.Custom:
+def ghost(residual: bool, *, branched: bool = False) -> ops.Custom:
     """A Ghost module after its pointwise convolution, whose output is z.
 
     Maps (z; gamma, beta, moving mean, moving variance of the primary norm; filter; the same four of
     the cheap operation's norm; settings; with ``residual``, what is added to y) to
     (y; statistics, next moving mean, next moving variance of the primary norm; the same three of
     the other).
-    """
 
-    def out_shapes(z: Shape, gamma: Shape, *_: Shape) -> tuple[Shape, ...]:
-        norm = saved(gamma), gamma, gamma
-        return [z[0], 2 * z[1], *z[2:]], *norm, *norm
+    Args:
+        residual: Whether something is added to y.
+        branched: Sum the norms of parallel convolutions before each activation. Every tensor but
+            settings, the residual and y then holds the branches one after the other.
+    """
+    symbol = "GhostNetBranchedGhost" if branched else "GhostNetGhost"
+    branches = PARALLEL if branched else 1
+
+    def out_shapes(
+        z: Shape, gamma: Shape, _: Shape, __: Shape, ___: Shape, ____: Shape, cheap_gamma: Shape,
+        *_____: Shape,
+    ) -> tuple[Shape, ...]:  # fmt: skip
+        norms = [(saved(norm), norm, norm) for norm in (gamma, cheap_gamma)]
+        return [z[0], 2 * z[1] // branches, *z[2:]], *norms[0], *norms[1]
 
     def gradient_shapes(
-        _: Shape, z: Shape, gamma: Shape, beta: Shape, __: Shape, filter_: Shape, *___: Shape
+        _: Shape, z: Shape, gamma: Shape, beta: Shape, __: Shape, filter_: Shape,
+        cheap_gamma: Shape, cheap_beta: Shape, *___: Shape,
     ) -> tuple[Shape, ...]:  # fmt: skip
-        return z, gamma, beta, filter_, gamma, beta
+        return z, gamma, beta, filter_, cheap_gamma, cheap_beta
 
-    gradient = operator("GhostNetGhostGradient", gradient_shapes, 6)
+    gradient = operator(f"{symbol}Gradient", gradient_shapes, 6)
 
     def bprop(
         z: Tensor,
@@ -198,8 +216,28 @@ def ghost(residual: bool) -> ops.Custom:
 
     # MindSpore keeps one gradient function for each symbol.
     if residual:
-        return operator("GhostNetGhostResidual", out_shapes, 7, bprop_with_residual)
-    return operator("GhostNetGhost", out_shapes, 7, bprop)
+        return operator(f"{symbol}Residual", out_shapes, 7, bprop_with_residual)
+    return operator(symbol, out_shapes, 7, bprop)
+
+
+def gate() -> ops.Custom:
+    """The product of a map and a smaller map of gates, which grows by its nearest pixels.
+
+    Maps (x, gates) to y.
+    """
+
+    def out_shape(x: Shape, _: Shape) -> Shape:
+        return x
+
+    def gradient_shapes(_: Shape, x: Shape, gates: Shape) -> tuple[Shape, ...]:
+        return x, gates
+
+    gradient = operator("GhostNetGateGradient", gradient_shapes, 2)
+
+    def bprop(x: Tensor, gates: Tensor, out: Tensor, dout: Tensor) -> Any:
+        return gradient(dout, x, gates)
+
+    return operator("GhostNetGate", out_shape, 1, bprop)
 
 
 def pointwise() -> ops.Custom:

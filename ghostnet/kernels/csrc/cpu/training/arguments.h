@@ -47,7 +47,8 @@ struct BatchNormGradientArguments {
   };
 };
 
-// A depthwise convolution with its norm and activation.
+// A depthwise convolution with its norm and activation. With branches, all tensors of parameters and
+// statistics hold the branches one after the other.
 struct DepthwiseArguments {
   enum {
     kX,
@@ -83,7 +84,8 @@ struct DepthwiseGradientArguments {
 };
 
 // A Ghost module after its pointwise convolution, whose output is z. kResidual exists only with a
-// residual, which is added to y.
+// residual, which is added to y. With branches, z and all tensors of parameters and statistics hold
+// the branches one after the other.
 template <bool HasResidual>
 struct GhostArguments {
   enum {
@@ -130,6 +132,15 @@ struct GhostGradientArguments {
     kCheapBetaGradient,
     kCount
   };
+};
+
+// The gates are a smaller map with the same channels.
+struct GateArguments {
+  enum { kX, kGates, kY, kCount };
+};
+
+struct GateGradientArguments {
+  enum { kYGradient, kX, kGates, kXGradient, kGatesGradient, kCount };
 };
 
 struct PointwiseArguments {

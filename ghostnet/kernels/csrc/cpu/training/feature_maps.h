@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "training/vector_loop.h"
+
 namespace ghostnet::cpu::training {
 
 // One channel of a batch: for each image a plane of `size` floats, `stride` floats apart.
@@ -50,5 +52,13 @@ struct FeatureMapsOf {
 
 using FeatureMaps = FeatureMapsOf<float>;
 using ConstFeatureMaps = FeatureMapsOf<const float>;
+
+// y += x
+template <int Lanes>
+void add(ConstChannel x, Channel y) {
+  for (int image = 0; image < x.images; ++image) {
+    add<Lanes>(x.plane(image), x.size, y.plane(image));
+  }
+}
 
 }  // namespace ghostnet::cpu::training

@@ -17,31 +17,13 @@
 
 namespace ghostnet::cpu::training {
 
-// y += x
-template <int Lanes>
-void add(const float* x, std::ptrdiff_t size, float* y) {
-  for_each_vector<Lanes>(size, [x, y](auto lanes, std::ptrdiff_t i) {
-    store<lanes>(y + i, load<lanes>(y + i) + load<lanes>(x + i));
-  });
-}
-
-template <int Lanes>
-void add(ConstChannel x, Channel y) {
-  for (int image = 0; image < x.images; ++image) {
-    add<Lanes>(x.plane(image), x.size, y.plane(image));
-  }
-}
-
 template <int Lanes, bool HasResidual>
 void ghost(const Tensors& t, int threads) {
   using A = GhostArguments<HasResidual>;
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps y = t.maps_out(A::kY);
   const auto primary = NormParameters::of<A>(t);
-  const NormParameters cheap{t.in(A::kCheapGamma),        t.in(A::kCheapBeta),
-                             t.in(A::kCheapMovingMean),   t.in(A::kCheapMovingVariance),
-                             t.out(A::kCheapStatistics),  t.out(A::kCheapNextMean),
-                             t.out(A::kCheapNextVariance)};
+  const auto cheap = NormParameters::of_cheap<A>(t);
   const NormSettings settings(t.in(A::kSettings));
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
@@ -78,8 +60,7 @@ void ghost_gradient(const Tensors& t, int threads) {
   const ConstFeatureMaps z = t.maps_in(A::kZ);
   const FeatureMaps dz = t.maps_out(A::kZGradient);
   const auto saved = SavedNorm::of<A>(t);
-  const SavedNorm saved_cheap{t.in(A::kCheapGamma), t.in(A::kCheapBeta), t.in(A::kCheapStatistics),
-                              saved.activation};
+  const auto saved_cheap = SavedNorm::of_cheap<A>(t);
   const int channels = z.shape.channels;
   parallel_for(threads, channels, [&](IndexQueue& indices) {
     DepthwiseScratch scratch(z.shape, z.shape, 3);

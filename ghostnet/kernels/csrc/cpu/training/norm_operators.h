@@ -46,6 +46,14 @@ struct NormParameters {
             t.in(A::kMovingVariance), t.out(A::kStatistics), t.out(A::kNextMean),
             t.out(A::kNextVariance)};
   }
+
+  // The second one.
+  template <class A>
+  static NormParameters of_cheap(const Tensors& t) {
+    return {t.in(A::kCheapGamma),          t.in(A::kCheapBeta),        t.in(A::kCheapMovingMean),
+            t.in(A::kCheapMovingVariance), t.out(A::kCheapStatistics), t.out(A::kCheapNextMean),
+            t.out(A::kCheapNextVariance)};
+  }
 };
 
 // Saves the statistics of channel `c` of a norm's input and updates the moving ones. The moving
@@ -77,6 +85,13 @@ struct SavedNorm {
   template <class A>
   static SavedNorm of(const Tensors& t) {
     return {t.in(A::kGamma), t.in(A::kBeta), t.in(A::kStatistics),
+            NormSettings(t.in(A::kSettings)).activation};
+  }
+
+  // The second one.
+  template <class A>
+  static SavedNorm of_cheap(const Tensors& t) {
+    return {t.in(A::kCheapGamma), t.in(A::kCheapBeta), t.in(A::kCheapStatistics),
             NormSettings(t.in(A::kSettings)).activation};
   }
 

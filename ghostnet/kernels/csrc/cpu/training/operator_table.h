@@ -12,7 +12,8 @@ namespace ghostnet::cpu::training {
 
 template <int Lanes>
 Operators operators() {
-  return {{&unfold<Lanes>, UnfoldArguments::kCount},
+  return {branched_operators<Lanes>(),
+          {&unfold<Lanes>, UnfoldArguments::kCount},
           {&unfold_gradient<Lanes>, UnfoldGradientArguments::kCount},
           {&batch_norm<Lanes>, BatchNormArguments::kCount},
           {&batch_norm_gradient<Lanes>, BatchNormGradientArguments::kCount},

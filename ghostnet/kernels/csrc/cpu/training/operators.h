@@ -41,7 +41,19 @@ struct Operator {
   int arguments;  // inputs and outputs
 };
 
-struct Operators {
+// Those of networks with parallel branches or attention. They are compiled in files of their own, so
+// that the compiler inlines the others as if these did not exist.
+struct BranchedOperators {
+  Operator branched_depthwise;
+  Operator branched_depthwise_gradient;
+  Operator branched_ghost;
+  Operator branched_ghost_residual;
+  Operator branched_ghost_gradient;
+  Operator gate;
+  Operator gate_gradient;
+};
+
+struct Operators : BranchedOperators {
   Operator unfold;
   Operator unfold_gradient;
   Operator batch_norm;
@@ -57,6 +69,13 @@ struct Operators {
   Operator squeeze_excite;
   Operator squeeze_excite_gradient;
 };
+
+template <int Lanes>
+BranchedOperators branched_operators();
+
+extern template BranchedOperators branched_operators<4>();
+extern template BranchedOperators branched_operators<8>();
+extern template BranchedOperators branched_operators<16>();
 
 template <int Lanes>
 Operators operators();

@@ -22,6 +22,14 @@ inline void for_each_vector(std::ptrdiff_t count, Body body) {
   for (; i < count; ++i) body(LaneCount<1>{}, i);
 }
 
+// y += x
+template <int Lanes>
+void add(const float* x, std::ptrdiff_t size, float* y) {
+  for_each_vector<Lanes>(size, [x, y](auto lanes, std::ptrdiff_t i) {
+    store<lanes>(y + i, load<lanes>(y + i) + load<lanes>(x + i));
+  });
+}
+
 // Like for_each_vector(), but the last vector overlaps the one before it. `Width` is that of the
 // vectors, narrower than `Lanes` where there are fewer floats.
 template <int Lanes, int Width = Lanes, class Body>
