@@ -30,7 +30,6 @@ class AttentionTask {
   void set_rows(Planes in, Range rows) {
     const Grid& grid = gates_.grid;
     rows_ = rows;
-    gate_span_ = grid.span(gates_.rows.under(rows));
     const Range pooled_rows = grid.with_halo(gates_.rows.under(rows), Strip::kHalf);
     pooled_span_ = grid.span(pooled_rows);
     const Planes pooled = partial_planes(own_.pooled, pooled_span_);
@@ -38,28 +37,32 @@ class AttentionTask {
       pool_plane<Lanes>(in.plane(c), map_, pooled.plane(c), grid, pooled_rows);
     }
     pointwise_.set_input(layers_.parts[0], pooled, pooled_span_);
+    if (has_gate_lanes<Lanes>(layers_.upsampling, map_.width)) {
+      find_gate_lanes<Lanes>(gates_, map_.width, rows, own_.gate_lanes);
+    }
   }
 
   // Computes the gates of a channel tile of one part.
   void compute(int part, Range channels) {
     const Planes planes = tile();
-    float* const strip = partial_planes(own_.strip, pooled_span_).data;
+    const Planes strips = partial_planes(own_.strips, pooled_span_);
+    const std::ptrdiff_t first = part * layers_.parts[0].out;
+    const Range gated{first + channels.begin, first + channels.end};
     pointwise_.compute(layers_.parts[part], channels, Activation::kNone, planes);
-    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      const std::ptrdiff_t channel = part * layers_.parts[0].out + channels.begin + c;
-      float* const plane = planes.plane(c);
-      convolve_rows<Lanes>(layers_.horizontal, channel, plane, gates_.grid, strip, pooled_span_);
-      convolve_columns<Lanes>(layers_.vertical, channel, strip, gates_.grid, plane, gate_span_);
-    }
+    convolve_rows<Lanes>(layers_.horizontal, gated, planes, gates_.grid, strips, pooled_span_);
+    convolve_columns<Lanes>(layers_.vertical, gated, strips, gates_.grid, planes, pooled_span_);
   }
 
   // Multiplies the rows of a plane by the gates of a channel of the tile.
   void apply(std::ptrdiff_t channel, const float* in, float* out) const {
     const float* const gates = tile().plane(channel);
+    if (has_gate_lanes<Lanes>(layers_.upsampling, map_.width)) {
+      return multiply_span<Lanes>(gates, own_.gate_lanes, in, out, map_.span(rows_));
+    }
     const auto multiply = layers_.upsampling == Upsampling::kNearest
-                              ? &multiply_by_gates<Lanes, Upsampling::kNearest>
-                              : &multiply_by_gates<Lanes, Upsampling::kBilinear>;
-    multiply(gates, gates_, in, map_.width, out, rows_, own_.strip);
+                              ? &multiply_rows<Lanes, Upsampling::kNearest>
+                              : &multiply_rows<Lanes, Upsampling::kBilinear>;
+    multiply(gates, gates_, in, map_.width, out, rows_, own_.strips);
   }
 
  private:
@@ -71,7 +74,6 @@ class AttentionTask {
   ThreadWorkspace& own_;
   PointwiseKernel pointwise_;
   Range rows_{};
-  Range gate_span_{};
   Range pooled_span_{};
 };
 

@@ -43,10 +43,15 @@ SourceTable source_table(Upsampling upsampling, int images, int gates, int lengt
 Geometry::Geometry(const Model& model, int images, int height, int width) {
   zeros_.assign(halved(width) + 2 * kReadMargin, 0.0F);
   grids_.push_back(grid(images, halved(height), halved(width)));
+  const Bottleneck* last = nullptr;
   for (const Bottleneck& block : model.blocks) {
     const Grid in = grids_.back();
-    gates_.push_back(block.has_attention() ? gate_grid(block.attention.upsampling, in)
-                                           : GateGrid{});
+    const Upsampling upsampling = block.attention.upsampling;
+    const bool has_last_gates =
+        last != nullptr && last->stride == 1 && last->attention.upsampling == upsampling;
+    const GateGrid gates = has_last_gates ? gates_.back() : gate_grid(upsampling, in);
+    gates_.push_back(gates);
+    last = &block;
     if (block.stride == 1) {
       grids_.push_back(in);
     } else {
@@ -65,6 +70,7 @@ Grid Geometry::grid(int images, int height, int width) {
 }
 
 GateGrid Geometry::gate_grid(Upsampling upsampling, const Grid& map) {
+  if (upsampling == Upsampling::kNone) return {};
   const Grid gates = grid(map.images, map.height / 2, map.width / 2);
   const auto sources = [&](int images, int of, int length) -> GateSources {
     sources_.push_back(source_table(upsampling, images, of, length));

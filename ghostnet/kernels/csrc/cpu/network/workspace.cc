@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "network/geometry.h"
 #include "network/model.h"
 #include "network/piece_sums.h"
 #include "ops/amx_packing.h"
+#include "ops/attention.h"
 #include "ops/planes.h"
 #include "ops/pointwise.h"
 #include "ops/stem.h"
+#include "simd/vector.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -152,12 +155,19 @@ class WorkspacePlacer {
     own.pooled = buffers_.place(sizes_.pooled);
     own.pooled_input = buffers_.place(sizes_.pooled_input);
     own.gates = buffers_.place(kMaxChannelTile * sizes_.gates);
-    own.strip = buffers_.place(sizes_.gates);
+    own.strips = buffers_.place(kMaxChannelTile * sizes_.gates);
     own.gated = buffers_.place(sizes_.gated);
+    own.gate_lanes.first = place_integers(sizes_.gated);
+    own.gate_lanes.lanes = place_integers(sizes_.gated + kMaxLanes);
     own.shortcut_output = buffers_.place(2 * channel_tile);
     own.sums = buffers_.place(sizes_.sums);
     own.means = place_rows(sizes_.channels);
     return own;
+  }
+
+  std::int32_t* place_integers(std::ptrdiff_t count) {
+    static_assert(sizeof(std::int32_t) == sizeof(float));
+    return reinterpret_cast<std::int32_t*>(buffers_.place(count));
   }
 
   ChannelRows place_rows(std::ptrdiff_t channels) {

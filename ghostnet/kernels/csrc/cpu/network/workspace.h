@@ -5,6 +5,7 @@
 
 #include "network/model.h"
 #include "network/schedule.h"
+#include "ops/attention.h"
 #include "ops/dense.h"
 #include "runtime/arena.h"
 #include "simd/prefetch.h"
@@ -24,7 +25,8 @@ struct ThreadWorkspace {
   float* pooled;            // input of the attention
   float* pooled_input;      // the same as `input`, for the attention
   float* gates;             // planes of a channel tile of the attention
-  float* strip;             // one of them between the convolutions of the attention
+  float* strips;            // the same between the convolutions of the attention
+  GateLanes gate_lanes;     // of a row tile
   float* gated;             // one plane of a channel tile after the attention
   float* shortcut_output;   // planes of a channel tile of both halves of the shortcut
   float* sums;              // of each channel over the pieces of this thread's rows

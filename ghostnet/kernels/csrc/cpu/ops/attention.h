@@ -3,6 +3,7 @@
 // convolution along the rows, one along the columns, and a sigmoid.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -28,6 +29,7 @@ struct Strip {
   const float* bias;
 
   const float* filter(std::ptrdiff_t channel) const { return weights + channel * kTaps; }
+  Strip from(std::ptrdiff_t channel) const { return {filter(channel), bias + channel}; }
 };
 
 // `parts` are two halves of the output channels, like those of the Ghost module.
@@ -55,10 +57,10 @@ struct GateGrid {
   GateSources columns;
 };
 
-// Averages 2×2 pixels of a plane for some rows of the result.
+// Averages 2×2 pixels of a plane for some rows of the result, from top to bottom. The last vector
+// of a row writes wrong values beyond its end, which the next row or plane overwrites.
 template <int Lanes>
 void pool_plane(const float* in, const Grid& in_grid, float* out, const Grid& grid, Range rows) {
-  const std::ptrdiff_t end = grid.span(rows).end;
   for (int image = 0; image < grid.images; ++image) {
     const Range own = grid.images == 1 ? rows : grid.image_rows(image);
     const float* upper =
@@ -70,48 +72,58 @@ void pool_plane(const float* in, const Grid& in_grid, float* out, const Grid& gr
         const auto right = load<Lanes>(upper + 2 * x + Lanes) + load<Lanes>(lower + 2 * x + Lanes);
         const auto sum =
             every_second_lane<Lanes, 0>(left, right) + every_second_lane<Lanes, 1>(left, right);
-        const std::ptrdiff_t position = row * grid.width + x;
-        store_first<Lanes>(out + position, in_order<Lanes>(sum) * 0.25F, end - position);
+        store<Lanes>(out + row * grid.width + x, in_order<Lanes>(sum) * 0.25F);
       }
     }
   }
 }
 
-// Convolves a span of a plane along its rows.
+// Convolves a vector of positions. The taps are `step` positions apart, and `index` is the row (or
+// column) of each position among `length`.
 template <int Lanes>
-void convolve_rows(const Strip& strip, std::ptrdiff_t channel, const float* in, const Grid& grid,
-                   float* out, Range span) {
-  const float* const filter = strip.filter(channel);
-  const float bias = strip.bias[channel];
+inline Floats<Lanes> strip_sum(const float* filter, float bias, const float* center,
+                               std::ptrdiff_t step, int length, Bits<Lanes> index) {
+  Floats<Lanes> sum = broadcast<Lanes>(bias);
+#pragma GCC unroll 8
+  for (int tap = 0; tap < Strip::kTaps; ++tap) {
+    const int offset = tap - Strip::kHalf;
+    const auto pixels = load<Lanes>(center + offset * step);
+    sum += filter[tap] * clear_outside<Lanes>(length, index, offset, pixels);
+  }
+  return sum;
+}
+
+// Convolves the planes of some channels along the rows, in whole vectors from the first position of
+// the planes on. Channels are the inner loop, since they share what tells where an image ends.
+template <int Lanes>
+void convolve_rows(const Strip& strip, Range channels, Planes in, const Grid& grid, Planes out,
+                   Range span) {
+  const Strip layer = strip.from(channels.begin);  // a copy that no store can alias
+  const int width = grid.width;
   for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
     const auto column = load_bits<Lanes>(grid.column + p);
-    Floats<Lanes> sum = broadcast<Lanes>(bias);
-#pragma GCC unroll 8
-    for (int tap = 0; tap < Strip::kTaps; ++tap) {
-      const int offset = tap - Strip::kHalf;
-      const auto pixels = load<Lanes>(in + p + offset);
-      sum += filter[tap] * clear_outside<Lanes>(grid.width, column, offset, pixels);
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const auto sum =
+          strip_sum<Lanes>(layer.filter(c), layer.bias[c], in.plane(c) + p, 1, width, column);
+      store<Lanes>(out.plane(c) + p, sum);
     }
-    store_first<Lanes>(out + p, sum, span.end - p);
   }
 }
 
-// Convolves a span of a plane along its columns, and makes gates of the sums.
+// Convolves the same along the columns, and makes gates of the sums.
 template <int Lanes>
-void convolve_columns(const Strip& strip, std::ptrdiff_t channel, const float* in, const Grid& grid,
-                      float* gates, Range span) {
-  const float* const filter = strip.filter(channel);
-  const float bias = strip.bias[channel];
+void convolve_columns(const Strip& strip, Range channels, Planes in, const Grid& grid, Planes gates,
+                      Range span) {
+  const Strip layer = strip.from(channels.begin);  // a copy that no store can alias
+  const int width = grid.width;
+  const int height = grid.height;
   for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
     const auto row = load_bits<Lanes>(grid.row + p);
-    Floats<Lanes> sum = broadcast<Lanes>(bias);
-#pragma GCC unroll 8
-    for (int tap = 0; tap < Strip::kTaps; ++tap) {
-      const int offset = tap - Strip::kHalf;
-      const auto pixels = load<Lanes>(in + p + offset * std::ptrdiff_t{grid.width});
-      sum += filter[tap] * clear_outside<Lanes>(grid.height, row, offset, pixels);
+    for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
+      const auto sum =
+          strip_sum<Lanes>(layer.filter(c), layer.bias[c], in.plane(c) + p, width, height, row);
+      store<Lanes>(gates.plane(c) + p, sigmoid<Lanes>(sum));
     }
-    store_first<Lanes>(gates + p, sigmoid<Lanes>(sum), span.end - p);
   }
 }
 
@@ -138,8 +150,8 @@ void interpolate_rows(const float* near, const float* far, float far_weight, int
 
 // Multiplies some rows of a plane by their gates. `scratch` has room for a row of gates.
 template <int Lanes, Upsampling Kind>
-void multiply_by_gates(const float* gates, const GateGrid& grid, const float* in, int width,
-                       float* out, Range rows, float* scratch) {
+void multiply_rows(const float* gates, const GateGrid& grid, const float* in, int width, float* out,
+                   Range rows, float* scratch) {
   const std::ptrdiff_t end = rows.end * width;
   const auto row_at = [&](std::int32_t row) {
     return gates + std::ptrdiff_t{row} * grid.grid.width;
@@ -153,10 +165,48 @@ void multiply_by_gates(const float* gates, const GateGrid& grid, const float* in
     }
     for (std::ptrdiff_t x = 0; x < width; x += Lanes) {
       const std::ptrdiff_t position = row * width + x;
-      const auto gated =
-          load<Lanes>(in + position) * gates_at<Lanes, Kind>(gate_row, grid.columns, x);
-      store_first<Lanes>(out + position, gated, end - position);
+      const auto gate = gates_at<Lanes, Kind>(gate_row, grid.columns, x);
+      store_first<Lanes>(out + position, load<Lanes>(in + position) * gate, end - position);
     }
+  }
+}
+
+// The nearest gates of consecutive positions of a narrow map, whose rows are too short for vectors
+// of their own: for each vector of positions, its first gate and which of the gates from there on
+// each lane takes.
+struct GateLanes {
+  std::int32_t* first;
+  std::int32_t* lanes;
+};
+
+// Whether the gates of a vector of positions always fit into a vector.
+template <int Lanes>
+bool has_gate_lanes(Upsampling upsampling, int width) {
+  return upsampling == Upsampling::kNearest && width <= 2 * Lanes;
+}
+
+template <int Lanes>
+void find_gate_lanes(const GateGrid& grid, int width, Range rows, GateLanes found) {
+  std::int32_t* next = found.lanes;
+  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
+    const std::int32_t first = grid.rows.near[row] * grid.grid.width;
+    for (int column = 0; column < width; ++column) *next++ = first + grid.columns.near[column];
+  }
+  std::fill_n(next, Lanes, next[-1]);
+  for (std::int32_t* lanes = found.lanes; lanes < next; lanes += Lanes) {
+    const std::int32_t first = *std::min_element(lanes, lanes + Lanes);
+    for (int lane = 0; lane < Lanes; ++lane) lanes[lane] -= first;
+    *found.first++ = first;
+  }
+}
+
+// Multiplies a span of a plane by gates of such lanes.
+template <int Lanes>
+void multiply_span(const float* gates, GateLanes found, const float* in, float* out, Range span) {
+  for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
+    const auto nearby = load<Lanes>(gates + *found.first++);
+    const auto gate = permuted<Lanes>(nearby, load_bits<Lanes>(found.lanes + p - span.begin));
+    store_first<Lanes>(out + p, load<Lanes>(in + p) * gate, span.end - p);
   }
 }
 

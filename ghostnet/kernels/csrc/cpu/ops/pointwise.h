@@ -78,7 +78,22 @@ constexpr std::ptrdiff_t kPrefetchDistance = 1024;
 
 // What a register tile computes after its whole vectors of positions. A map of 7 × 7 is three
 // vectors of 16 positions and one position, for which a fourth vector would be nearly all waste.
-enum class Remainder { kNone, kOnePosition, kHalfVector };
+// The gates of such a map are 3 × 3: half a vector and one position.
+enum class Remainder { kNone, kOnePosition, kHalfVector, kHalfVectorAndOne };
+
+constexpr bool has_half(Remainder rest) {
+  return rest == Remainder::kHalfVector || rest == Remainder::kHalfVectorAndOne;
+}
+
+constexpr bool has_one(Remainder rest) {
+  return rest == Remainder::kOnePosition || rest == Remainder::kHalfVectorAndOne;
+}
+
+// The place of the single position among those of a register tile.
+template <int Lanes, int Vectors, Remainder Rest>
+constexpr std::ptrdiff_t one_position() {
+  return Vectors * Lanes + (has_half(Rest) ? Lanes / 2 : 0);
+}
 
 // The sums of a register tile. A single position has its vectors along the channels.
 template <int Lanes, int Channels, int Vectors, Remainder Rest>
@@ -105,18 +120,19 @@ template <int Lanes, Activation Act, int Channels, int Vectors, Remainder Rest, 
       store_first<Lanes>(row + v * Lanes, activate<Lanes>(Act, sums.whole[n][v]),
                          count - v * Lanes);
     }
-    if constexpr (Rest == Remainder::kHalfVector) {
+    if constexpr (has_half(Rest)) {
       store_first<Lanes>(row + Vectors * Lanes,
                          zero_extended<Lanes>(activate<Lanes / 2>(Act, sums.half[n])),
                          count - Vectors * Lanes);
     }
   }
-  if constexpr (Rest == Remainder::kOnePosition) {
+  if constexpr (has_one(Rest)) {
     float values[sums.kChannelVectors * Lanes];
     for (int i = 0; i < sums.kChannelVectors; ++i) {
       store<Lanes>(values + i * Lanes, activate<Lanes>(Act, sums.one[i]));
     }
-    for (int n = 0; n < Channels; ++n) params.out.plane(n)[position + Vectors * Lanes] = values[n];
+    const std::ptrdiff_t last = position + one_position<Lanes, Vectors, Rest>();
+    for (int n = 0; n < Channels; ++n) params.out.plane(n)[last] = values[n];
   }
 }
 
@@ -130,11 +146,11 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
   for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sums.whole[n][v] = broadcast<Lanes>(params.bias[n]);
-    if constexpr (Rest == Remainder::kHalfVector) {
+    if constexpr (has_half(Rest)) {
       sums.half[n] = broadcast<Lanes / 2>(params.bias[n]);
     }
   }
-  if constexpr (Rest == Remainder::kOnePosition) {
+  if constexpr (has_one(Rest)) {
     for (int n = 0; n < Channels; n += Lanes) sums.one[n / Lanes] = load<Lanes>(params.bias + n);
   }
   const float* weights = params.weights;
@@ -146,17 +162,17 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
     Floats<Lanes> pixels[std::max(1, Vectors)];
     for (int v = 0; v < Vectors; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
     Floats<Lanes / 2> last;
-    if constexpr (Rest == Remainder::kHalfVector) last = load<Lanes / 2>(in + Vectors * Lanes);
-    if constexpr (Rest == Remainder::kOnePosition) {
+    if constexpr (has_half(Rest)) last = load<Lanes / 2>(in + Vectors * Lanes);
+    if constexpr (has_one(Rest)) {
       for (int n = 0; n < Channels; n += Lanes) {
-        sums.one[n / Lanes] += load<Lanes>(weights + n) * in[Vectors * Lanes];
+        sums.one[n / Lanes] += load<Lanes>(weights + n) * in[one_position<Lanes, Vectors, Rest>()];
       }
     }
 #pragma GCC unroll 16
     for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sums.whole[n][v] += weights[n] * pixels[v];
-      if constexpr (Rest == Remainder::kHalfVector) sums.half[n] += weights[n] * last;
+      if constexpr (has_half(Rest)) sums.half[n] += weights[n] * last;
     }
   }
   switch (params.activation) {
@@ -221,6 +237,8 @@ void channel_tile_span(const ChannelTileParams<Offsets>& params, Range span) {
     register_tiles<Lanes, Channels, 1, Remainder::kHalfVector>(params, position, span.end);
   } else if (left > Lanes) {
     register_tiles<Lanes, Channels, 1, Remainder::kOnePosition>(params, position, span.end);
+  } else if (left == kHalf + 1) {
+    register_tiles<Lanes, Channels, 0, Remainder::kHalfVectorAndOne>(params, position, span.end);
   } else if (left > kHalf) {
     register_tiles<Lanes, Channels, 1, Remainder::kNone>(params, position, span.end);
   } else if (left > 1) {

@@ -171,7 +171,8 @@ inline Floats<Lanes> permuted(Floats<Lanes> values, Bits<Lanes> index) {
 #if defined(__AVX512F__)
 template <>
 inline Floats<16> permuted<16>(Floats<16> values, Bits<16> index) {
-  return _mm512_permutexvar_ps(reinterpret_cast<__m512i>(index), values);
+  constexpr __mmask16 kAll = 0xFFFF;  // GCC warns about its own header without a mask
+  return _mm512_maskz_permutexvar_ps(kAll, reinterpret_cast<__m512i>(index), values);
 }
 #elif defined(__AVX2__)
 template <>
