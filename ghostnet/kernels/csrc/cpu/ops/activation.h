@@ -27,7 +27,9 @@ inline Floats<Lanes> hard_sigmoid(Floats<Lanes> x) {
 // 2ˣ for x from -126 to 126: the exponent of the nearest whole number, times a polynomial.
 template <int Lanes>
 inline Floats<Lanes> exp2(Floats<Lanes> x) {
-  constexpr float kRounding = 12582912;  // 1.5 · 2²³: a sum with it has no fraction
+  // A sum with 1.5 · 2²³ has no fraction, and ends in the bits of the whole number; 127 more are
+  // those of its exponent.
+  constexpr float kRounding = 12582912 + 127;
   const Floats<Lanes> shifted = x + broadcast<Lanes>(kRounding);
   const Floats<Lanes> t = x - (shifted - broadcast<Lanes>(kRounding));
   // The Taylor polynomial, to within 2 · 10⁻⁷ for t from -0.5 to 0.5.
@@ -38,8 +40,7 @@ inline Floats<Lanes> exp2(Floats<Lanes> x) {
   power = power * t + 2.4022651e-1F;
   power = power * t + 6.9314718e-1F;
   power = power * t + 1.0F;
-  const Bits<Lanes> one = reinterpret_cast<Bits<Lanes>>(broadcast<Lanes>(1));
-  const Bits<Lanes> scale = (reinterpret_cast<Bits<Lanes>>(shifted) << 23) + one;
+  const Bits<Lanes> scale = reinterpret_cast<Bits<Lanes>>(shifted) << 23;
   return power * reinterpret_cast<Floats<Lanes>>(scale);
 }
 
