@@ -4,7 +4,8 @@ Writes a file named after the kind of processor, such as ``cpu_inference_zen_4.j
 file in ``results``, and the plot of all such files. Each engine has its own process; they take
 turns (see `ghostnet.benchmark`). Run from a checkout with nothing else at work on the machine:
 ``python benchmarks/cpu_inference.py``. ``--plot`` only draws. ``--limit avx2`` measures the engines
-that can be kept to AVX2, as on a processor that has no more.
+that can be kept to AVX2, as on a processor that has no more. ``--network NAME``, which may be
+repeated, measures some networks and leaves the file's other cases as they are.
 """
 
 import argparse
@@ -43,7 +44,7 @@ PEERS = (*RUNTIMES, "torch-compile")
 
 ALL = (*OURS, "mindspore", "mindcv", "torch", "torch-compile", *RUNTIMES)
 FOR_600M = (*OURS, "mindspore", "torch", "torch-compile", *RUNTIMES)
-FOR_SUCCESSORS = (*OURS, "torch", "torch-compile", "onnxruntime", "openvino", "litert")
+FOR_SUCCESSORS = (*OURS, "torch", "onnxruntime", "openvino", "litert")
 
 SUCCESSORS = ("ghostnetv2_100", "ghostnetv3_100", "repghostnet_100")
 RANDOM = ("ghostnet_600m", *SUCCESSORS)
@@ -102,16 +103,28 @@ def main() -> None:
     parser.add_argument(
         "--limit", choices=limits.NAMES, help="instruction set that engines may use"
     )
+    parser.add_argument("--network", action="append", help="network to measure")
     arguments = parser.parse_args()
     if not arguments.plot:
         os.environ.update(limits.LIMITS[arguments.limit])
         file = limits.results_file("cpu_inference", arguments.limit)
-        file.write_text(json.dumps(measure_all(arguments.limit), indent=1) + "\n")
+        cases = [case for case in CASES if case.network in (arguments.network or [case.network])]
+        measured = measure_all(cases, arguments.limit)
+        if arguments.network:
+            measured["cases"] = others(file, cases) + measured["cases"]
+        file.write_text(json.dumps(measured, indent=1) + "\n")
         print(f"wrote {file}; python website/figures.py updates the documents")
     plot(PLOT)
 
 
-def measure_all(limit: str | None) -> dict[str, Any]:
+def others(file: Path, cases: list[Case]) -> list[Any]:
+    """Return the cases of a file that are not measured anew."""
+    networks = {case.network for case in cases}
+    entries = json.loads(file.read_text())["cases"] if file.exists() else []
+    return [entry for entry in entries if entry["case"]["network"] not in networks]
+
+
+def measure_all(cases: list[Case], limit: str | None) -> dict[str, Any]:
     """Return what a file of results holds."""
     with tempfile.TemporaryDirectory() as folder:
         models = {"ghostnet_1x": FLOWERS}
@@ -119,7 +132,7 @@ def measure_all(limit: str | None) -> dict[str, Any]:
             file = Path(folder) / f"{name}.ckpt"
             write_checkpoint(random_parameters(find_model(name).architecture, 37), file)
             models[name] = str(file)
-        cases = (case.limited() for case in CASES) if limit else CASES
+        cases = [case.limited() for case in cases] if limit else cases
         measured = [(case, list(measure(case, models[case.network]))) for case in cases]
     return {
         "machine": machine(PACKAGES) | {"processor": limits.limited_processor(limit)},

@@ -110,12 +110,15 @@ def compared(case: Case) -> Tree:
         return f"**{ours / case.batch:.2f}**, {lead}, {share:.0%}"
 
     peaks = {name: found["fma_peak_g_per_second_and_core"] for name, found in INFERENCE.items()}
-    return {name: cell(TIMES[name][case], peaks[name]) for name in TIMES}
+    return {
+        name: cell(times[case], peaks[name]) if case in times else "–"
+        for name, times in TIMES.items()
+    }
 
 
 def engines(case: Case) -> Tree:
     """Return the time per image of each engine, by processor."""
-    ran = {processor: times[case] for processor, times in TIMES.items()}
+    ran = {processor: times.get(case, {}) for processor, times in TIMES.items()}
     return {
         engine: {
             processor: f"{times[engine] / case.batch:.2f}" if engine in times else "–"
@@ -160,7 +163,10 @@ def ray_cost() -> Tree:
     return {"hours": hours, "dollars": 0.04 * hours}
 
 
-CASES = {f"`{case.network}` | {case.batch} | {case.threads}": case for case in TIMES[FIRST_SCREEN]}
+CASES = {
+    f"`{case.network}` | {case.batch} | {case.threads}": case
+    for case in dict.fromkeys(case for times in TIMES.values() for case in times)
+}
 CLAIMS = next(table for table in find_card(PETS).claims if "Comparison" in table.title).by_model()
 
 FIGURES: Tree = {
