@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Ghostnet
+from extras import cases_with
 from PIL import Image, TiffImagePlugin, features
 
 from ghostnet.data.camera_raw import REASON, SUFFIXES
@@ -124,16 +125,19 @@ def corners(image: Image.Image) -> list[int]:
 
 @pytest.mark.parametrize(
     ("orientation", "expected"),
-    [
-        (1, [0, 1, -1, -1]),
-        (2, [1, 0, -1, -1]),
-        (3, [-1, -1, 1, 0]),
-        (4, [-1, -1, 0, 1]),
-        (5, [0, -1, 1, -1]),
-        (6, [-1, 0, -1, 1]),
-        (7, [-1, 1, -1, 0]),
-        (8, [1, -1, 0, -1]),
-    ],
+    cases_with(
+        "pillow_heif",
+        [
+            (1, [0, 1, -1, -1]),
+            (2, [1, 0, -1, -1]),
+            (3, [-1, -1, 1, 0]),
+            (4, [-1, -1, 0, 1]),
+            (5, [0, -1, 1, -1]),
+            (6, [-1, 0, -1, 1]),
+            (7, [-1, 1, -1, 0]),
+            (8, [1, -1, 0, -1]),
+        ],
+    ),
 )
 def test_heic_is_turned_by_exif_where_nothing_else_turns_it(
     orientation: int, expected: list[int]

@@ -8,6 +8,7 @@ import pytest
 from bundled_models import FLOWERS
 from command_line import Ghostnet
 from conftest import REPOSITORY
+from extras import PARQUET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +22,7 @@ from ghostnet.kernels import Session
 from ghostnet.model.pipeline import Logits
 
 IMAGES = REPOSITORY / "assets/images"
-FORMATS = ("out.npy", "out.parquet")
-
-
-def parquet_or_skip(name: str) -> None:
-    if name.endswith("parquet"):
-        pytest.importorskip("pyarrow", reason="needs the extra parquet")
+FORMATS = [f"out.{suffix}" for suffix in ("npy", *PARQUET)]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_embeddings_are_the_features_of_the_model(
     ghostnet: Ghostnet, images: Path, tmp_path: Path, name: str
 ) -> None:
-    parquet_or_skip(name)
     out = tmp_path / name
     answer = ghostnet.json("embed", images, "--out", out, "--model", FLOWERS, status=1)
     assert (answer["rows"], answer["errors"]) == (5, 1)
@@ -83,7 +78,6 @@ def test_the_pooled_layer_is_what_the_head_reads(
 def test_a_file_is_continued_and_failed_rows_are_tried_again(
     ghostnet: Ghostnet, images: Path, tmp_path: Path, name: str
 ) -> None:
-    parquet_or_skip(name)
     folder = shutil.copytree(images, tmp_path / "images")
     (folder / "pug.jpg").rename(tmp_path / "pug.jpg")
     out = tmp_path / name
@@ -123,7 +117,6 @@ def test_what_a_kill_left_is_refused_and_continued(
 def test_similar_images_and_duplicates_are_found(
     ghostnet: Ghostnet, images: Path, tmp_path: Path, name: str
 ) -> None:
-    parquet_or_skip(name)
     out = tmp_path / name
     ghostnet("embed", images, "--out", out, "--model", FLOWERS, status=1)
     matches = ghostnet.json("similar", images / "pug.jpg", out, "--count", 3)

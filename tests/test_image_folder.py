@@ -12,6 +12,7 @@ from unicodedata import normalize
 import pytest
 from bundled_models import FLOWERS
 from command_line import Ghostnet
+from extras import PARQUET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
@@ -581,6 +582,7 @@ def test_the_commands_use_the_parts(ghostnet: Ghostnet, tmp_path: Path) -> None:
     assert "training images are taken from train, held-out images from val" in ghostnet.err
 
 
+@pytest.mark.skipif(not PARQUET, reason="needs the extra parquet")
 def test_results_among_the_images_are_no_class(ghostnet: Ghostnet, tmp_path: Path) -> None:
     root = draw(tmp_path / "flowers", 2, ("roses", "tulips"))
     model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")

@@ -47,8 +47,8 @@ struct BatchNormGradientArguments {
   };
 };
 
-// A depthwise convolution with its norm and activation. With branches, all tensors of parameters and
-// statistics hold the branches one after the other.
+// A depthwise convolution with its norm and activation. With branches, all tensors of parameters
+// and statistics hold the branches one after the other.
 struct DepthwiseArguments {
   enum {
     kX,

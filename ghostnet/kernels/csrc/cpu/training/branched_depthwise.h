@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 
+#include "ops/activation.h"
+#include "simd/vector.h"
 #include "training/batch_norm.h"
 #include "training/branches.h"
 #include "training/depthwise_convolution.h"
@@ -82,8 +84,9 @@ template <int Kernel>
 using TapSums = std::array<double, Kernel * Kernel>;
 
 // The gradients of the norms, from the gradient g before the activation: the sum of g over the
-// pixels, and the sums of g times the pixel under each tap. A single value does not deviate from its
-// mean, where the difference of these sums would leave a rounding error for the norm to enlarge.
+// pixels, and the sums of g times the pixel under each tap. A single value does not deviate from
+// its mean, where the difference of these sums would leave a rounding error for the norm to
+// enlarge.
 template <int Lanes, int Kernel>
 PerBranch<NormGradient> branch_gradients(const BranchedDepthwise<Kernel>& unit, double g,
                                          const TapSums<Kernel>& gx, std::ptrdiff_t count) {

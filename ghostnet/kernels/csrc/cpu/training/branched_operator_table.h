@@ -1,5 +1,5 @@
-// The branched operators of one instruction set; each `branched_operators_*.cc` instantiates those of
-// its own.
+// The branched operators of one instruction set; each `branched_operators_*.cc` instantiates those
+// of its own.
 #pragma once
 
 #include "training/arguments.h"

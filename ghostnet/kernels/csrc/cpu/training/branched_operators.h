@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 
+#include "ops/activation.h"
+#include "simd/vector.h"
 #include "training/arguments.h"
 #include "training/batch_norm.h"
 #include "training/branched_depthwise.h"
@@ -15,6 +17,7 @@
 #include "training/operators.h"
 #include "training/padded_plane.h"
 #include "training/parallel_for.h"
+#include "training/vector_loop.h"
 
 namespace ghostnet::cpu::training {
 
@@ -68,15 +71,13 @@ void branched_depthwise_unit_gradient(const Tensors& t, int threads) {
       const BranchedDepthwise<Kernel> unit{
           branch_filters<Lanes, Kernel>(t.in(A::kFilter), index, stride),
           saved_branches<Lanes>(saved, index)};
-      affine.set(index, branched_depthwise_backward<Lanes, Kernel>(
-                            unit, dy.channel(c), dx.channel(c), scratch,
-                            [&](int b) {
-                              return t.out(A::kFilterGradient) + index(b) * Kernel * Kernel;
-                            },
-                            [&](int image, PaddedPlane& plane) {
-                              plane.copy<Lanes>(x.channel(c).plane(image));
-                            },
-                            [](int) {}));
+      affine.set(
+          index,
+          branched_depthwise_backward<Lanes, Kernel>(
+              unit, dy.channel(c), dx.channel(c), scratch,
+              [&](int b) { return t.out(A::kFilterGradient) + index(b) * Kernel * Kernel; },
+              [&](int image, PaddedPlane& plane) { plane.copy<Lanes>(x.channel(c).plane(image)); },
+              [](int) {}));
     });
   });
 }
@@ -156,7 +157,8 @@ void branched_ghost(const Tensors& t, int threads) {
       const BranchIndex of_cheap{c, channels, branches};
       const auto filters = branch_filters<Lanes, 3>(t.in(A::kFilter), of_cheap, 1);
       PerBranch<Moments> found;
-      for (int b = 0; b < kPrimaryBranches; ++b) found[b] = moments<Lanes>(z.channel(of_primary(b)));
+      for (int b = 0; b < kPrimaryBranches; ++b)
+        found[b] = moments<Lanes>(z.channel(of_primary(b)));
       const PrimarySum sum =
           primary_sum<Lanes>(update_branches<Lanes>(primary, settings, of_primary, found));
       found = {};
@@ -201,8 +203,8 @@ void add_primary_sums(const PerBranch<Norm>& norms, const PrimarySum& sum, const
   with_activation(norms[0].activation, [&](auto act) {
     const auto found =
         sum_terms<Lanes, 1 + kPrimaryBranches>(size, [&](auto lanes, std::ptrdiff_t i) {
-          const Floats<lanes> g = activation_gradient<lanes>(act, sum.at<lanes>(z, i),
-                                                             load<lanes>(gradient + i));
+          const Floats<lanes> g =
+              activation_gradient<lanes>(act, sum.at<lanes>(z, i), load<lanes>(gradient + i));
           store<lanes>(gradient + i, g);
           Terms<lanes, 1 + kPrimaryBranches> terms = {g};
 #pragma GCC unroll 4
@@ -251,8 +253,8 @@ void branched_ghost_gradient(const Tensors& t, int threads) {
           [&](int image) {
             float* const plane = gradient.plane(image);
             add<Lanes>(dy.channel(c).plane(image), gradient.size, plane);
-            add_primary_sums<Lanes>(norms, sum, primary_planes(z, of_primary, image),
-                                    gradient.size, plane, sums);
+            add_primary_sums<Lanes>(norms, sum, primary_planes(z, of_primary, image), gradient.size,
+                                    plane, sums);
           });
       cheap_affine.set(of_cheap, of_filters);
       PerBranch<NormGradient> of_branches = {};

@@ -68,14 +68,13 @@ void gate(const Tensors& t, int threads) {
       const float* const from = x.data + plane * x.shape.plane();
       float* const to = y + plane * x.shape.plane();
       each_gate_row(rows, [&](int gate_row, int first, int end) {
-        const float* const row = gates.data + plane * gates.shape.plane() +
-                                 std::ptrdiff_t{gate_row} * gates.shape.width;
+        const float* const row =
+            gates.data + plane * gates.shape.plane() + std::ptrdiff_t{gate_row} * gates.shape.width;
         expand(row, columns, expanded.get());
         for (std::ptrdiff_t start = std::ptrdiff_t{first} * width; first < end;
              ++first, start += width) {
           for_each_vector<Lanes>(width, [&](auto lanes, std::ptrdiff_t i) {
-            store<lanes>(to + start + i,
-                         load<lanes>(from + start + i) * load<lanes>(&expanded[i]));
+            store<lanes>(to + start + i, load<lanes>(from + start + i) * load<lanes>(&expanded[i]));
           });
         }
       });
@@ -108,8 +107,8 @@ void gate_gradient(const Tensors& t, int threads) {
           for_each_vector<Lanes>(width, [&](auto lanes, std::ptrdiff_t i) {
             const Floats<lanes> gradient = load<lanes>(dy.data + start + i);
             store<lanes>(t.out(A::kXGradient) + start + i, gradient * load<lanes>(&expanded[i]));
-            store<lanes>(&products[i], load<lanes>(&products[i]) +
-                                           gradient * load<lanes>(x.data + start + i));
+            store<lanes>(&products[i],
+                         load<lanes>(&products[i]) + gradient * load<lanes>(x.data + start + i));
           });
         }
         float* const to = t.out(A::kGatesGradient) + row;

@@ -41,8 +41,8 @@ struct Operator {
   int arguments;  // inputs and outputs
 };
 
-// Those of networks with parallel branches or attention. They are compiled in files of their own, so
-// that the compiler inlines the others as if these did not exist.
+// Those of networks with parallel branches or attention. They are compiled in files of their own,
+// so that the compiler inlines the others as if these did not exist.
 struct BranchedOperators {
   Operator branched_depthwise;
   Operator branched_depthwise_gradient;
