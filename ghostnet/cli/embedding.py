@@ -11,7 +11,10 @@ from ghostnet.cli.name_list import NameList
 from ghostnet.cli.options import (
     CacheOption,
     JsonOption,
+    ListOption,
     ModelOption,
+    NullOption,
+    ResumeOption,
     ShortHashOption,
     VerboseOption,
 )
@@ -31,15 +34,8 @@ def embed(
     ],
     paths: Annotated[list[str] | None, typer.Argument(help="Images and folders.")] = None,
     model: ModelOption = DEFAULT_MODEL,
-    list_file: Annotated[
-        str | None,
-        typer.Option(
-            "--list", help="File that lists images and folders, one per line; - for stdin."
-        ),
-    ] = None,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")
-    ] = False,
+    list_file: ListOption = None,
+    null: NullOption = False,
     layer: Annotated[
         Layer,
         typer.Option(
@@ -50,9 +46,7 @@ def embed(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Scale each embedding to length 1.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
-    ] = False,
+    resume: ResumeOption = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per call of the network.")
     ] = OUT_BATCH,

@@ -23,6 +23,16 @@ ShortHashOption = Annotated[
     bool, typer.Option("--short-hash", help="Accept a card with part of a SHA-256, with a warning.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+ListOption = Annotated[
+    str | None,
+    typer.Option("--list", help="File that lists images and folders, one per line; - for stdin."),
+]
+NullOption = Annotated[
+    bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images per call of the network.")]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show in REPORT which places made the first label.")

@@ -19,7 +19,10 @@ from ghostnet.cli.options import (
     FuseOption,
     JsonOption,
     LabelsOption,
+    ListOption,
     ModelOption,
+    NullOption,
+    ResumeOption,
     ShortHashOption,
     VerboseOption,
 )
@@ -41,22 +44,13 @@ def predict(
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
-    list_file: Annotated[
-        str | None,
-        typer.Option(
-            "--list", help="File that lists images and folders, one per line; - for stdin."
-        ),
-    ] = None,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")
-    ] = False,
+    list_file: ListOption = None,
+    null: NullOption = False,
     out: Annotated[
         Path | None,
         typer.Option(help="File for the results: .csv, .jsonl or .parquet, written row by row."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
-    ] = False,
+    resume: ResumeOption = False,
     report: Annotated[
         Path | None, typer.Option(help="Page of HTML with the images and their labels.")
     ] = None,

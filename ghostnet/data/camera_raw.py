@@ -1,6 +1,8 @@
 """Camera raw files, whose first image is a thumbnail: they are refused, never labeled by it."""
 
-from PIL import Image, TiffTags
+from PIL import Image
+
+from ghostnet.data.tiff_fields import TAGS, tiff_fields
 
 SUFFIXES = frozenset(
     {
@@ -13,7 +15,6 @@ SUFFIXES = frozenset(
 
 REASON = "camera raw, which is not developed here; export it as JPEG, or extract its preview"
 
-TAGS = {info.name: tag for tag, info in TiffTags.TAGS_V2.items()}
 RAW_TAGS = {"DNGVersion": 50706, "TIFF/EPStandardID": 37398, "CFAPattern": 33422}
 """Fields by which a TIFF file is known to be raw, whatever its suffix."""
 
@@ -23,7 +24,7 @@ REDUCED = 1
 
 def refusal(image: Image.Image) -> str:
     """Say why an image as Pillow opens it is not the one that its file is about; empty if it is."""
-    tags = getattr(image, "tag_v2", {})
+    tags = tiff_fields(image)
     if any(tag in tags for tag in RAW_TAGS.values()):
         return REASON
     if tags.get(TAGS["NewSubfileType"], 0) & REDUCED and _has_others(image):
@@ -32,5 +33,4 @@ def refusal(image: Image.Image) -> str:
 
 
 def _has_others(image: Image.Image) -> bool:
-    tags = getattr(image, "tag_v2", {})
-    return TAGS["SubIFDs"] in tags or getattr(image, "n_frames", 1) > 1
+    return TAGS["SubIFDs"] in tiff_fields(image) or getattr(image, "n_frames", 1) > 1

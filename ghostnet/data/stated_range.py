@@ -2,15 +2,13 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, TiffTags
+from PIL import Image
 
+from ghostnet.data.tiff_fields import TAGS, tiff_fields
 from ghostnet.data.wide_colors import PPM_DECODERS, is_cut, tiles
-
-TAGS = {info.name: tag for tag, info in TiffTags.TAGS_V2.items()}
-"""Numbers of the fields of TIFF files."""
 
 WHITE_IS_ZERO = 0
 """The photometric interpretation of a negative."""
@@ -20,8 +18,6 @@ WIDEST = 16
 
 WHOLE_TYPES = (2**15 - 1, 2**16 - 1, 2**31 - 1, 2**32 - 1, float(np.finfo(np.float32).max))
 """Largest values of types: to state one of them says nothing about an image."""
-
-Tags: TypeAlias = dict[int, Any]
 
 
 class Range(NamedTuple):
@@ -54,7 +50,7 @@ def stated_range(image: Image.Image, content: bytes) -> Range | None:
     if image.format == "PNG":
         significant = (data[:1] for kind, data in _chunks(content) if kind == b"sBIT")
         return _range_of(int.from_bytes(next(significant, b""), "big"))
-    tags = tiff_tags(image)
+    tags = tiff_fields(image)
     high = _number(tags.get(TAGS["SMaxSampleValue"]), max)
     if high is None or high in WHOLE_TYPES:
         return _range_of(_number(tags.get(TAGS["BitsPerSample"]), max))
@@ -62,14 +58,9 @@ def stated_range(image: Image.Image, content: bytes) -> Range | None:
     return Range(low, high) if low < high else None
 
 
-def tiff_tags(image: Image.Image) -> Tags:
-    """Return the fields of a TIFF file by number; none for other files."""
-    return getattr(image, "tag_v2", {})
-
-
 def is_negative(image: Image.Image) -> bool:
     """Whether a TIFF file calls its lowest value white."""
-    return tiff_tags(image).get(TAGS["PhotometricInterpretation"]) == WHITE_IS_ZERO
+    return tiff_fields(image).get(TAGS["PhotometricInterpretation"]) == WHITE_IS_ZERO
 
 
 def _range_of(bits: float | None) -> Range | None:

@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.embeddings.search import directions
 from ghostnet.errors import ImageError, ResultsError
 from ghostnet.inference.bursts import Bursts
 from ghostnet.inference.labeling import Labeler
@@ -68,7 +69,9 @@ def _embedded(
             yield {"file": name, "error": str(outcome)}
         else:
             values = outcome.values
-            yield {"file": name, "embedding": _scaled(values) if vectors.normalized else values}
+            if vectors.normalized:
+                (values,) = directions(values[None])
+            yield {"file": name, "embedding": values}
 
 
 def embed_like(model: Model, image: ImageSource, provenance: Provenance) -> NDArray[np.float32]:
@@ -88,9 +91,3 @@ def embed_like(model: Model, image: ImageSource, provenance: Provenance) -> NDAr
         raise ImageError(answer["error"])
     embedding: NDArray[np.float32] = answer["embedding"]
     return embedding
-
-
-def _scaled(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale a vector to length 1."""
-    direction: NDArray[np.float32] = vector / np.linalg.norm(vector)
-    return direction

@@ -36,7 +36,7 @@ def similar(query: NDArray[np.float32], embeddings: Embeddings, count: int) -> l
     Returns:
         The most similar first.
     """
-    direction = _directions(query[None])[0]
+    direction = directions(query[None])[0]
     cosines = np.full(len(embeddings.names), np.nan, np.float32)
     for start, block in _blocks(embeddings):
         cosines[start : start + BLOCK] = block @ direction
@@ -83,10 +83,10 @@ def _leader(leaders: NDArray[np.int64], row: int) -> int:
 
 def _blocks(embeddings: Embeddings, start: int = 0) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for row in range(start, len(embeddings.names), BLOCK):
-        yield row, _directions(embeddings.vectors[row : row + BLOCK])
+        yield row, directions(embeddings.vectors[row : row + BLOCK])
 
 
-def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale vectors to length 1; one of zeros becomes NaN, which is similar to nothing."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled = np.full_like(vectors, np.nan)
