@@ -32,7 +32,7 @@ def embed(
     out: Annotated[
         Path, typer.Option(help="File for the embeddings: .npy or .parquet, written row by row.")
     ],
-    paths: Annotated[list[str] | None, typer.Argument(help="Images and folders.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(help="Images, folders and archives.")] = None,
     model: ModelOption = DEFAULT_MODEL,
     list_file: ListOption = None,
     null: NullOption = False,
@@ -57,7 +57,7 @@ def embed(
 ) -> None:
     """Embed images: write a vector of numbers for each, close where images are similar."""
     if not paths and list_file is None:
-        raise typer.BadParameter("give images or folders, or a list of them with --list")
+        raise typer.BadParameter("give images, folders or archives, or a list of them with --list")
     configure(verbose=verbose)
     opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     from ghostnet.embeddings.array_file import ArrayFile

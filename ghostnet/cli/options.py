@@ -25,7 +25,9 @@ ShortHashOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 ListOption = Annotated[
     str | None,
-    typer.Option("--list", help="File that lists images and folders, one per line; - for stdin."),
+    typer.Option(
+        "--list", help="File that names images, folders and archives, one per line; - for stdin."
+    ),
 ]
 NullOption = Annotated[
     bool, typer.Option("-0", "--null", help="Names in LIST end in NUL, as in find -print0.")

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 def predict(
     paths: Annotated[
-        list[str] | None, typer.Argument(help="Images, folders, or - for an image on stdin.")
+        list[str] | None,
+        typer.Argument(help="Images, folders, archives, or - for an image on stdin."),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
@@ -76,7 +77,7 @@ def predict(
 ) -> None:
     """Label images: print the likeliest classes of each, and the time the network took."""
     if not paths and list_file is None:
-        raise typer.BadParameter("give images or folders, or a list of them with --list")
+        raise typer.BadParameter("give images, folders or archives, or a list of them with --list")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out")
     if report and out:

@@ -1,12 +1,13 @@
-"""Image files below folders, and what is left out there, with the reason."""
+"""Image files below folders and in archives, and what is left out there, with the reason."""
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ghostnet.data import camera_raw
+from ghostnet.data.archives import Archive, Member, is_archive, is_other_archive, open_archive
 from ghostnet.data.image_formats import HEAD_BYTES, identify, missing
 from ghostnet.data.left_out import LeftOut
 from ghostnet.files import open_regular
@@ -31,6 +32,9 @@ SYSTEM_NAMES = frozenset(
 )
 """What operating systems and file servers put among the files of their users, in lower case."""
 
+LABEL_SUFFIXES = frozenset({".cls", ".json", ".txt"})
+"""Suffixes of what WebDataset puts beside an image, in lower case."""
+
 REASONS = {errno.ENOENT: "dangling link", errno.ELOOP: "link to itself"}
 """Reasons for which a path cannot be read, where the system's own words are misleading."""
 
@@ -44,7 +48,7 @@ RESULTS = {
 
 
 class Walk:
-    """A search for image files below one folder.
+    """A search for image files below one folder, also in the archives there.
 
     Hidden names and those of the operating system do not count. Links are followed, but each folder
     is entered once, and none that holds the root. Folders are told apart by their paths without
@@ -80,7 +84,7 @@ class Walk:
         return found
 
     def images(self, folder: Path) -> Iterator[Path]:
-        """Yield the image files below a folder, in sorted order."""
+        """Yield the image files below a folder, in sorted order; those of archives in theirs."""
         waiting = [("", iter([folder]))]
         while waiting:
             parent, entries = waiting[-1]
@@ -97,8 +101,27 @@ class Walk:
                     waiting.append((real, self._entries(path)))
                 else:
                     self.left_out.add(path, "link to a folder that is met elsewhere")
+            elif status and is_archive(path) and status.st_size and stat.S_ISREG(status.st_mode):
+                yield from self.members(path)
             elif status and self._is_image(path, status):
                 yield path
+
+    def members(self, archive: Path) -> Iterator[Path]:
+        """Yield the images in an archive, as ``ARCHIVE/NAME``, in its order.
+
+        What cannot be read to its end ends with the name of the archive, and decoding that says
+        why.
+        """
+        try:
+            opened = open_archive(archive)
+            for member in opened.members():
+                path = archive / member.name
+                if reason := member.problem or self._member_reason(opened, member):
+                    self.left_out.add(path, reason)
+                else:
+                    yield path
+        except OSError:
+            yield archive
 
     def _own(self, folder: Path, real: str) -> bool:
         """Whether this path is the one under which its folder is entered."""
@@ -146,6 +169,26 @@ class Walk:
             self.left_out.add(path, reason)
         return not reason
 
+    def _member_reason(self, archive: Archive, member: Member) -> str:
+        """Say why a member of an archive is no image that counts; empty if it may be one."""
+        path = Path(member.name)
+        parts = {part.lower() for part in path.parts} - {".."}
+        if any(part.startswith(".") for part in parts):
+            return "hidden"
+        if not SYSTEM_NAMES.isdisjoint(parts):
+            return "of the operating system"
+        if member.place.size == 0:
+            return "empty"
+        if path.suffix.lower() in LABEL_SUFFIXES:
+            return "label or text"
+        if is_archive(path):
+            return "archive in an archive"
+        try:
+            return _format_reason(path, lambda: archive.content_at(member.place, HEAD_BYTES))
+        except OSError as error:
+            self.left_out.is_partial = True
+            return str(error.strerror)
+
     def _fail(self, path: Path, error: OSError) -> None:
         leads_nowhere = REASONS.get(error.errno or 0)
         self.left_out.add(path, leads_nowhere or str(error.strerror).lower())
@@ -166,15 +209,31 @@ def _real(folder: Path, parent: str) -> str:
 
 def _reason(path: Path, status: os.stat_result) -> str:
     """Say why a file is no image that can be decoded; empty where it may be one."""
-    suffix = path.suffix.lower()
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if status.st_size == 0:
         return "empty"
+    return _format_reason(path, lambda: _head(path))
+
+
+def _format_reason(path: Path, head: Callable[[], bytes]) -> str:
+    """Say why a file of some size is no image that can be decoded; empty where it may be one.
+
+    Args:
+        path: The file.
+        head: Reads its first bytes.
+    """
+    suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return ""
     if suffix in camera_raw.SUFFIXES:
         return camera_raw.REASON
-    with open_regular(path) as file:
-        format = identify(file.read(HEAD_BYTES))
+    if is_other_archive(path):
+        return "archive of a kind that is not read"
+    format = identify(head())
     return missing(format) if format else "not an image"
+
+
+def _head(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read(HEAD_BYTES)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
+from ghostnet.data.archives import is_archive
 from ghostnet.data.image_files import Walk
 from ghostnet.data.left_out import LeftOut
 from ghostnet.errors import DatasetError, listed
@@ -44,24 +45,31 @@ def find_images(paths: Iterable[Path], left_out: LeftOut | None = None) -> list[
 def walk_images(names: Iterable[str], left_out: LeftOut) -> Iterator[str]:
     """Yield the names of image files as they are found.
 
-    Files keep the names that they were given, and those below a folder follow its own. What is
-    below a folder that came before is left out: `find` lists a folder and then all that is in it.
+    Files keep the names that they were given, and those below a folder or in an archive follow its
+    own. What is below a folder that came before is left out: `find` lists a folder and then all
+    that is in it.
 
     Args:
-        names: Files and folders.
+        names: Files, folders and archives.
         left_out: Counts what is left out.
     """
     searched: set[str] = set()
     for name in names:
         if searched and not searched.isdisjoint(map(str, Path(os.path.abspath(name)).parents)):
             left_out.add(name, "below a folder that is listed before it")
-        elif os.path.isdir(name):
+        elif holds_images(name):
             searched.add(os.path.abspath(name))
             root = Path(name)
-            for file in Walk(root, left_out).images(root):
-                yield os.path.join(name, file.relative_to(root))
+            walk = Walk(root, left_out)
+            for file in walk.images(root) if root.is_dir() else walk.members(root):
+                yield name if file == root else os.path.join(name, file.relative_to(root))
         else:
             yield name
+
+
+def holds_images(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a folder or an archive."""
+    return os.path.isdir(name) or (is_archive(Path(name)) and os.path.isfile(name))
 
 
 def read_folder(root: Path) -> ImageFolder:

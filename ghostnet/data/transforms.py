@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ghostnet.data import camera_raw
+from ghostnet.data.archives import open_image, problem_of
 from ghostnet.data.colors import to_srgb
 from ghostnet.data.depth import eight_bits
 from ghostnet.data.image_formats import FORMATS, HEAD_BYTES, identify, missing
 from ghostnet.data.orientation import exif_orientation, hidden_orientation, upright
 from ghostnet.errors import ImageError
-from ghostnet.files import open_regular
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -45,7 +45,7 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
     """Decode an image file, or its bytes, to an upright RGB image.
 
     Args:
-        source: The file, or its content.
+        source: The file, which may be ``ARCHIVE/NAME``, or its content.
         short_side: Length that the short side is going to be resized to, in pixels. A JPEG image
             is then decoded at a half, a quarter or an eighth of its size, as long as its short
             side stays `DECODED_SHARE` times as long.
@@ -57,7 +57,7 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
     if isinstance(source, Path) and source.suffix.lower() in camera_raw.SUFFIXES:
         raise ImageError(f"{name}: {camera_raw.REASON}")
     try:
-        opened = io.BytesIO(source) if isinstance(source, Content) else open_regular(source)
+        opened = io.BytesIO(source) if isinstance(source, Content) else open_image(source)
         with opened as file, _open(file, name) as image:
             if short_side is not None:
                 image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
@@ -67,11 +67,14 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large to decode safely ({error})") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image ({', '.join(FORMATS)})") from error
+        problem = isinstance(source, Path) and problem_of(source)
+        kinds = f"not an image ({', '.join(FORMATS)})"
+        raise ImageError(f"{name}: {problem or kinds}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: there is no such file") from error
     except Exception as error:  # Pillow's parsers raise almost anything on broken bytes
-        raise ImageError(f"{name}: cannot be decoded ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name}: cannot be decoded ({reason})") from error
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:

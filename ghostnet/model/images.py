@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ghostnet.data.depth import eight_bit_pixels
-from ghostnet.data.image_folder import walk_images
+from ghostnet.data.image_folder import holds_images, walk_images
 from ghostnet.data.left_out import LeftOut
 from ghostnet.data.transforms import OFFSET, SCALE, Preprocess, upright_rgb
 from ghostnet.errors import ImageError
@@ -158,10 +158,10 @@ ImageLike: TypeAlias = (
 
 
 def is_one(images: object) -> TypeGuard[ImageLike]:
-    """Whether this is one image, rather than a folder, a batch, or any other iterable of images."""
+    """Whether this is one image, rather than a folder, an archive, a batch or another iterable."""
     match images:
         case str() | os.PathLike():
-            return not os.path.isdir(images)
+            return not holds_images(images)
         case np.ndarray():
             return images.ndim != 4
     kinds = (bytes, bytearray, memoryview, Image.Image, ImageSource)
@@ -169,7 +169,7 @@ def is_one(images: object) -> TypeGuard[ImageLike]:
 
 
 def named(images: Iterable[Any]) -> Iterator[ImageSource]:
-    """Yield images under their names, and the images below a folder in its place.
+    """Yield images under their names, and those below a folder or in an archive in its place.
 
     Args:
         images: What stands for images, possibly without end.

@@ -89,9 +89,9 @@ class Model:
         Args:
             images: One image: a path, the bytes of a file or an open file, a Pillow image, a
                 (height, width, 3) array in RGB, or a (3, size, size) array of floats that
-                `preprocess` has normalized (see `ImageSource`). Or several: a folder, a list of
-                images and folders, or an array with one more dimension. Or any other iterable, such
-                as a generator.
+                `preprocess` has normalized (see `ImageSource`). Or several: a folder, an archive,
+                a list of images, folders and archives, or an array with one more dimension. Or any
+                other iterable, such as a generator.
             batch_size: Images that go through the network together. More are faster; one answers
                 soonest.
             forward: What computes the logits instead of the model's own forward pass, such as
@@ -99,9 +99,9 @@ class Model:
 
         Returns:
             A result for one image; a list of results for several, in their order, where a folder
-            stands for all images below it; an iterator for a stream, which is read as the results
-            are, at most two batches ahead. The type of a path does not tell whether it is a folder:
-            for a type checker, write ``[folder]``.
+            or an archive stands for all its images; an iterator for a stream, which is read as the
+            results are, at most two batches ahead. The type of a path does not tell whether it is a
+            folder: for a type checker, write ``[folder]``.
 
         Raises:
             ImageError: The one image cannot be read. In a list or a stream, its result has the
@@ -112,7 +112,7 @@ class Model:
             if result.error:
                 raise result.error
             return result
-        if isinstance(images, str | os.PathLike):  # a folder
+        if isinstance(images, str | os.PathLike):  # a folder or an archive
             images = [images]
         if isinstance(images, Collection):
             return list(self.results(images, batch_size=batch_size, forward=forward))
@@ -129,7 +129,7 @@ class Model:
         """Yield the results of images as they come, in their order.
 
         Args:
-            images: Images and folders, as for `predict`.
+            images: Images, folders and archives, as for `predict`.
             batch_size: As for `predict`.
             forward: As for `predict`.
             ahead: Images that are decoded together, at least. A low number suits a source that has
@@ -193,7 +193,7 @@ class Model:
         if is_one(images):
             (row,) = self._features([images], 1, 1)
             return row
-        if isinstance(images, str | os.PathLike):  # a folder
+        if isinstance(images, str | os.PathLike):  # a folder or an archive
             images = [images]
         if isinstance(images, Collection):
             rows = self._features(images, batch_size, AHEAD)

@@ -1,0 +1,153 @@
+"""Images in archives: listed in a stream, and read at any place without unpacking."""
+
+import errno
+import io
+import os
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO
+
+from ghostnet.data.archives.archive import Archive, Member
+from ghostnet.data.archives.content import content_of_file
+from ghostnet.data.archives.gzip_content import GzipContent
+from ghostnet.data.archives.tar import Tar
+from ghostnet.data.archives.zip import Zip
+from ghostnet.files import open_regular
+
+__all__ = [
+    "Archive",
+    "Member",
+    "image_size",
+    "is_archive",
+    "is_other_archive",
+    "is_sequential",
+    "open_archive",
+    "open_image",
+    "problem_of",
+]
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+"""Suffixes of archives, in lower case; the first bytes tell the kind."""
+
+OTHER_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+"""Suffixes of archives that are not read."""
+
+GZIP, ZIP = b"\x1f\x8b", b"PK"
+"""First bytes of a compressed tar file, and of a zip file."""
+
+MAX_OPEN = 1024
+"""Archives whose places are kept, each with 32 bytes for a member."""
+
+MAX_GZIP = 2
+"""Compressed files that are kept open, each with some 100 MiB."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is called an archive."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def is_other_archive(path: Path) -> bool:
+    """Whether a file is called an archive of a kind that is not read."""
+    return path.name.lower().endswith(OTHER_SUFFIXES)
+
+
+def open_archive(path: Path) -> Archive:
+    """Return an archive, whose places are remembered until the file changes.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return _opened(path, _version(path), os.getpid())
+
+
+def is_sequential(path: Path) -> bool:
+    """Whether a file is in an archive that is fast to read in its own order only."""
+    found = _split(path)
+    return found is not None and open_archive(found[0]).is_sequential
+
+
+def open_image(path: Path) -> IO[bytes]:
+    """Open a regular file, or ``ARCHIVE/NAME``, whose content is then in memory.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+    """
+    try:
+        return open_regular(path)
+    except NotADirectoryError:
+        archive, name = _found(path)
+        return io.BytesIO(archive.read(name))
+
+
+def image_size(path: Path) -> int:
+    """Return the size of a file, or of ``ARCHIVE/NAME``, in bytes.
+
+    Raises:
+        OSError: As `open_image`.
+    """
+    try:
+        return path.stat().st_size
+    except NotADirectoryError:
+        archive, name = _found(path)
+        return archive.place(name).size
+
+
+def problem_of(path: Path) -> str:
+    """Say why an archive is no image; empty for the name of another file."""
+    if is_other_archive(path):
+        return "an archive of a kind that is not read; pack its images as .tar or .zip"
+    if not is_archive(path):
+        return ""
+    try:
+        open_archive(path).check()
+    except OSError as error:
+        return f"an archive that cannot be read to its end ({error.strerror}); pack it again"
+    return "an archive rather than an image; name its images ARCHIVE/NAME"
+
+
+def _found(path: Path) -> tuple[Archive, str]:
+    """Return the archive that a path leads into, and the name of its member.
+
+    Raises:
+        NotADirectoryError: There is no such archive.
+    """
+    found = _split(path)
+    if found is None:
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder or an archive", str(path.parent))
+    return open_archive(found[0]), found[1]
+
+
+def _split(path: Path) -> tuple[Path, str] | None:
+    """Split a path into an archive and the name of a member."""
+    for parent in reversed(path.parents):
+        if is_archive(parent) and parent.is_file():
+            return parent, path.relative_to(parent).as_posix()
+    return None
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(MAX_OPEN)
+def _opened(path: Path, version: tuple[int, ...], process: int) -> Archive:
+    """Open a version of a file in a process: a fork shares no locks with its parent."""
+    head = content_of_file(path, 0, len(ZIP))
+    if head == ZIP:
+        return Zip(partial(content_of_file, path), path.stat().st_size)
+    if head == GZIP:
+        return Tar(partial(_content_of_gzip, path, version, process), is_sequential=True)
+    return Tar(partial(content_of_file, path))
+
+
+def _content_of_gzip(
+    path: Path, version: tuple[int, ...], process: int, offset: int, length: int
+) -> bytes:
+    return _gzip(path, version, process).read(offset, length)
+
+
+@lru_cache(MAX_GZIP)
+def _gzip(path: Path, version: tuple[int, ...], process: int) -> GzipContent:
+    return GzipContent(path)

@@ -1,0 +1,52 @@
+"""Tar files, compressed or not."""
+
+import errno
+import tarfile
+from collections.abc import Iterator
+
+from ghostnet.data.archives.archive import ENDS_EARLY, Archive, Member, plain
+from ghostnet.data.archives.content import Content, Cursor, Headers
+from ghostnet.data.archives.places import Place
+
+ZEROS = bytes(tarfile.BLOCKSIZE)
+"""The block with which an archive ends."""
+
+
+class Tar(Archive):
+    """A tar file, in any of its formats."""
+
+    def scan(self) -> Iterator[Member]:
+        """Yield the members in their order."""
+        headers = Headers(Cursor(self.content), tarfile.BLOCKSIZE)
+        end = 0
+        with tarfile.open(fileobj=headers, mode="r:") as tar:
+            while entry := tar.next():
+                tar.members.clear()  # type: ignore[attr-defined]  # they would take memory
+                if entry.offset_data < end or entry.size < 0:
+                    raise OSError(errno.EIO, "it is broken: a header states a wrong size")
+                end = entry.offset_data
+                if not entry.isdir():
+                    yield self._member(entry)
+            _check_end(self.content, tar.offset)
+
+    def content_at(self, place: Place, length: int) -> bytes:
+        """Read the first bytes of a member."""
+        return self.content(place.offset, length)
+
+    def _member(self, entry: tarfile.TarInfo) -> Member:
+        is_file = entry.isreg() and not entry.issparse()
+        place = Place(entry.offset_data, entry.size, entry.size)
+        return Member(plain(entry.name), "" if is_file else "not a regular file", place)
+
+
+def _check_end(content: Content, offset: int) -> None:
+    """Check that reading stopped at the mark of the end, not where the file is cut or broken.
+
+    Raises:
+        OSError: It did not.
+    """
+    mark = content(offset, len(ZEROS))
+    if not mark:
+        raise OSError(errno.EIO, ENDS_EARLY)
+    if mark.strip(b"\0"):
+        raise OSError(errno.EIO, f"it is broken: there is no header at byte {offset:,}")
