@@ -1,14 +1,22 @@
 """Opening a model for a command: MindSpore's settings, and the progress of a download."""
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ghostnet import runtime
 from ghostnet.cli.output import watch_download
+from ghostnet.errors import ModelError
 
 if TYPE_CHECKING:
     from ghostnet.model import Model
+
+
+NAMED = re.compile(r"(?:([A-Za-z0-9_.-]+)=)?(.+)", re.DOTALL)
+"""A model, possibly after a name for it; a file whose name has this form is found as ``./FILE``."""
 
 
 def configure(
@@ -54,3 +62,34 @@ def open_model(
         new_classifier=new_classifier,
     )
     return replace(model, labels=read_labels(labels, model.num_classes)) if labels else model
+
+
+def named_openings(
+    models: Iterable[str], cache_dir: Path | None = None
+) -> dict[str, Callable[[], "Model"]]:
+    """Return how to open models, by their names, after each was opened once.
+
+    That shows the progress of downloads, and the first error.
+
+    Args:
+        models: ``NAME=MODEL``, or a model whose name is the last part of its UID or file.
+        cache_dir: Root of the cache.
+
+    Raises:
+        ModelError: Two have the same name, or a text is empty.
+    """
+    from ghostnet import hub
+
+    openings: dict[str, Callable[[], Model]] = {}
+    for text in models:
+        if not (match := NAMED.fullmatch(text)):
+            raise ModelError(f"{text!r} names no model; give a UID, a card or a checkpoint")
+        name, model = match.groups()
+        opened = open_model(model, cache_dir)
+        name = name or PurePosixPath(opened.name).name.removesuffix(".ckpt").removesuffix(".md")
+        if name in openings:
+            raise ModelError(
+                f"two models are called {name}; name one of them: --model NAME={model}"
+            )
+        openings[name] = partial(hub.open_model, model, cache_dir=cache_dir)
+    return openings

@@ -2,14 +2,13 @@
 
 import os
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from ghostnet.cli.models import configure, open_model
-from ghostnet.cli.options import CacheOption, ModelOption
+from ghostnet.cli.models import configure, named_openings
+from ghostnet.cli.options import CacheOption
 from ghostnet.cli.output import say
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
@@ -23,7 +22,16 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(
-    model: ModelOption = DEFAULT_MODEL,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="[NAME=]MODEL",
+            help="UID, card (file or URL), checkpoint or network, after a name of your choice. "
+            f"Repeat for more. Default: {DEFAULT_MODEL}.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 for all.")] = LOOPBACK,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
@@ -55,6 +63,10 @@ def serve(
         Path | None,
         typer.Option(help="File with the token that requests must send. Default: $GHOSTNET_TOKEN."),
     ] = None,
+    control_models: Annotated[
+        bool,
+        typer.Option("--control-models", help="Let clients load and unload models; needs a token."),
+    ] = False,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(help="Website whose pages may send requests; * for all. Repeat for more."),
@@ -72,20 +84,29 @@ def serve(
     ] = None,
     cache_dir: CacheOption = None,
 ) -> None:
-    """Serve a model over HTTP: images in, labels out."""
+    """Serve models over HTTP: images in, labels out."""
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
         raise typer.BadParameter("TLS needs both --tls-cert and --tls-key")
     signal.signal(signal.SIGTERM, _finish)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are models to open again
     os.environ.pop(METRICS_FOLDER, None)
     configure(Device.CPU)
     with needs("uvicorn", extra="serve"):
-        from ghostnet import hub
         from ghostnet.serving import server
         from ghostnet.serving.authorization import read_token
         from ghostnet.serving.certificate import Certificate
         from ghostnet.serving.limits import MEBIBYTE, Limits
 
-    access = Access(read_token(token_file), tuple(allow_origin or ()), access_log)
+    access = Access(read_token(token_file), tuple(allow_origin or ()), access_log, control_models)
+    if control_models and access.token is None:
+        raise typer.BadParameter(
+            "--control-models needs a token; set GHOSTNET_TOKEN or --token-file"
+        )
+    if control_models and workers > 1:
+        raise typer.BadParameter(
+            "--control-models needs --workers 1, since a request reaches one worker alone; SIGHUP "
+            "reaches all of them"
+        )
     certificate = Certificate(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
     limits = Limits(
         batch=max_batch,
@@ -95,15 +116,14 @@ def serve(
         arrival=max_arrival_s,
         keep_alive=keep_alive_s,
     )
-    opened = open_model(model, cache_dir)
+    models = model or [DEFAULT_MODEL]
+    openings = named_openings(models, cache_dir)
     with server.listen(host, port) as listener:
         scheme = "https" if certificate else "http"
-        _announce(opened.name, scheme, *listener.getsockname()[:2], is_open=access.token is None)
-        # A worker that is sent the model could keep the others waiting if it dies meanwhile.
-        again = partial(hub.open_model, model, cache_dir=cache_dir)
-        opening = again if workers > 1 else lambda: opened
+        address = listener.getsockname()[:2]
+        _announce(", ".join(models), scheme, *address, is_open=access.token is None)
         server.serve(
-            opening,
+            openings,
             listener,
             limits,
             access,
@@ -113,10 +133,10 @@ def serve(
         )
 
 
-def _announce(model: str, scheme: str, host: str, port: int, *, is_open: bool) -> None:
+def _announce(models: str, scheme: str, host: str, port: int, *, is_open: bool) -> None:
     """Print the address of the server, and a warning if anyone may use it."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    say(f"serving {model} on {scheme}://{address}")
+    say(f"serving {models} on {scheme}://{address}")
     if is_open and host not in (LOOPBACK, "::1"):
         say(
             "anyone who can reach this address may use it; to require a token, set GHOSTNET_TOKEN "

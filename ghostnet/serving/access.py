@@ -21,8 +21,10 @@ class Access:
         origins: Websites whose pages may send requests, such as ``https://example.org``; ``*`` for
             all.
         log: Format of the access log, on stderr.
+        controls_models: Whether clients may load and unload models.
     """
 
     token: str | None = None
     origins: tuple[str, ...] = ()
     log: LogFormat = LogFormat.OFF
+    controls_models: bool = False

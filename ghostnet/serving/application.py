@@ -11,45 +11,38 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ghostnet import kernels
-from ghostnet.model import Model
 from ghostnet.serving import pages
 from ghostnet.serving.access import Access
 from ghostnet.serving.access_log import REQUEST_ID, AccessLog
 from ghostnet.serving.authorization import Authorization
-from ghostnet.serving.inference import JSON_LENGTH, Inference
+from ghostnet.serving.batcher import Batcher
+from ghostnet.serving.inference_endpoints import JSON_LENGTH, InferenceEndpoints
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
 from ghostnet.serving.predict_endpoint import PredictEndpoint
 from ghostnet.serving.refusal import Refusal, refuse
-from ghostnet.serving.served_model import ServedModel
+from ghostnet.serving.repository import Repository
+from ghostnet.serving.repository_endpoints import RepositoryEndpoints
 
 
 def create_application(
-    model: Model, limits: Limits, access: Access, *, threads: int | None = None
+    repository: Repository, limits: Limits, access: Access, metrics: Metrics
 ) -> Starlette:
-    """Make the ASGI application that serves a model.
+    """Make the ASGI application that serves models; call this on the event loop.
 
     Args:
-        model: As `ghostnet.hub.open_model` returns it.
+        repository: The models.
         limits: How much the server takes on at once.
         access: Who may use it.
-        threads: Threads of the network; by default, one for each processor.
-
-    Raises:
-        KernelError: The fused kernels are not available.
+        metrics: What counts its work.
     """
-    if threads is not None:
-        kernels.set_threads(threads)
-    metrics = Metrics()
-    served = ServedModel(model, limits, metrics.observe_batch)
+    batcher = Batcher(limits)
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
-        served.start()
         yield
-        served.stop()
+        batcher.close()
 
     middleware = [
         Middleware(AccessLog, log=access.log),
@@ -67,8 +60,11 @@ def create_application(
         )
     if access.token is not None:
         middleware.append(Middleware(Authorization, token=access.token))
+    routes = [*_routes(repository, batcher, Intake(limits)), Route("/metrics", metrics.show)]
+    if access.controls_models:
+        routes += _repository_routes(RepositoryEndpoints(repository))
     return Starlette(
-        routes=_routes(served, Intake(limits), metrics),
+        routes=[*routes, *pages.routes()],
         middleware=middleware,
         exception_handlers={
             Refusal: refuse,
@@ -80,14 +76,14 @@ def create_application(
     )
 
 
-def _routes(served: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseRoute]:
-    inference = Inference(served, intake)
+def _routes(repository: Repository, batcher: Batcher, intake: Intake) -> list[BaseRoute]:
+    inference = InferenceEndpoints(repository, batcher, intake)
+    predict = PredictEndpoint(repository, batcher, intake).predict
     models = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     return [
-        Route("/predict", PredictEndpoint(served, intake).predict, methods=["POST"]),
+        Route("/predict", predict, methods=["POST"]),
         Route("/healthz", inference.show_live),
         Route("/readyz", inference.show_ready),
-        Route("/metrics", metrics.show),
         Route("/v2", inference.show_server),
         Route("/v2/health/live", inference.show_live),
         Route("/v2/health/ready", inference.show_ready),
@@ -96,7 +92,15 @@ def _routes(served: ServedModel, intake: Intake, metrics: Metrics) -> list[BaseR
         *(Route(f"{path}/config", inference.show_configuration) for path in models),
         *(Route(f"{path}/stats", inference.show_statistics) for path in models),
         *(Route(f"{path}/infer", inference.infer, methods=["POST"]) for path in models),
-        *pages.routes(),
+    ]
+
+
+def _repository_routes(endpoints: RepositoryEndpoints) -> list[BaseRoute]:
+    model = "/v2/repository/models/{name}"
+    return [
+        Route("/v2/repository/index", endpoints.show_index, methods=["POST"]),
+        Route(f"{model}/load", endpoints.load, methods=["POST"]),
+        Route(f"{model}/unload", endpoints.unload, methods=["POST"]),
     ]
 
 

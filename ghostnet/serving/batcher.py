@@ -1,19 +1,18 @@
-"""Dynamic batching: the network runs on all images that are waiting."""
+"""Dynamic batching: a network runs on all of its images that are waiting."""
 
 import asyncio
+import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.errors import ImageError
-from ghostnet.model.forward import Forward
 from ghostnet.model.pipeline import Logits, finite_logits
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.refusal import Refusal, busy
@@ -24,24 +23,57 @@ AHEAD = 2
 Source = bytes | NDArray[np.float32]
 """An encoded image, or a preprocessed one."""
 
-Put = Callable[[Source, NDArray[Any]], None]
 Answer = asyncio.Future[Logits | ImageError]
-Observe = Callable[[int, float], None]
+
+
+class Network(Protocol):
+    """What a batcher asks of a network.
+
+    Attributes:
+        input_shape: (channels, height, width) of a preprocessed image.
+    """
+
+    input_shape: tuple[int, ...]
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map a batch to (batch, outputs)."""
+
+    def put(self, source: Source, place: NDArray[np.float32]) -> None:
+        """Write an image to its place in a batch; raises `ImageError` if it is broken."""
+
+    def observe(self, images: int, seconds: float) -> None:
+        """Count the images of a batch, and the time of its forward pass."""
+
+
+class Memory:
+    """Memory for one array at a time, which grows to the largest."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, np.float32)
+
+    def array(self, *shape: int) -> NDArray[np.float32]:
+        """Return the memory as an array of this shape."""
+        size = math.prod(shape)
+        if size > self._values.size:
+            self._values = np.empty(size, np.float32)
+        return self._values[:size].reshape(shape)
 
 
 class Work:
     """An image on its way through the server.
 
     Attributes:
+        network: What it is for.
         source: The image; dropped as soon as the answer is there or no longer wanted.
         answer: Resolved with the logits or the error of the image.
-        place: Index of the decoded image among those of the batcher.
+        place: Where the decoded image is, once it has one.
     """
 
-    def __init__(self, source: Source, answer: Answer) -> None:
+    def __init__(self, network: Network, source: Source, answer: Answer) -> None:
+        self.network = network
         self.source: Source | None = source
         self.answer = answer
-        self.place = -1
+        self.place: Memory
         answer.add_done_callback(self.drop)
 
     def drop(self, answer: Answer) -> None:
@@ -52,39 +84,26 @@ class Work:
 class Batcher:
     """Decodes images on one thread per processor, and runs them in batches on another thread.
 
-    Decoding is ahead of the network by a few batches, and the network takes all images that are
-    decoded when it is free. It waits for more only while others are being decoded, and not longer
-    than `Limits.delay`: on an idle server an image goes through at once.
+    Decoding is ahead of the networks by a few batches, and all images that are decoded when the
+    thread of the networks is free run together, those of each network in a batch. It waits for more
+    only while others are being decoded, and not longer than `Limits.delay`: on an idle server an
+    image goes through at once. The queue, the threads and the memory for images are the same for
+    any number of networks.
 
     All methods are called on the thread of the event loop.
 
     Args:
-        forward: Maps a batch to (batch, outputs).
-        put: Writes an image to its place in a batch; raises `ImageError` if it is broken.
-        blank: Makes a batch with the given number of places.
         limits: Sizes of the batch and of the queue.
-        observe: Called with the images of each batch and the seconds of its forward pass.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        put: Put,
-        blank: Callable[[int], NDArray[Any]],
-        limits: Limits,
-        observe: Observe,
-    ) -> None:
-        self.forward = forward
-        self.put = put
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.observe = observe
         self.unanswered = 0
         self._loop = asyncio.get_running_loop()
-        self._places = blank(AHEAD * limits.batch)
-        self._batch = blank(limits.batch)
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for place in range(len(self._places)):
-            self._free.put(place)
+        self._batch = Memory()
+        self._free: SimpleQueue[Memory] = SimpleQueue()
+        for _ in range(AHEAD * limits.batch):
+            self._free.put(Memory())
         self._accepted: SimpleQueue[Work | None] = SimpleQueue()
         self._decoded: SimpleQueue[Work | None] = SimpleQueue()
         self._decoding = [False] * len(os.sched_getaffinity(0))
@@ -92,11 +111,24 @@ class Batcher:
             threading.Thread(target=self._decode_all, args=(number,), daemon=True)
             for number in range(len(self._decoding))
         ]
-        self._network = threading.Thread(target=self._run_all, daemon=True)
-        for thread in (*self._decoders, self._network):
+        self._runner = threading.Thread(target=self._run_all, daemon=True)
+        for thread in (*self._decoders, self._runner):
             thread.start()
 
-    def submit(self, sources: list[Source]) -> list[Answer]:
+    async def run(self, network: Network, sources: list[Source]) -> list[Logits | ImageError]:
+        """Run the images of a request. Cancelling this takes them out of the queue.
+
+        Raises:
+            Refusal: There is no room for the images.
+        """
+        answers = self.submit(network, sources)
+        try:
+            return await asyncio.gather(*answers)
+        finally:
+            for answer in answers:
+                answer.cancel()
+
+    def submit(self, network: Network, sources: list[Source]) -> list[Answer]:
         """Accept the images of a request. Cancelling a future removes its image from the queue.
 
         A request has at most half of the queue at a time, so that others get in beside a large one:
@@ -114,7 +146,7 @@ class Batcher:
         first = min(len(sources), max(1, self.limits.queue // 2))
         if self.unanswered + first > self.limits.queue:
             raise busy("images in its queue")
-        works = [Work(source, self._loop.create_future()) for source in sources]
+        works = [Work(network, source, self._loop.create_future()) for source in sources]
         waiting = deque(works)
         for _ in range(first):
             self._accept_next(waiting)
@@ -127,7 +159,7 @@ class Batcher:
         for thread in self._decoders:
             thread.join()
         self._decoded.put(None)
-        self._network.join()
+        self._runner.join()
 
     def _accept_next(self, waiting: deque[Work]) -> None:
         """Put the next image of a request into the queue, if its answer is still wanted."""
@@ -153,6 +185,7 @@ class Batcher:
             else:
                 self._free.put(work.place)
             self._decoding[number] = False
+            del work
 
     def _decode(self, work: Work) -> bool:
         """Write an image to its place, and return whether the network should run on it."""
@@ -160,7 +193,7 @@ class Batcher:
         if source is None:
             return False
         try:
-            self.put(source, self._places[work.place])
+            work.network.put(source, work.place.array(*work.network.input_shape))
         except ImageError as error:
             # Another one, since the traceback of this one keeps the image in memory.
             self._resolve([work], [ImageError(str(error))])
@@ -173,20 +206,29 @@ class Batcher:
     def _run_all(self) -> None:
         """Run batches of decoded images until `close`."""
         while (first := self._decoded.get()) is not None:
-            works = [work for work in self._gather(first) if not self._dropped(work)]
-            if not works:
-                continue
-            images = self._take(works)
-            try:
-                self._resolve(works, self._run(images))
-            except Exception as error:
-                self._fail(works, error)
+            self._run_gathered(self._gather(first))
+            del first  # with its network, which may be unloaded before the next image comes
 
-    def _run(self, images: NDArray[Any]) -> list[Logits | ImageError]:
+    def _run_gathered(self, gathered: list[Work]) -> None:
+        """Run the images of each network together."""
+        works = [work for work in gathered if not self._dropped(work)]
+        for network in {work.network: None for work in works}:
+            self._run_batch(network, [work for work in works if work.network is network])
+
+    def _run_batch(self, network: Network, works: list[Work]) -> None:
+        images = self._take(network, works)
+        try:
+            self._resolve(works, self._run_network(network, images))
+        except Exception as error:
+            self._fail(works, error)
+
+    def _run_network(
+        self, network: Network, images: NDArray[np.float32]
+    ) -> list[Logits | ImageError]:
         start = time.perf_counter()
-        values = self.forward(images)
+        values = network(images)
         seconds = time.perf_counter() - start
-        self.observe(len(images), seconds)
+        network.observe(len(images), seconds)
         milliseconds = 1000 * seconds / len(images)
         return [finite_logits(row, milliseconds) for row in values]
 
@@ -214,10 +256,11 @@ class Batcher:
         self._free.put(work.place)
         return True
 
-    def _take(self, works: list[Work]) -> NDArray[Any]:
+    def _take(self, network: Network, works: list[Work]) -> NDArray[np.float32]:
         """Copy decoded images into one array and free their places."""
-        images = self._batch[: len(works)]
-        np.take(self._places, [work.place for work in works], axis=0, out=images, mode="clip")
+        shape = network.input_shape
+        images = self._batch.array(self.limits.batch, *shape)[: len(works)]
+        np.stack([work.place.array(*shape) for work in works], out=images)
         for work in works:
             self._free.put(work.place)
         return images

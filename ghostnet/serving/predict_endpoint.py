@@ -4,36 +4,41 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ghostnet.model import ImageSource, Result
+from ghostnet.serving.batcher import Batcher
+from ghostnet.serving.departure import unless_left
 from ghostnet.serving.intake import Intake, read_images
 from ghostnet.serving.refusal import Refusal
-from ghostnet.serving.served_model import ServedModel
+from ghostnet.serving.repository import Repository
 
 TOP_K = 3
 """Labels per image, by default."""
 
 
 class PredictEndpoint:
-    """The endpoint.
+    """The endpoint, which the first model answers.
 
     Args:
-        served: What labels the images.
+        repository: The models.
+        batcher: What runs the images.
         intake: What reads the bodies.
     """
 
-    def __init__(self, served: ServedModel, intake: Intake) -> None:
-        self.served = served
+    def __init__(self, repository: Repository, batcher: Batcher, intake: Intake) -> None:
+        self.repository = repository
+        self.batcher = batcher
         self.intake = intake
 
     async def predict(self, request: Request) -> JSONResponse:
         """Label the images of a request; the status is 422 if an image is broken."""
         top_k = _top_k(request)
+        model = self.repository.first()
         async with self.intake.body(request) as body:
-            images = await read_images(request, body, self.served.limits)
+            images = await read_images(request, body, self.batcher.limits)
             del body
-            outcomes = await self.served.run(request, [image.content for image in images])
-        labels = self.served.model.labels
+            run = self.batcher.run(model, [image.content for image in images])
+            outcomes = await unless_left(request, run)
         results = [
-            Result(ImageSource(image.name, image.content), labels, outcome)
+            Result(ImageSource(image.name, image.content), model.labels, outcome)
             for image, outcome in zip(images, outcomes, strict=True)
         ]
         is_broken = any(result.error for result in results)

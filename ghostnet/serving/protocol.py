@@ -21,6 +21,15 @@ from ghostnet.serving.refusal import Refusal
 
 EXTENSIONS = ("binary_tensor_data", "classification")
 
+IMAGES = "images"
+"""Input: preprocessed images, FP32 or FP16."""
+
+ENCODED = "encoded_images"
+"""Input: contents of image files, BYTES."""
+
+LOGITS = "logits"
+PROBABILITIES = "probabilities"
+
 FLOATS = {"FP32": "<f4", "FP16": "<f2"}
 """Datatypes of preprocessed images, and those of NumPy."""
 

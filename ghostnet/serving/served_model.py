@@ -1,23 +1,21 @@
-"""The model of a server, which runs the images of any number of requests at once."""
+"""A model of a server, as a batcher runs it."""
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from starlette.requests import ClientDisconnect, Request
 
-from ghostnet.errors import ImageError
 from ghostnet.model import ImageSource, Model
-from ghostnet.model.pipeline import Logits
-from ghostnet.serving.batcher import Answer, Batcher, Observe, Source
-from ghostnet.serving.limits import Limits
+from ghostnet.serving.batcher import Source
+
+Observe = Callable[[int, float], None]
 
 
 @dataclass
 class Counted:
-    """What a model has computed since its start.
+    """What a model has computed since it was loaded.
 
     Attributes:
         images: Images that went through the network.
@@ -31,80 +29,47 @@ class Counted:
 
 
 class ServedModel:
-    """A model that runs the images of many requests in shared batches.
+    """A model that is ready to run. It keeps the packed weights, and no others.
 
     Args:
+        name: Its name in addresses.
         model: As `ghostnet.hub.open_model` returns it.
-        limits: Sizes of the batch and of the queue.
+        batch: Images of the largest batch, for which memory is prepared.
         observe: Called with the images of each batch and the seconds of its forward pass.
 
     Attributes:
-        name: Name of the model in addresses: the last part of its UID or file, without suffix.
-        is_ready: Whether it takes images.
+        name: Its name in addresses.
+        labels: Names of the classes.
+        input_shape: (3, size, size) of a preprocessed image.
         counted: What it has computed.
 
     Raises:
         KernelError: The fused kernels are not available.
     """
 
-    def __init__(self, model: Model, limits: Limits, observe: Observe) -> None:
-        self.model = model
-        self.limits = limits
-        self.observe = observe
+    def __init__(self, name: str, model: Model, batch: int, observe: Observe) -> None:
+        self.name = name
+        self.labels = model.labels
         self.counted = Counted()
-        self.session = model.session()
-        self.name = PurePosixPath(model.name).name.removesuffix(".ckpt").removesuffix(".md")
-        self.is_ready = False
+        self._preprocess = model.preprocess
+        self._session = model.session()
+        self._observe = observe
+        size = model.preprocess.image_size
+        self.input_shape: tuple[int, ...] = (3, size, size)
+        self._session(np.zeros((batch, *self.input_shape), np.float32))
 
-    def start(self) -> None:
-        """Warm up and begin to accept images; call this on the event loop."""
-        blank = self.model.preprocess.blank
-        self.session(blank(self.limits.batch))
-        self._batcher = Batcher(self.session, self._put, blank, self.limits, self._count)
-        self.is_ready = True
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map a batch to (batch, classes) logits."""
+        return self._session(images)
 
-    def stop(self) -> None:
-        """Finish the accepted images."""
-        self.is_ready = False
-        self._batcher.close()
+    def put(self, source: Source, place: NDArray[Any]) -> None:
+        """Write an image to its place in a batch; raises `ImageError` if it is broken."""
+        name = "these bytes" if isinstance(source, bytes) else "this array"
+        ImageSource(name, source).put(self._preprocess, place)
 
-    async def run(self, request: Request, sources: list[Source]) -> list[Logits | ImageError]:
-        """Run the images of a request whose body has been read.
-
-        Raises:
-            Refusal: There is no room for the images.
-            ClientDisconnect: The client left; its images are taken out of the queue.
-        """
-        if not sources:
-            return []
-        answers = self._batcher.submit(sources)
-        leaving = asyncio.ensure_future(_leaves(request))
-        leaving.add_done_callback(lambda _: _cancel(answers))
-        try:
-            await asyncio.wait(answers)
-        finally:
-            leaving.cancel()
-        if any(answer.cancelled() for answer in answers):
-            raise ClientDisconnect
-        return [answer.result() for answer in answers]
-
-    def _count(self, images: int, seconds: float) -> None:
+    def observe(self, images: int, seconds: float) -> None:
+        """Count the images of a batch, and the time of its forward pass."""
         self.counted.images += images
         self.counted.batches += 1
         self.counted.seconds += seconds
-        self.observe(images, seconds)
-
-    def _put(self, source: Source, place: NDArray[Any]) -> None:
-        name = "these bytes" if isinstance(source, bytes) else "this array"
-        ImageSource(name, source).put(self.model.preprocess, place)
-
-
-async def _leaves(request: Request) -> None:
-    """Return when the client closes the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _cancel(answers: list[Answer]) -> None:
-    for answer in answers:
-        answer.cancel()
+        self._observe(images, seconds)

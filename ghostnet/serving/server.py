@@ -1,11 +1,12 @@
 """The server: a socket, one or more processes, and an orderly end."""
 
+import asyncio
 import os
 import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import parent_process
@@ -17,16 +18,18 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
+from ghostnet import kernels
 from ghostnet.errors import ServingError
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import default_threads
-from ghostnet.model import Model
 from ghostnet.serving.access import Access
 from ghostnet.serving.application import create_application
 from ghostnet.serving.certificate import Certificate
 from ghostnet.serving.connection import PromptConnection
+from ghostnet.serving.hangup import Hangup
 from ghostnet.serving.limits import Limits
-from ghostnet.serving.metrics import SHARED_FOLDER
+from ghostnet.serving.metrics import SHARED_FOLDER, Metrics
+from ghostnet.serving.repository import Opening, Repository
 
 GRACE_SECONDS = 25
 """Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
@@ -64,7 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    opening: Callable[[], Model],
+    openings: Mapping[str, Opening],
     listener: socket.socket,
     limits: Limits,
     access: Access,
@@ -73,10 +76,13 @@ def serve(
     workers: int = 1,
     certificate: Certificate | None = None,
 ) -> None:
-    """Serve a model until SIGTERM or SIGINT, then finish the requests that have begun.
+    """Serve models until SIGTERM or SIGINT, then finish the requests that have begun.
+
+    On SIGHUP, the models are opened again.
 
     Args:
-        opening: Opens the model, in each process again; it must be possible to pickle it.
+        openings: How each model is opened, by its name in addresses; it must be possible to pickle
+            them.
         listener: As `listen` returns it.
         limits: How much each process takes on at once.
         access: Who may use the server.
@@ -86,18 +92,16 @@ def serve(
         certificate: The certificate for TLS; without one, the server speaks plain HTTP.
 
     Raises:
-        KernelError: The fused kernels are not available.
+        GhostNetError: A model cannot be opened, or the fused kernels are not available.
         ServingError: The certificate cannot be loaded.
     """
     _raise_file_limit()
-    # A terminal that closes, or a supervisor that reloads, ends the server in order.
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     threads = threads or max(1, default_threads() // workers)
     if certificate:
         certificate.context()
     library.load()  # workers that cannot would be replaced without end
     config = uvicorn.Config(
-        partial(open_application, opening, limits, access, threads=threads),
+        partial(open_application, openings, limits, access, threads=threads),
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
@@ -115,17 +119,40 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
     else:
         with _shared_metrics():
-            Multiprocess(config, sockets=[listener]).run()
+            Workers(config, sockets=[listener]).run()
+
+
+class Workers(Multiprocess):
+    """The processes of a server. On SIGHUP, each of them opens its models again."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._hangup = Hangup(self._reload)
+
+    def handle_hup(self) -> None:
+        """React to SIGHUP."""
+        self._hangup()
+
+    def _reload(self) -> None:
+        for process in self.processes:
+            if process.pid and process.exitcode is None:
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def open_application(
-    opening: Callable[[], Model], limits: Limits, access: Access, *, threads: int
+    openings: Mapping[str, Opening], limits: Limits, access: Access, *, threads: int
 ) -> Starlette:
     """Make the application of a process, which ends with the process that started it."""
     if parent := parent_process():
         watch = threading.Thread(target=_end_after, args=(parent,), daemon=True)
         watch.start()
-    return create_application(opening(), limits, access, threads=threads)
+    kernels.set_threads(threads)
+    loop = asyncio.get_running_loop()
+    # Before the models are opened: the loop reacts afterwards, so that no signal is missed.
+    loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
+    metrics = Metrics()
+    repository = Repository(openings, limits.batch, metrics.observe_batch)
+    return create_application(repository, limits, access, metrics)
 
 
 def _end_after(parent: BaseProcess) -> None:

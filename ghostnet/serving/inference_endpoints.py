@@ -1,0 +1,123 @@
+"""The endpoints of the Open Inference Protocol, under ``/v2``."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ghostnet.serving.batcher import Batcher, Source
+from ghostnet.serving.departure import unless_left
+from ghostnet.serving.description import (
+    model_configuration,
+    model_metadata,
+    model_statistics,
+    server_metadata,
+)
+from ghostnet.serving.inference import outputs, read_sources
+from ghostnet.serving.intake import Intake
+from ghostnet.serving.protocol import (
+    ENCODED,
+    InferenceRequest,
+    Input,
+    format_response,
+    parse_request,
+)
+from ghostnet.serving.refusal import Refusal
+from ghostnet.serving.repository import VERSION, Repository
+from ghostnet.serving.served_model import ServedModel
+
+JSON_LENGTH = "Inference-Header-Content-Length"
+"""The header of requests and responses that end in binary data."""
+
+RAW_REQUEST = InferenceRequest(inputs=[Input(name=ENCODED, datatype="BYTES", shape=[1])])
+"""What a request without JSON asks for."""
+
+MAX_DIGITS = 16
+"""Digits of the longest number in a header."""
+
+
+class InferenceEndpoints:
+    """The endpoints.
+
+    Args:
+        repository: The models.
+        batcher: What runs the images.
+        intake: What reads the bodies.
+    """
+
+    def __init__(self, repository: Repository, batcher: Batcher, intake: Intake) -> None:
+        self.repository = repository
+        self.batcher = batcher
+        self.intake = intake
+
+    async def show_server(self, request: Request) -> Response:
+        """Answer ``GET /v2``."""
+        return JSONResponse(server_metadata())
+
+    async def show_live(self, request: Request) -> Response:
+        """Answer ``GET /v2/health/live``."""
+        return JSONResponse({"live": True})
+
+    async def show_ready(self, request: Request) -> Response:
+        """Answer ``GET /v2/health/ready``."""
+        return _readiness(self.repository.is_ready)
+
+    async def show_model(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME``."""
+        return JSONResponse(model_metadata(self._model(request)))
+
+    async def show_model_ready(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME/ready``."""
+        return _readiness(self.repository.has(*_name_and_version(request)))
+
+    async def show_configuration(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME/config``, as Triton does."""
+        most_images = self.batcher.limits.queue
+        return JSONResponse(model_configuration(self._model(request), most_images))
+
+    async def show_statistics(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/NAME/stats``, as Triton does, for the worker that answers."""
+        return JSONResponse({"model_stats": [model_statistics(self._model(request))]})
+
+    async def infer(self, request: Request) -> Response:
+        """Answer ``POST /v2/models/NAME/infer``."""
+        model = self._model(request)
+        async with self.intake.body(request) as body:
+            length = _json_length(request)
+            parsed, sources = await run_in_threadpool(_read, model, body, length)
+            del body
+            results = await unless_left(request, self.batcher.run(model, sources))
+        head = {"model_name": model.name, "model_version": VERSION}
+        content, header = format_response(parsed, head, outputs(model, parsed, results))
+        headers = {} if header is None else {JSON_LENGTH: str(header)}
+        media_type = "application/json" if header is None else "application/octet-stream"
+        return Response(content, headers=headers, media_type=media_type)
+
+    def _model(self, request: Request) -> ServedModel:
+        return self.repository.model(*_name_and_version(request))
+
+
+def _name_and_version(request: Request) -> tuple[str, str]:
+    return request.path_params["name"], request.path_params.get("version", VERSION)
+
+
+def _readiness(is_ready: bool) -> Response:
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+def _read(
+    model: ServedModel, body: bytes, json_length: int | None
+) -> tuple[InferenceRequest, list[Source]]:
+    """Parse a body and read its images."""
+    if json_length == 0:  # raw binary data: the content of one image file
+        return RAW_REQUEST, [body]
+    parsed, binary = parse_request(body, json_length)
+    return parsed, read_sources(model, parsed, binary)
+
+
+def _json_length(request: Request) -> int | None:
+    text = request.headers.get(JSON_LENGTH)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS):
+        raise Refusal(400, f"the header {JSON_LENGTH} is not a number of bytes")
+    return int(text)
