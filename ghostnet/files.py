@@ -133,10 +133,19 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: As `open_regular`.
     """
-    digest = hashlib.sha256()
     with open_regular(path) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
+        return sha256_of_rest(file)
+
+
+def sha256_of_rest(file: IO[bytes]) -> str:
+    """Hash what is left to read of an open file, as `sha256_of`.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
     return digest.hexdigest()
 
 

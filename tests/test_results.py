@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import field, fields, make_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ from toy_images import draw
 from waiting import wait_for
 
 from ghostnet.errors import ResultsError
+from ghostnet.hub import open_model
+from ghostnet.inference.labeling import label
 from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.results import open_results
+from ghostnet.model import ImageSource
 
 FORMATS = ["csv", "jsonl", *PARQUET]
 
@@ -190,18 +194,21 @@ def test_an_interrupted_retry_keeps_what_it_has(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"rows.{suffix}"
     write_rows(path, [{"file": str(n), "error": "no image"} for n in range(4)])
 
-    def answers() -> Iterator[dict]:
-        yield {"file": "0", "predictions": [{"label": "a", "index": 0, "probability": 0.5}]}
+    def answers(images: Iterable[ImageSource], count: int) -> Iterator[dict]:
+        first = next(iter(images))
+        prediction = {"label": "a", "index": 0, "probability": 0.5}
+        yield {"file": first.name, "predictions": [prediction] * count}
         raise KeyboardInterrupt
 
-    with open_results(path, provenance(), resume=True) as rows:
-        assert [row.has_failed for row in rows.finished()] == [True] * 4
-        with pytest.raises(KeyboardInterrupt):
-            rows.retry(answers())
+    with (
+        open_results(path, provenance(), resume=True) as rows,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        label(answers, iter("0123"), rows)
     with open_results(path, provenance(), resume=True) as rows:
         found = [*rows.finished()]
     assert [row.file for row in found] == ["0", "1", "2", "3"]
-    assert [row.has_failed for row in found] == [False, True, True, True]
+    assert [bool(row.error) for row in found] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -278,7 +285,7 @@ def test_a_file_without_rows_is_no_obstacle(
 
 def test_nothing_labeled_is_a_failure(ghostnet: Ghostnet, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "photos.zip").write_bytes(b"PK\3\4")
+    (tmp_path / "a" / "photos.7z").write_bytes(b"7z")
     (tmp_path / "list").write_bytes(b"")
     for words in ((tmp_path / "a",), ("--list", tmp_path / "list")):
         counts = ghostnet.json("predict", *words, "--out", tmp_path / "rows.csv", status=1)
@@ -370,6 +377,24 @@ def test_names_do_not_command_the_terminal(ghostnet: Ghostnet, tmp_path: Path) -
     missing = f"{named}.none"
     ghostnet("eval", missing, status=1)
     assert f"{shown}.none is not a folder" in ghostnet.err
+
+
+def test_a_later_field_of_architectures_leaves_old_files_valid() -> None:
+    """As long as it has its default value."""
+    model = open_model(FLOWERS)
+    architecture = model.architecture
+    values = {field.name: getattr(architecture, field.name) for field in fields(architecture)}
+
+    def provenance_with(**later: bool) -> Provenance:
+        later_fields = [(name, bool, field(default=False)) for name in later]
+        kind = make_dataclass(
+            "Architecture", later_fields, bases=(type(architecture),), frozen=True
+        )
+        return Provenance.of(replace(model, architecture=kind(**values, **later)), 3)
+
+    made_by = Provenance.of(model, 3)
+    assert provenance_with(gated=False) == made_by
+    assert provenance_with(gated=True) != made_by
 
 
 def provenance(top_k: int = 1) -> Provenance:

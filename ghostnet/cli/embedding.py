@@ -9,6 +9,7 @@ import typer
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.name_list import NameList
 from ghostnet.cli.options import (
+    ByContentOption,
     CacheOption,
     JsonOption,
     ListOption,
@@ -16,10 +17,11 @@ from ghostnet.cli.options import (
     NullOption,
     ResumeOption,
     ShortHashOption,
+    UpdateOption,
     VerboseOption,
 )
 from ghostnet.cli.output import print_json, print_table, say
-from ghostnet.cli.row_file import OUT_BATCH, source, write_rows
+from ghostnet.cli.row_file import OUT_BATCH, RowFile, source, write_rows
 from ghostnet.inference.vectors import Layer
 from ghostnet.models.registry import DEFAULT_MODEL
 
@@ -29,10 +31,11 @@ EmbeddingsArgument = Annotated[
 
 
 def embed(
-    out: Annotated[
-        Path, typer.Option(help="File for the embeddings: .npy or .parquet, written row by row.")
-    ],
     paths: Annotated[list[str] | None, typer.Argument(help="Images, folders and archives.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for the embeddings: .npy or .parquet, written row by row."),
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     list_file: ListOption = None,
     null: NullOption = False,
@@ -47,6 +50,8 @@ def embed(
         bool, typer.Option("--normalize", help="Scale each embedding to length 1.")
     ] = False,
     resume: ResumeOption = False,
+    update: UpdateOption = None,
+    by_content: ByContentOption = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per call of the network.")
     ] = OUT_BATCH,
@@ -58,6 +63,9 @@ def embed(
     """Embed images: write a vector of numbers for each, close where images are similar."""
     if not paths and list_file is None:
         raise typer.BadParameter("give images, folders or archives, or a list of them with --list")
+    file = RowFile.of(out, update, resume=resume, by_content=by_content)
+    if file is None:
+        raise typer.BadParameter("name a file for the embeddings with --out or --update")
     configure(verbose=verbose)
     opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     from ghostnet.embeddings.array_file import ArrayFile
@@ -70,9 +78,8 @@ def embed(
         nullcontext(embed_with(opened, provenance.vectors, batch_size=batch_size)),
         provenance,
         NameList(paths or [], list_file, null=null),
-        out,
+        file,
         formats={".npy": ArrayFile, ".parquet": Parquet},
-        resume=resume,
         as_json=as_json,
     )
 

@@ -35,6 +35,19 @@ NullOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
 ]
+UpdateOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File to bring up to date, in place of OUT: add new images, label changed ones again, "
+        "mark those whose files are gone."
+    ),
+]
+ByContentOption = Annotated[
+    bool,
+    typer.Option(
+        "--by-content", help="Tell changed images of UPDATE by content, not by size and time."
+    ),
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images per call of the network.")]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show in REPORT which places made the first label.")

@@ -12,6 +12,7 @@ from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.name_list import STDIN, NameList
 from ghostnet.cli.options import (
     BatchOption,
+    ByContentOption,
     CacheOption,
     DeviceOption,
     ExecutionOption,
@@ -24,10 +25,11 @@ from ghostnet.cli.options import (
     NullOption,
     ResumeOption,
     ShortHashOption,
+    UpdateOption,
     VerboseOption,
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
-from ghostnet.cli.row_file import OUT_BATCH, source, write_rows
+from ghostnet.cli.row_file import OUT_BATCH, RowFile, source, write_rows
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
@@ -52,6 +54,8 @@ def predict(
         typer.Option(help="File for the results: .csv, .jsonl or .parquet, written row by row."),
     ] = None,
     resume: ResumeOption = False,
+    update: UpdateOption = None,
+    by_content: ByContentOption = False,
     report: Annotated[
         Path | None, typer.Option(help="Page of HTML with the images and their labels.")
     ] = None,
@@ -78,30 +82,31 @@ def predict(
     """Label images: print the likeliest classes of each, and the time the network took."""
     if not paths and list_file is None:
         raise typer.BadParameter("give images, folders or archives, or a list of them with --list")
-    if resume and out is None:
-        raise typer.BadParameter("--resume needs --out")
-    if report and out:
-        raise typer.BadParameter("a page for --report does not go with --out")
+    file = RowFile.of(out, update, resume=resume, by_content=by_content)
+    if report and file:
+        raise typer.BadParameter("a page for --report does not go with --out or --update")
     _check_explain(explain, report)
     if address and not ray:
         raise typer.BadParameter("--address needs --ray")
     if list_file == STDIN and STDIN in (paths or []):
         raise typer.BadParameter("stdin is either an image (-) or a list (--list -)")
+    if update and STDIN in (paths or []):
+        raise typer.BadParameter("--update compares files, so it takes no image on stdin (-)")
     if ray:
-        _check_ray(paths or [], out, fuse=fuse, backend=backend, device=device)
+        _check_ray(paths or [], file, fuse=fuse, backend=backend, device=device)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
-    size = batch_size or (OUT_BATCH if out else 1)
+    size = batch_size or (OUT_BATCH if file else 1)
     names = NameList(paths or [], list_file, null=null)
     from ghostnet.inference.provenance import Provenance
 
     if ray:
         from ghostnet.inference.ray_cluster import connect
 
-        assert out is not None  # as _check_ray found
+        assert file is not None  # as _check_ray found
         cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
         provenance = Provenance.of(opened, top_k)
-        write_rows(cluster, provenance, names, out, resume=resume, as_json=as_json)
+        write_rows(cluster, provenance, names, file, as_json=as_json)
         return
     from ghostnet.export.runtimes import deploy
     from ghostnet.inference.labeling import label_with
@@ -109,10 +114,10 @@ def predict(
 
     is_own = backend is Backend.GHOSTNET
     forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
-    if out:
+    if file:
         labeler = label_with(opened, batch_size=size, forward=forward)
         provenance = Provenance.of(opened, top_k)
-        write_rows(nullcontext(labeler), provenance, names, out, resume=resume, as_json=as_json)
+        write_rows(nullcontext(labeler), provenance, names, file, as_json=as_json)
     else:
         _show(
             opened,
@@ -139,11 +144,11 @@ def _draw(model: "Model", *, explain: bool) -> "Draw":
 
 
 def _check_ray(
-    paths: list[str], out: Path | None, *, fuse: bool, backend: Backend, device: Device
+    paths: list[str], file: RowFile | None, *, fuse: bool, backend: Backend, device: Device
 ) -> None:
     """Check that the other arguments are possible on a cluster."""
-    if out is None:
-        raise typer.BadParameter("--ray needs --out")
+    if file is None:
+        raise typer.BadParameter("--ray needs --out or --update")
     if STDIN in paths:
         raise typer.BadParameter("--ray labels files, so it takes no image on stdin (-)")
     if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):

@@ -1,6 +1,6 @@
 """Embeddings in a NumPy array, with the names of the images beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ghostnet.errors import ResultsError
 from ghostnet.files import raising
-from ghostnet.inference.line_files import JsonLines
+from ghostnet.inference.line_files import JsonLines, images_of
 from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.rows import Answer, Row, Rows
 
@@ -33,6 +33,11 @@ class ArrayFile(Rows):
     def lock(self) -> Path:
         """The file that a process locks while it writes the rows."""
         return self.names.lock
+
+    @property
+    def images(self) -> Path:
+        """The database of the images' fingerprints."""
+        return images_of(self.path)
 
     def open(self) -> None:
         """Make the files, or open them if they are there."""
@@ -64,21 +69,15 @@ class ArrayFile(Rows):
                 )
             self.file.truncate(end)
 
-    def retry(self, answers: Iterator[Answer]) -> None:
-        """Put an answer in the place of each failed row, in their order."""
-        failed = [
-            place
-            for place, (row, _) in enumerate(self.names.records())
-            if row is not None and row.has_failed
-        ]
+    def replace(self, answers: Mapping[int, Answer]) -> None:
+        """Put answers in the places of rows, which are numbered from 0."""
+        for number, answer in answers.items():
+            self._write_vector(answer, number)
+        self.names.replace({number: _name(answer) for number, answer in answers.items()})
 
-        def named() -> Iterator[Answer]:
-            for place in failed:
-                answer = next(answers)
-                self._write_vector(answer, place)
-                yield _name(answer)
-
-        self.names.retry(named())
+    def mark(self, errors: Mapping[int, str | None]) -> None:
+        """Change the errors of rows, by number, and leave the rest of these rows as it is."""
+        self.names.mark(errors)
 
     def write(self, answer: Answer) -> None:
         """Add a row; the system has it when this returns."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ghostnet.embeddings.search import directions
 from ghostnet.errors import ImageError, ResultsError
 from ghostnet.inference.bursts import Bursts
-from ghostnet.inference.labeling import Labeler
 from ghostnet.inference.provenance import Provenance
+from ghostnet.inference.row_writer import Labeler
 from ghostnet.inference.rows import Answer
 from ghostnet.inference.vectors import Layer, Vectors
 from ghostnet.kernels import Session

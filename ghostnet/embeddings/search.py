@@ -83,7 +83,10 @@ def _leader(leaders: NDArray[np.int64], row: int) -> int:
 
 def _blocks(embeddings: Embeddings, start: int = 0) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for row in range(start, len(embeddings.names), BLOCK):
-        yield row, directions(embeddings.vectors[row : row + BLOCK])
+        block = directions(embeddings.vectors[row : row + BLOCK])
+        if embeddings.gone is not None:
+            block[embeddings.gone[row : row + BLOCK]] = np.nan
+        yield row, block
 
 
 def directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import IO, TypeAlias
+from typing import IO
 
 from ghostnet.errors import ResultsError
 from ghostnet.inference.bursts import Bursts
+from ghostnet.inference.row_writer import Labeler, RowWriter, Task
 from ghostnet.inference.rows import Answer, Rows
 from ghostnet.model import ImageSource, Model
 from ghostnet.model.forward import Forward
 from ghostnet.model.result import printable
-
-Labeler: TypeAlias = Callable[[Iterable[ImageSource], int], Iterator[Answer]]
-"""Maps images, and the number of labels for each, to answers in the order of the images."""
 
 SPOOL_BYTES = 1024 * 1024
 """Size from which the names of failed images are kept in a temporary file."""
@@ -55,6 +53,16 @@ class Labeled:
     retried: int
     errors: int
 
+    @property
+    def answers(self) -> int:
+        """Images that went through the network, or failed on the way."""
+        return self.rows - self.resumed + self.retried
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row has an answer."""
+        return self.rows == self.errors
+
 
 def file_source(name: str) -> ImageSource:
     """Return the image in a file, under the file's name."""
@@ -82,31 +90,19 @@ def label(
     Raises:
         ResultsError: The rows are not those of the first images, or the file cannot be written.
     """
-    top_k = rows.provenance.top_k
-    errors = 0
-
-    def answers(names: Iterable[str]) -> Iterator[Answer]:
-        nonlocal errors
-        for answer in labeler(map(source, names), top_k):
-            errors += "error" in answer
-            progress(1)
-            yield answer
-
+    writer = RowWriter(labeler, rows, source, progress)
     with SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="ascii") as failed:
         resumed, retried = _match(names, rows, failed)
         progress(resumed - retried)
         if retried:
             failed.seek(0)
-            rows.retry(answers(json.loads(line) for line in failed))
-    added = 0
-    for answer in answers(names):
-        rows.write(answer)
-        added += 1
-    return Labeled(resumed + added, resumed, retried, errors)
+            writer.write(Task(name, (number,)) for number, name in map(json.loads, failed))
+    writer.write(map(Task, names))
+    return Labeled(resumed + writer.added, resumed, retried, writer.errors)
 
 
 def _match(names: Iterator[str], rows: Rows, failed: IO[str]) -> tuple[int, int]:
-    """Skip the images of the rows that are there, and note the names of those that failed.
+    """Skip the images of the rows that are there, and note the places of those that failed.
 
     Returns:
         The number of rows, and how many of them failed.
@@ -117,11 +113,11 @@ def _match(names: Iterator[str], rows: Rows, failed: IO[str]) -> tuple[int, int]
         if name is None or printable(name) != row.file:
             raise ResultsError(
                 f"{rows.path}: row {count + 1:,} is about {row.file}, where "
-                f"{name or 'no more image'} should follow; continue with the same images, or name "
-                "another file"
+                f"{name or 'no more image'} should follow; continue with the same images, use "
+                "--update if some have come or gone, or name another file"
             )
-        count += 1
-        if row.has_failed:
+        if row.error:
             retried += 1
-            failed.write(json.dumps(name) + "\n")
+            failed.write(json.dumps((count, name)) + "\n")
+        count += 1
     return count, retried

@@ -5,14 +5,15 @@ import io
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from ghostnet.errors import ResultsError
 from ghostnet.files import raising, read_whole, replacing, write_whole
 from ghostnet.inference.provenance import Provenance
-from ghostnet.inference.rows import Answer, Retried, Row, Rows
+from ghostnet.inference.rows import Answer, Row, Rows, with_error
 
 MAX_PROVENANCE_BYTES = 64 * 1024 * 1024
 
@@ -32,6 +33,11 @@ class LineFile(Rows):
         """The file that a process locks while it writes the rows."""
         real = self.path.resolve()
         return real.with_name(f".{real.name}.lock")
+
+    @property
+    def images(self) -> Path:
+        """The database of the images' fingerprints."""
+        return images_of(self.path)
 
     @property
     def record(self) -> Path:
@@ -74,20 +80,19 @@ class LineFile(Rows):
         with raising(ResultsError, f"{self.record}: cannot be written"):
             write_whole(self.record, self.provenance.to_json().encode(errors="backslashreplace"))
 
-    def retry(self, answers: Iterator[Answer]) -> None:
-        """Put an answer in the place of each failed row, in their order."""
-        retried = Retried(answers)
-        target = self.path.resolve()
-        with raising(ResultsError, f"{self.path}: cannot be written"):
-            with replacing(target) as new:
-                os.fchmod(new.fileno(), os.fstat(self.file.fileno()).st_mode)
-                for row, content in self.records():
-                    answer = retried.next() if row and row.has_failed else None
-                    new.write(self.encoded(answer) if answer else content)
-            self.file.close()
-            self.file = self.path.open("a+b")
-        if retried.error:
-            raise retried.error
+    def replace(self, answers: Mapping[int, Answer]) -> None:
+        """Put answers in the places of rows, which are numbered from 0."""
+        self._rewrite(
+            lambda number, content: self.encoded(answers[number]) if number in answers else content
+        )
+
+    def mark(self, errors: Mapping[int, str | None]) -> None:
+        """Change the errors of rows, by number, and leave the rest of these rows as it is."""
+        self._rewrite(
+            lambda number, content: (
+                self.marked(content, errors[number]) if number in errors else content
+            )
+        )
 
     def write(self, answer: Answer) -> None:
         """Add a row; the system has it when this returns."""
@@ -109,6 +114,21 @@ class LineFile(Rows):
     def encoded(self, answer: Answer) -> bytes:
         """Return the content of a row."""
 
+    @abstractmethod
+    def marked(self, content: bytes, error: str | None) -> bytes:
+        """Return the content of a row with another error."""
+
+    def _rewrite(self, change: Callable[[int, bytes], bytes]) -> None:
+        """Replace the file by one whose rows are changed, given their numbers and contents."""
+        target, numbers = self.path.resolve(), count()
+        with raising(ResultsError, f"{self.path}: cannot be written"):
+            with replacing(target) as new:
+                os.fchmod(new.fileno(), os.fstat(self.file.fileno()).st_mode)
+                for row, content in self.records():
+                    new.write(change(next(numbers), content) if row else content)
+            self.file.close()
+            self.file = self.path.open("a+b")
+
     def _append(self, content: bytes) -> None:
         with raising(ResultsError, f"{self.path}: cannot be written"):
             self.file.write(content)
@@ -118,6 +138,12 @@ class LineFile(Rows):
 def record_of(path: Path) -> Path:
     """Return the file that says what made the rows of a file of lines."""
     return path.with_name(f"{path.name}.model.json")
+
+
+def images_of(path: Path) -> Path:
+    """Return the database of the fingerprints of the images in a file of lines or an array."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}.images.sqlite")
 
 
 class JsonLines(LineFile):
@@ -131,8 +157,8 @@ class JsonLines(LineFile):
                 return
             try:
                 answer = json.loads(line)
-                yield Row(answer["file"], "error" in answer), line
-            except (ValueError, KeyError, TypeError):
+                yield Row(answer["file"], answer.get("error")), line
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise ResultsError(
                     f"{self.path}: {line[:80]!r} is not a line that this command wrote"
                 ) from None
@@ -145,6 +171,11 @@ class JsonLines(LineFile):
         """Return the content of a row."""
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
         return text.encode(errors="backslashreplace")
+
+    def marked(self, content: bytes, error: str | None) -> bytes:
+        """Return the content of a row with another error."""
+        answer = json.loads(content)
+        return self.encoded(with_error(answer, error))
 
 
 class Csv(LineFile):
@@ -177,7 +208,7 @@ class Csv(LineFile):
                     f"{self.provenance.top_k} predictions: {', '.join(row)[:80]}; use the --top-k "
                     "of the first run"
                 )
-            yield (Row(row[0], bool(row[-1])) if number else None), record
+            yield (Row(row[0], row[-1] or None) if number else None), record
             read.clear()
 
     def start(self) -> bytes:
@@ -191,6 +222,12 @@ class Csv(LineFile):
             cells += [prediction["label"], prediction["index"], prediction["probability"]]
         cells += [""] * (len(self.header) - 1 - len(cells))
         return _csv_row([*cells, answer.get("error", "")])
+
+    def marked(self, content: bytes, error: str | None) -> bytes:
+        """Return the content of a row with another error."""
+        lines = (line.decode(errors="surrogateescape") for line in io.BytesIO(content))
+        ((*cells, _),) = csv.reader(lines)
+        return _csv_row([*cells, error or ""])
 
 
 def _csv_row(cells: list[Any]) -> bytes:

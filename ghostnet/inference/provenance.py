@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from ghostnet.errors import ResultsError
 from ghostnet.inference.vectors import Vectors
@@ -30,7 +31,8 @@ class Provenance:
     @classmethod
     def of(cls, model: Model, top_k: int, vectors: Vectors | None = None) -> "Provenance":
         """Describe what a model answers."""
-        digest = hashlib.sha256(repr((model.architecture, model.preprocess)).encode())
+        settings = _settings((model.architecture, model.preprocess))
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for name, values in model.parameters.items():
             digest.update(name.encode() + values.tobytes())
         return cls(model.name, digest.hexdigest(), model.labels, top_k, vectors)
@@ -70,3 +72,20 @@ class Provenance:
             if there != here:
                 return f"calls class {index} {there!r}, and this run calls it {here!r}"
         return None
+
+
+def _settings(value: Any) -> Any:
+    """Return data as JSON types, without the fields that have their default values.
+
+    A later release may have more of these; what it makes with them is the same.
+    """
+    if is_dataclass(value):
+        defaults = {field.name: field.default for field in fields(value)}
+    elif hasattr(value, "_field_defaults"):
+        defaults = dict.fromkeys(value._fields, MISSING) | value._field_defaults
+    elif isinstance(value, tuple):
+        return [_settings(item) for item in value]
+    else:
+        return value
+    values = {name: (getattr(value, name), default) for name, default in defaults.items()}
+    return {name: _settings(now) for name, (now, default) in values.items() if now != default}

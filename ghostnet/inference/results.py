@@ -2,7 +2,8 @@
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -10,9 +11,10 @@ from typing import Any
 
 from ghostnet.errors import ResultsError
 from ghostnet.files import locked, raising, replacing
+from ghostnet.inference.fingerprints import Fingerprints
 from ghostnet.inference.line_files import Csv, JsonLines
 from ghostnet.inference.provenance import Provenance
-from ghostnet.inference.rows import Answer, Retried, Row, Rows
+from ghostnet.inference.rows import Answer, Row, Rows
 from ghostnet.inference.vectors import Vectors
 from ghostnet.packages import needs
 
@@ -50,6 +52,11 @@ class Parquet(Rows):
         """The file that a process locks while it writes the rows."""
         return self.path / ".lock"
 
+    @property
+    def images(self) -> Path:
+        """The database of the images' fingerprints."""
+        return self.path / ".images.sqlite"
+
     def open(self) -> None:
         """Make the folder, and check that files can be written there."""
         with raising(ResultsError, f"{self.path}: cannot be written"), TemporaryFile(dir=self.path):
@@ -69,20 +76,28 @@ class Parquet(Rows):
         for part in self._parts:
             table = self._file(part).read(columns=["file", "error"])
             for row in table.to_pylist():
-                yield Row(row["file"], row["error"] is not None)
+                yield Row(row["file"], row["error"])
 
-    def retry(self, answers: Iterator[Answer]) -> None:
-        """Put an answer in the place of each failed row, in their order."""
-        retried = Retried(answers)
-        for part in self._parts:
-            rows = [*answers_in(self._file(part).read())]
-            failed = [place for place, row in enumerate(rows) if "error" in row]
-            for place in failed:
-                rows[place] = retried.next() or rows[place]
-            if failed:
-                self._write_table(rows, part)
-            if retried.error:
-                raise retried.error
+    def replace(self, answers: Mapping[int, Answer]) -> None:
+        """Put answers in the places of rows, which are numbered from 0."""
+        for part, places in self._places(answers):
+            table = self._file(part).read()
+            new = self._table([answers[number] for number in places.values()])
+            order = [*range(len(table))]
+            for row, place in enumerate(places, len(table)):
+                order[place] = row
+            self._write_table(self._arrow.concat_tables([table, new]).take(order), part)
+
+    def mark(self, errors: Mapping[int, str | None]) -> None:
+        """Change the errors of rows, by number, and leave the rest of these rows as it is."""
+        for part, places in self._places(errors):
+            table = self._file(part).read()
+            column = table["error"].to_pylist()
+            for place, number in places.items():
+                column[place] = errors[number]
+            where = table.column_names.index("error")
+            marked = self._arrow.array(column, self._arrow.string())
+            self._write_table(table.set_column(where, "error", marked), part)
 
     def write(self, answer: Answer) -> None:
         """Add a row."""
@@ -105,6 +120,17 @@ class Parquet(Rows):
     def _parts(self) -> list[Path]:
         return sorted(self.path.glob("part-*.parquet"))
 
+    def _places(self, numbers: Iterable[int]) -> Iterator[tuple[Path, dict[int, int]]]:
+        """Yield each part that has some of these rows, with their numbers by place in the part."""
+        ordered = sorted(numbers)
+        start = 0
+        for part in self._parts:
+            end = start + self._file(part).metadata.num_rows
+            here = ordered[bisect_left(ordered, start) : bisect_left(ordered, end)]
+            if here:
+                yield part, {number - start: number for number in here}
+            start = end
+
     def _file(self, part: Path) -> Any:
         try:
             return self._parquet.ParquetFile(part)
@@ -121,11 +147,13 @@ class Parquet(Rows):
         self._timer.cancel()
         last = self._parts[-1:]
         number = int(last[0].stem.removeprefix("part-")) + 1 if last else 0
-        self._write_table(self._rows, self.path / f"part-{number:06}.parquet")
+        self._write_table(self._table(self._rows), self.path / f"part-{number:06}.parquet")
         self._rows = []
 
-    def _write_table(self, rows: list[Answer], target: Path) -> None:
-        table = answer_table(rows, self.provenance.vectors)
+    def _table(self, answers: list[Answer]) -> Any:
+        return answer_table(answers, self.provenance.vectors)
+
+    def _write_table(self, table: Any, target: Path) -> None:
         record = {METADATA_KEY: self.provenance.to_json().encode(errors="backslashreplace")}
         with (
             raising(ResultsError, f"{target}: cannot be written"),
@@ -151,6 +179,7 @@ def open_results(
     *,
     formats: Mapping[str, type[Rows]] = FORMATS,
     resume: bool = False,
+    by_content: bool = False,
 ) -> Iterator[Rows]:
     """Open a file of answers, in the format of its suffix, for one process at a time.
 
@@ -158,7 +187,8 @@ def open_results(
         path: File to write: ``.csv``, ``.jsonl`` or ``.parquet``, which is a folder.
         provenance: What makes the answers of this run.
         formats: Formats by suffix.
-        resume: Continue what is there; otherwise there must be no rows.
+        resume: Add to the rows that are there; otherwise there must be none.
+        by_content: Take the hashes of images to tell which have changed.
 
     Raises:
         ResultsError: The suffix is another; another process writes the file; it has rows, and they
@@ -174,7 +204,10 @@ def open_results(
         rows.open()
         with closing(rows):
             _check(rows, resume=resume)
-            yield rows
+            with closing(Fingerprints(rows.images, by_content=by_content)) as rows.fingerprints:
+                if rows.is_empty:
+                    rows.fingerprints.clear()
+                yield rows
 
 
 @contextmanager
@@ -200,7 +233,10 @@ def _check(rows: Rows, *, resume: bool) -> None:
     if rows.is_empty:
         return
     if not resume:
-        raise ResultsError(f"{rows.path} exists; continue it (--resume) or name another file")
+        raise ResultsError(
+            f"{rows.path} exists; continue it (--resume), bring it up to date (--update in "
+            "place of --out), or name another file"
+        )
     recorded = rows.recorded()
     if recorded is None:
         warnings.warn(

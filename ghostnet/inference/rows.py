@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ghostnet.inference.fingerprints import Fingerprints
 from ghostnet.inference.provenance import Provenance
 
 Answer = Mapping[str, Any]
 """What `Result.to_dict` returns: ``file`` with ``predictions`` or ``error``."""
+
+
+GONE = "the file is gone"
+"""Error of a row whose image was labeled, and is no longer there."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,11 @@ class Row:
 
     Attributes:
         file: Name of the image.
-        has_failed: Whether the image could not be labeled.
+        error: Why it has no answer, or `GONE`; None if all is well.
     """
 
     file: str
-    has_failed: bool
+    error: str | None = None
 
 
 class Rows(ABC):
@@ -31,7 +36,12 @@ class Rows(ABC):
     Args:
         path: The file.
         provenance: What makes the answers of this run.
+
+    Attributes:
+        fingerprints: How the images were when they were labeled; `open_results` opens them.
     """
+
+    fingerprints: Fingerprints
 
     def __init__(self, path: Path, provenance: Provenance) -> None:
         self.path = path
@@ -41,6 +51,11 @@ class Rows(ABC):
     @abstractmethod
     def lock(self) -> Path:
         """The file that a process locks while it writes the rows."""
+
+    @property
+    @abstractmethod
+    def images(self) -> Path:
+        """The database of the images' `Fingerprints`."""
 
     @abstractmethod
     def open(self) -> None:
@@ -72,10 +87,16 @@ class Rows(ABC):
         """
 
     @abstractmethod
-    def retry(self, answers: Iterator[Answer]) -> None:
-        """Put an answer in the place of each failed row, in their order.
+    def replace(self, answers: Mapping[int, Answer]) -> None:
+        """Put answers in the places of rows, which are numbered from 0.
 
-        If the answers end early with an error, the rows that are left stay as they are.
+        Raises:
+            ResultsError: The file cannot be written.
+        """
+
+    @abstractmethod
+    def mark(self, errors: Mapping[int, str | None]) -> None:
+        """Change the errors of rows, by number, and leave the rest of these rows as it is.
 
         Raises:
             ResultsError: The file cannot be written.
@@ -98,25 +119,7 @@ class Rows(ABC):
         """
 
 
-class Retried:
-    """Answers in the place of rows, as long as they come.
-
-    Args:
-        answers: The answers.
-
-    Attributes:
-        error: What ended them early.
-    """
-
-    def __init__(self, answers: Iterator[Answer]) -> None:
-        self._answers = answers
-        self.error: BaseException | None = None
-
-    def next(self) -> Answer | None:
-        """Return the next answer, or None after an error."""
-        if self.error is None:
-            try:
-                return next(self._answers)
-            except BaseException as error:  # Ctrl-C, too: what was retried is kept
-                self.error = error
-        return None
+def with_error(answer: Answer, error: str | None) -> Answer:
+    """Return an answer with another error, or without any."""
+    rest = {name: value for name, value in answer.items() if name != "error"}
+    return {**rest, "error": error} if error else rest

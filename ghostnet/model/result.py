@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from ghostnet.errors import ImageError
 from ghostnet.model.images import ImageSource
 from ghostnet.model.pipeline import Logits
+
+ESCAPE = re.compile(r"\\udc([89a-f][0-9a-f])")
+"""A byte of a file name that is not UTF-8, as `printable` writes it."""
 
 SHOWN = 3
 """Labels that a representation shows."""
@@ -147,3 +151,10 @@ def printable(name: str) -> str:
     with suppress(UnicodeError):
         return os.fsencode(name).decode()
     return name.encode(errors="backslashreplace").decode()
+
+
+def path_of(printed: str) -> str:
+    """Return the path of the file that has this `printable` name."""
+    if not ESCAPE.search(printed) or os.path.lexists(printed):
+        return printed
+    return ESCAPE.sub(lambda found: chr(0xDC00 + int(found[1], 16)), printed)

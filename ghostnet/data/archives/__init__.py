@@ -18,6 +18,7 @@ __all__ = [
     "Archive",
     "Member",
     "image_size",
+    "image_version",
     "is_archive",
     "is_other_archive",
     "is_sequential",
@@ -91,6 +92,23 @@ def image_size(path: Path) -> int:
     except NotADirectoryError:
         archive, name = _found(path)
         return archive.place(name).size
+
+
+def image_version(path: Path) -> tuple[int, int]:
+    """Return the size of a file in bytes, and when it was modified, in nanoseconds since 1970.
+
+    ``ARCHIVE/NAME`` was modified when the archive was.
+
+    Raises:
+        OSError: As `open_image`.
+    """
+    try:
+        status = path.stat()
+    except NotADirectoryError:
+        archive, name = _found(path)
+        modified = next(parent for parent in path.parents if parent.is_file()).stat().st_mtime_ns
+        return archive.place(name).size, modified
+    return status.st_size, status.st_mtime_ns
 
 
 def problem_of(path: Path) -> str:
