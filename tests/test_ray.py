@@ -237,7 +237,7 @@ def test_a_cluster_without_a_free_processor_is_said(
                 assert predicting.wait() == 0
         finally:
             (tmp_path / "free").touch()
-    assert "ghostnet: Ray: waiting for a free processor; other work uses all 2 " in said
+    assert "ghostnet: Ray: waiting for a free processor; all 2 of the cluster are in use" in said
     assert holding.returncode == 0
     assert out.read_text().count("predictions") == 1
 

@@ -69,11 +69,11 @@ class RayCluster:
     def _wait_for_processor(self) -> None:
         """Wait until a processor is free, and say what is waited for if there is none."""
         turn = self._ray.remote(num_cpus=1)(lambda: None).remote()
-        began, _ = self._ray.wait([turn], timeout=WAIT_SECONDS)
-        if not began:
+        ended, _ = self._ray.wait([turn], timeout=WAIT_SECONDS)
+        if not ended and self._ray.available_resources().get("CPU", 0) < 1:
             count = self._ray.cluster_resources().get("CPU", 0)
             warnings.warn(
-                f"Ray: waiting for a free processor; other work uses all {count:g} of the cluster",
+                f"Ray: waiting for a free processor; all {count:g} of the cluster are in use",
                 stacklevel=2,
             )
         self._ray.get(turn)
