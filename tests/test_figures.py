@@ -34,11 +34,3 @@ def test_an_outdated_figure_is_replaced(template: str, shown: str, current: str)
     assert text == fill(text)
     assert "99" not in text.replace("999", "")
     assert "old" not in text
-
-
-@pytest.mark.parametrize(
-    "figure", ["{nothing}", "{footprint[none]}", "{footprint[inference_mib]:x}"]
-)
-def test_a_figure_that_no_result_has_is_an_error(figure: str) -> None:
-    with pytest.raises(ValueError, match="no figures fit"):
-        fill(f"<!-- figure: {figure} -->1<!-- / -->")

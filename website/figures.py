@@ -26,25 +26,17 @@ from measured import ENGINES, FIGURES, FIRST_SCREEN, ROOT, TIMES, Case
 
 MARK = re.compile(r"(<!-- (figure|table): ([^>]*?) -->)(.*?)(<!-- / -->)", re.DOTALL)
 NAMES = {**ENGINES, "fused": ENGINES["ghostnet"], "litserve": "LitServe"}
-FORMATTER = Formatter()
 
 
 def fill(text: str) -> str:
-    """Write the figures and tables of a document.
-
-    Raises:
-        ValueError: A template does not fit the figures.
-    """
+    """Write the figures and tables of a document."""
 
     def filled(mark: re.Match[str]) -> str:
         begin, kind, template, shown, end = mark.groups()
-        try:
-            if kind == "figure":
-                return begin + FORMATTER.vformat(template, (), FIGURES) + end
-            head = shown.splitlines()[:3]
-            return "\n".join([begin + head[0], *head[1:], *rows(*template.split("\n")), end])
-        except (LookupError, AttributeError, ValueError) as error:
-            raise ValueError(f"no figures fit {template!r}: {error!r}") from error
+        if kind == "figure":
+            return begin + template.format_map(FIGURES) + end
+        head = shown.splitlines()[:3]
+        return "\n".join([begin + head[0], *head[1:], *rows(*template.split("\n")), end])
 
     return MARK.sub(filled, text)
 
@@ -52,20 +44,18 @@ def fill(text: str) -> str:
 def rows(tree: str, row: str) -> Iterator[str]:
     """Yield the rows of a table."""
     depth = len(set(re.findall(r"{\d", row)))
-    for keys, leaf in leaves(FORMATTER.get_field(tree, (), FIGURES)[0], depth):
-        yield FORMATTER.vformat(
-            row, keys, {"leaf": leaf, **(leaf if isinstance(leaf, dict) else {})}
-        )
+    for keys, leaf in leaves(Formatter().get_field(tree, (), FIGURES)[0], depth):
+        yield row.format(*keys, leaf=leaf, **(leaf if isinstance(leaf, dict) else {}))
 
 
 def leaves(tree: Any, depth: int, *keys: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield what is at a depth of dicts or in a list, and the keys that lead there."""
     if depth == 0:
         yield from ((keys, leaf) for leaf in (tree if isinstance(tree, list) else [tree]))
-        return
-    for key, branch in tree.items():
-        name = ", ".join(NAMES.get(word, word) for word in str(key).split(", "))
-        yield from leaves(branch, depth - 1, *keys, name)
+    else:
+        for key, branch in tree.items():
+            name = ", ".join(NAMES.get(word, word) for word in str(key).split(", "))
+            yield from leaves(branch, depth - 1, *keys, name)
 
 
 def documents() -> dict[str, str]:
