@@ -390,7 +390,7 @@ def test_labels_that_are_accepted_come_back_from_the_card(
     st.integers(0, 2**32),
 )
 def test_random_boxes_lie_in_the_image(size: tuple[int, int], smallest: float, seed: int) -> None:
-    left, top, right, bottom = random_box(size, smallest, np.random.default_rng(seed))
+    left, top, right, bottom = random_box(size, (smallest, 1), np.random.default_rng(seed))
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
 

@@ -274,18 +274,22 @@ def _print_evaluation(model: str, result: "Evaluation") -> None:
     """Print the accuracy by class and in all, and what was skipped."""
     from ghostnet.model.evaluation import MAX_LABELED
 
-    rows = [(label, f"{share:.1%}") for label, share in result.per_class.items()]
+    counts = result.class_images
+    rows = [
+        (label, f"{share:.1%}", f"{counts[label]:,}") for label, share in result.per_class.items()
+    ]
     if len(result.labels) > MAX_LABELED:
         rows += [
-            (f"{true} mistaken for {taken}", str(n)) for true, taken, n in result.most_confused()
+            (f"{true} mistaken for {taken}", "", str(n))
+            for true, taken, n in result.most_confused()
         ]
     summary = [
-        ("top-1", f"{result.top1:.2%}"),
-        ("top-5", f"{result.top5:.2%}"),
-        ("images", f"{result.images:,}"),
-        *(("skipped", f"{file}: {reason}") for file, reason in result.skipped),
+        ("top-1", f"{result.top1:.2%}", f"{result.images:,}"),
+        ("top-5", f"{result.top5:.2%}", f"{result.images:,}"),
+        ("balanced", f"{result.balanced:.2%}", f"{result.images:,}"),
+        *(("skipped", f"{file}: {reason}", "") for file, reason in result.skipped),
     ]
-    print_table(model, ("class", "correct"), [*rows, *summary])
+    print_table(model, ("class", "correct", "images"), [*rows, *summary])
 
 
 def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) -> None:

@@ -34,6 +34,7 @@ from ghostnet.training.config import (
     MOVABLE,
     PARTS,
     SETTINGS,
+    Balance,
     TrainingConfig,
     check,
     full_config,
@@ -84,11 +85,19 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value not in (None, [])}
 
 
-LESSONS = [name for name in SETTINGS if name.startswith(("teacher", "unlabeled"))]
-"""Settings of a teacher."""
+HEAD_SETTINGS = ["balance"]
+"""Settings that a new classifier has too."""
+
+FINETUNE_SETTINGS = [
+    *HEAD_SETTINGS,
+    "best_by",
+    "patience",
+    *(name for name in SETTINGS if name.startswith(("teacher", "unlabeled"))),
+]
+"""Settings of `finetune`; the others have fixed values there."""
 
 
-@_with_settings(LESSONS)
+@_with_settings(FINETUNE_SETTINGS)
 def finetune(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder for each class.")
@@ -117,9 +126,11 @@ def finetune(
     **settings: Any,
 ) -> None:
     """Teach a model your own classes."""
-    lessons = _given(settings)
-    if lessons and mode is Mode.HEAD:
-        raise typer.BadParameter("a teacher needs --mode full", param_hint="--teacher")
+    given = _given(settings)
+    whole = [name for name in given if name not in HEAD_SETTINGS]
+    if whole and mode is Mode.HEAD:
+        hint = f"--{whole[0].replace('_', '-')}"
+        raise typer.BadParameter("this option needs --mode full", param_hint=hint)
     try:
         measured_with = held_out(val) if val else None
     except ValueError as error:
@@ -135,14 +146,20 @@ def finetune(
     opened = open_model(model, cache_dir, allow_short_hash=short_hash, new_classifier=True)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
-        config = full_config(folder, val, model, side, len(train.files), lessons)
+        config = full_config(folder, val, model, side, len(train.files), given)
         _train(config, out, as_json, cache_dir, short_hash=short_hash)
         return
     make_folder(out)
     left_out = count_left_out(LeftOut.joined(train.left_out, measured.left_out))
     with counting("features", views * len(train.files) + len(measured.files)) as advance:
         tuned = finetune_head(
-            opened, train, measured, views=views, cache_dir=cache_dir, progress=advance
+            opened,
+            train,
+            measured,
+            views=views,
+            balanced=given.get("balance", Balance.OFF) is not Balance.OFF,
+            cache_dir=cache_dir,
+            progress=advance,
         )
     origin = Origin(command_line(), model, tuned.train_images, runtime.current_device())
     card = write_model(tuned.model, tuned.evaluation, origin, out)
@@ -244,6 +261,7 @@ def _print_tuned(tuned: "Tuned", card: Path) -> None:
     counts = f"{evaluation.correct} of {evaluation.images} held-out images"
     rows = [
         ("top-1", f"{evaluation.top1:.2%} ({counts})"),
+        ("balanced", f"{evaluation.balanced:.2%} (mean of the classes)"),
         ("trained on", f"{tuned.train_images:,} images"),
         ("classes", ", ".join(evaluation.labels)),
         *(("skipped", reason) for _, reason in evaluation.skipped),

@@ -53,12 +53,23 @@ class Evaluation:
         """Share of images whose class is among the five likeliest, between 0 and 1."""
         return self.in_top5 / self.images
 
+    @property
+    def balanced(self) -> float:
+        """Mean of the classes' shares of correct answers, between 0 and 1."""
+        return sum(self.per_class.values()) / len(self.per_class)
+
     def most_confused(self, count: int = 20) -> list[tuple[str, str, int]]:
         """Return the pairs of true and predicted labels with the most wrong answers."""
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
         return [(self.labels[t], self.labels[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+
+    @property
+    def class_images(self) -> dict[str, int]:
+        """Number of images of each class that has any."""
+        counts = self.confusion.sum(1).tolist()
+        return {label: n for label, n in zip(self.labels, counts, strict=True) if n}
 
     @property
     def per_class(self) -> dict[str, float]:
@@ -76,7 +87,9 @@ class Evaluation:
             "correct": self.correct,
             "top1": self.top1,
             "top5": self.top5,
+            "balanced": self.balanced,
             "per_class": self.per_class,
+            "class_images": self.class_images,
             "labels": list(self.labels),
             "confusion": self.confusion.tolist(),
             "skipped": [{"file": file, "error": error} for file, error in self.skipped],

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from ghostnet.data.transforms import normalize
+from ghostnet.training.rand_augment import OPERATIONS, RandAugment
 
 ASPECT = (3 / 4, 4 / 3)
 """Least and largest aspect ratio (width over height) of a random crop."""
+
+ERASED, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 3.3)
+"""Shares of the image, and aspect ratios, of a box that is erased."""
 
 ATTEMPTS = 10
 """Crops that are drawn before the whole image is taken."""
@@ -30,11 +34,13 @@ class Variation:
         box: Left, top, right and bottom of the crop, in pixels.
         mirrored: Whether left and right change places.
         factors: Factors of brightness, contrast and saturation; none leave the colors alone.
+        operations: Operations of RandAugment that follow, each with its strength.
     """
 
     box: tuple[int, int, int, int]
     mirrored: bool
     factors: tuple[float, ...]
+    operations: tuple[tuple[str, float], ...] = ()
 
     def render(self, image: Image.Image, side: int) -> Image.Image:
         """Return the variation of an RGB image, as a square of ``side`` pixels."""
@@ -43,6 +49,8 @@ class Variation:
             image = ImageOps.mirror(image)
         for enhancer, factor in zip(ENHANCERS, self.factors, strict=False):
             image = enhancer(image).enhance(factor)
+        for name, strength in self.operations:
+            image = OPERATIONS[name](image, strength)
         return image
 
 
@@ -56,44 +64,65 @@ class Augment:
         flip: Probability of the mirror image.
         color_jitter: Largest change of brightness, contrast and saturation; 0.4 draws factors
             between 0.6 and 1.4.
+        rand_augment: Draws further operations, in place of changes of colors.
+        erasing: Probability that a box of the image becomes noise.
     """
 
     image_size: int = 224
     smallest_crop: float = 0.35
     flip: float = 0.5
     color_jitter: float = 0.0
+    rand_augment: RandAugment | None = None
+    erasing: float = 0.0
 
     def __call__(self, image: Image.Image, generator: np.random.Generator) -> NDArray[np.float32]:
         """Augment an image."""
-        return normalize(self.draw(image.size, generator).render(image, self.image_size))
+        pixels = normalize(self.draw(image.size, generator).render(image, self.image_size))
+        if self.erasing and generator.random() < self.erasing:
+            erase(pixels, generator)
+        return pixels
 
     def draw(self, size: tuple[int, int], generator: np.random.Generator) -> Variation:
         """Draw a variation of an image of a width and a height, in pixels."""
-        box = random_box(size, self.smallest_crop, generator)
+        box = random_box(size, (self.smallest_crop, 1), generator)
         mirrored = bool(generator.random() < self.flip)
+        if self.rand_augment:
+            return Variation(box, mirrored, (), self.rand_augment.draw(generator))
         if not self.color_jitter:
             return Variation(box, mirrored, ())
         changes = generator.uniform(-self.color_jitter, self.color_jitter, len(ENHANCERS))
         return Variation(box, mirrored, tuple((1 + changes).tolist()))
 
 
-def random_box(
-    size: tuple[int, int], smallest: float, generator: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Draw the left, top, right and bottom of a random crop, in pixels.
+def erase(pixels: NDArray[np.float32], generator: np.random.Generator) -> None:
+    """Fill a random box of (channels, height, width) with normal noise (Zhong et al., 2020)."""
+    channels, height, width = pixels.shape
+    left, top, right, bottom = random_box((width, height), ERASED, generator, ERASED_ASPECT)
+    noise = generator.normal(size=(channels, bottom - top, right - left))
+    pixels[:, top:bottom, left:right] = noise
 
-    Its area is ``smallest`` to 1 of the image's, its aspect ratio log-uniform in `ASPECT`. Where
-    none of `ATTEMPTS` such boxes fits, it is the whole image.
+
+def random_box(
+    size: tuple[int, int],
+    shares: tuple[float, float],
+    generator: np.random.Generator,
+    aspects: tuple[float, float] = ASPECT,
+) -> tuple[int, int, int, int]:
+    """Draw the left, top, right and bottom of a random box, in pixels.
+
+    Its share of the image's area is uniform in ``shares``, its aspect ratio log-uniform in
+    ``aspects``. Where none of `ATTEMPTS` such boxes fits, it is the whole image.
 
     Args:
         size: Width and height of the image, in pixels.
-        smallest: Least share of the image's area.
+        shares: Least and largest share of the image's area.
         generator: Source of randomness.
+        aspects: Least and largest aspect ratio, width over height.
     """
     width, height = size
-    narrowest, widest = map(math.log, ASPECT)
+    narrowest, widest = map(math.log, aspects)
     for _ in range(ATTEMPTS):
-        area = width * height * generator.uniform(smallest, 1)
+        area = width * height * generator.uniform(*shares)
         aspect = math.exp(generator.uniform(narrowest, widest))
         box_width = round(math.sqrt(area * aspect))
         box_height = round(math.sqrt(area / aspect))

@@ -17,7 +17,7 @@ from ghostnet.errors import TrainingError
 
 MOVABLE = (
     "data", "val", "unlabeled", "skip_broken", "decode_threads",
-    "model", "teacher", "teacher_labels", "epochs", "save_steps",
+    "model", "teacher", "teacher_labels", "epochs", "save_steps", "patience",
 )  # fmt: skip
 """Settings that may change when a run is resumed: paths, and what does not affect past steps."""
 
@@ -58,6 +58,25 @@ class Lesson(str, Enum):
 
     FEATURES = "features"
     """The direction of its features, by way of a projection that is dropped at the end."""
+
+
+class Balance(str, Enum):
+    """What evens out classes with different numbers of images."""
+
+    OFF = "off"
+    WEIGHTS = "weights"
+    """The images of small classes weigh more in the loss."""
+
+    SAMPLING = "sampling"
+    """An epoch shows as many images of each class, those of small classes several times."""
+
+
+class BestBy(str, Enum):
+    """The accuracy by which the best epoch is chosen."""
+
+    TOP1 = "top1"
+    BALANCED = "balanced"
+    """The mean of the classes' accuracies."""
 
 
 Triple = tuple[float, float, float]
@@ -135,6 +154,13 @@ class Recipe:
     momentum: Annotated[float, Ge(0), Lt(1), "Momentum of the gradients."] = 0.9
     nesterov: Annotated[bool, "Use Nesterov's momentum."] = False
     weight_decay: Annotated[float, Ge(0), "Weight decay; norms and biases have none."] = 4e-5
+    balance: Annotated[Balance, "Even out classes with different numbers of images."] = Balance.OFF
+    best_by: Annotated[
+        BestBy, "Choose the best epoch by its accuracy, or by the mean of the classes' accuracies."
+    ] = BestBy.TOP1
+    patience: Annotated[
+        int | None, Ge(1), "Stop after so many epochs without a better one. Default: never."
+    ] = None
     label_smoothing: Annotated[
         float, Ge(0), Lt(1), "Share of the target spread over all classes."
     ] = 0.1
@@ -147,12 +173,30 @@ class Recipe:
     smallest_crop: Annotated[float, Gt(0), "Least share of the image in a random crop."] = 0.25
     flip: Annotated[float, Interval(ge=0, le=1), "Probability of the mirror image."] = 0.5
     color_jitter: Annotated[float, Interval(ge=0, le=1), "Largest change of colors."] = 0.4
+    aa: Annotated[
+        str | None, "RandAugment in place of COLOR_JITTER, in timm's words, as rand-m9-mstd0.5."
+    ] = None
+    reprob: Annotated[
+        float, Interval(ge=0, le=1), "Probability that a random box of an image becomes noise."
+    ] = 0.0
+    mixup: Annotated[float, Ge(0), "Alpha of Mixup; 0 turns it off."] = 0.0
+    cutmix: Annotated[float, Ge(0), "Alpha of CutMix; 0 turns it off."] = 0.0
+    mixup_prob: Annotated[float, Interval(ge=0, le=1), "Probability that a batch is mixed."] = 1.0
+    mixup_switch_prob: Annotated[
+        float, Interval(ge=0, le=1), "Probability of CutMix where MIXUP and CUTMIX are on."
+    ] = 0.5
     fuse: Annotated[bool, "Use the fused kernels, on CPU."] = True
     precision: Annotated[Precision, "Precision of the arithmetic."] = Precision.AUTO
     seed: Annotated[int, Ge(0), "Seed of everything that is random."] = 0
     save_steps: Annotated[int, Ge(1), "Steps between two saves within an epoch."] = 200
 
     __pydantic_config__ = {"coerce_numbers_to_str": True}  # noqa: RUF012, for `model: 7`
+
+    def __post_init__(self) -> None:
+        if self.aa is not None:
+            from ghostnet.training.rand_augment import RandAugment
+
+            RandAugment.parse(self.aa)
 
     @property
     def measured_size(self) -> int:
@@ -202,6 +246,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.data.unlabeled and self.teacher.path is None:
             raise ValueError("unlabeled: images without labels need a teacher")
+        if self.teacher.path and (self.recipe.mixup or self.recipe.cutmix):
+            raise ValueError(
+                "mixup, cutmix: the teacher has not seen mixed images; leave them off, or learn "
+                "without a teacher"
+            )
         if self.data.path is None and not (self.data.unlabeled and self.teacher.labels):
             raise ValueError(
                 "data: required, unless a teacher with teacher_labels answers for unlabeled images"
@@ -310,7 +359,7 @@ def full_config(
     model: str,
     image_size: int,
     images: int,
-    lessons: Mapping[str, Any],
+    chosen: Mapping[str, Any],
 ) -> TrainingConfig:
     """Return the settings of `ghostnet.training.run.loop.train` that fine-tune all weights.
 
@@ -321,7 +370,7 @@ def full_config(
         image_size: Side of the images that the model is meant for, in pixels; it trains on smaller
             ones, since objects look larger in random crops (Touvron et al., NeurIPS 2019).
         images: Number of training images.
-        lessons: Settings of a teacher.
+        chosen: Other settings; they take precedence.
 
     Raises:
         TrainingError: A setting is out of range.
@@ -342,7 +391,7 @@ def full_config(
         "teacher_lesson": Lesson.HEAD,
         "skip_broken": True,
     }
-    return check({**settings, **lessons}, "command line")
+    return check({**settings, **chosen}, "command line")
 
 
 def read_config(path: Path, overrides: dict[str, Any]) -> TrainingConfig:

@@ -14,7 +14,7 @@ from ghostnet.errors import DatasetError, ImageError
 from ghostnet.files import raising, sha256_of
 from ghostnet.threads import thread_pool
 
-COLUMNS = ["image", "label", "index"]
+COLUMNS = IMAGE, LABEL, INDEX = ["image", "label", "index"]
 """The bytes of an image file, the index of its class, and the place of the image in the source."""
 
 Order = NDArray[np.int64]
@@ -51,6 +51,7 @@ class FolderSource:
         """Return what messages call an image."""
         return str(self.files[index][0])
 
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Return the (images,) indices of the classes."""
         return np.array([label for _, label in self.files], np.int64)
@@ -60,7 +61,7 @@ class FolderSource:
         """Hash the content and the class of each image."""
         with thread_pool() as executor:
             contents = executor.map(_content_hash, (file for file, _ in self.files))
-            images = zip(contents, self.labels(), strict=True)
+            images = zip(contents, self.labels, strict=True)
             return _shortened(f"{content} {label}" for content, label in images)
 
     def images(self, order: Order) -> Iterator[tuple[int, Path]]:
@@ -97,6 +98,7 @@ class MindRecordSource:
         """Return what messages call an image."""
         return f"{self.path}, row {index}"
 
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Return the (images,) indices of the classes."""
         rows = ds.MindDataset(str(self.path), columns_list=["label"], shuffle=False)

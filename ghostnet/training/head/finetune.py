@@ -13,6 +13,7 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.split import hold_out
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation, tally
+from ghostnet.training.class_balance import warn_if_unbalanced
 from ghostnet.training.head.feature_cache import Features
 from ghostnet.training.head.features import View, extract
 from ghostnet.training.head.logistic_regression import CHOICE_SHARE, Samples, choose_penalty, fit
@@ -46,6 +47,7 @@ def finetune_head(
     held_out: ImageFolder,
     *,
     views: int = 1,
+    balanced: bool = False,
     cache_dir: str | Path | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Tuned:
@@ -57,6 +59,7 @@ def finetune_head(
         held_out: Held-out images, likewise.
         views: Views of each training image: the first as in evaluation, the others random crops
             and mirror images.
+        balanced: Give every class the same weight, whatever its number of images.
         cache_dir: Root of the cache, where features are kept.
         progress: Called with the number of views that are done; a held-out image has one.
 
@@ -69,13 +72,14 @@ def finetune_head(
     check_broken(broken, len(train.files) + len(held_out.files))
     train, held_out = without(train, broken), without(held_out, broken)
     check_filled(train, held_out)
+    warn_if_unbalanced(np.array([index for _, index in train.files]), train.classes)
     classes = len(train.classes)
     rest, choice = hold_out(train, CHOICE_SHARE)
     # With one image a class there is nothing to choose on but the training images themselves.
-    judged = samples(choice if choice.files else train, features, 1)
-    penalty = choose_penalty(samples(rest, features, views), judged, classes)
-    head = fit(samples(train, features, views), classes, penalty)
-    measured = samples(held_out, features, 1)
+    judged = samples(choice if choice.files else train, features, 1, balanced)
+    penalty = choose_penalty(samples(rest, features, views, balanced), judged, classes)
+    head = fit(samples(train, features, views, balanced), classes, penalty)
+    measured = samples(held_out, features)
     skipped = tuple((str(file), reason) for file, reason in broken.items())
     evaluation = tally(train.classes, measured.classes, head.logits(measured.features), skipped)
     names = classifier_names(model.architecture)
@@ -84,8 +88,13 @@ def finetune_head(
     return Tuned(tuned, evaluation, len(train.files), penalty)
 
 
-def samples(folder: ImageFolder, features: Mapping[View, Features], views: int) -> Samples:
+def samples(
+    folder: ImageFolder,
+    features: Mapping[View, Features],
+    views: int = 1,
+    balanced: bool = False,
+) -> Samples:
     """Stack the features of a folder's images, ``views`` rows for each of them in turn."""
     rows = [features[View(file, number)] for file, _ in folder.files for number in range(views)]
     classes = np.array([index for _, index in folder.files], np.int64)
-    return Samples(np.stack(rows), classes.repeat(views))
+    return Samples(np.stack(rows), classes.repeat(views), balanced)

@@ -7,10 +7,13 @@ inference, which fine-tunes too.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ghostnet.training.class_balance import class_weights
 
 Array: TypeAlias = NDArray[np.float64]
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]
@@ -41,10 +44,19 @@ class Samples:
     Attributes:
         features: (n, num_features).
         classes: (n,) indices.
+        balanced: Give every class the same weight, whatever its number of samples.
     """
 
     features: NDArray[Any]
     classes: NDArray[np.int64]
+    balanced: bool = False
+
+    @cached_property
+    def weights(self) -> Array:
+        """The (n,) weights of the samples, with a mean of 1."""
+        if not self.balanced:
+            return np.ones(len(self.classes))
+        return class_weights(self.classes, self.classes.max() + 1)[self.classes]
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ class Whitened:
     def __init__(self, samples: Samples, num_classes: int) -> None:
         self.num_classes = num_classes
         self._targets = np.eye(num_classes)[samples.classes]
+        self._weights = samples.weights[:, None]
         self._mean = samples.features.mean(axis=0, dtype=np.float64)
         # One for all features: those that vary little tell little, and should stay small.
         self._deviation = float(samples.features.std(axis=0, dtype=np.float64).mean()) or 1.0
@@ -101,8 +114,8 @@ class Whitened:
             solution = point.reshape(self.num_classes, -1)
             weight, bias = solution[:, :-1], solution[:, -1]
             log_shares = _log_softmax(x @ weight.T.astype(np.float32) + bias)
-            errors = (np.exp(log_shares) - self._targets) / len(x)
-            loss = -(self._targets * log_shares).sum() / len(x)
+            errors = self._weights * (np.exp(log_shares) - self._targets) / len(x)
+            loss = -(self._weights * self._targets * log_shares).sum() / len(x)
             loss += penalty / 2 * ((weight * scale) ** 2).sum()
             slopes = errors.T.astype(np.float32) @ x + penalty * scale**2 * weight
             return float(loss), np.column_stack((slopes, errors.sum(axis=0))).ravel()
@@ -130,7 +143,7 @@ def choose_penalty(train: Samples, held_out: Samples, num_classes: int) -> float
     for penalty in PENALTIES:
         solution = whitened.fit(penalty, solution)
         logits = whitened.classifier(solution).logits(held_out.features)
-        loss = _cross_entropy(logits, held_out.classes)
+        loss = _cross_entropy(logits, held_out)
         if loss > least:
             break
         best, least = penalty, loss
@@ -200,5 +213,6 @@ def _log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     return shifted
 
 
-def _cross_entropy(logits: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
-    return float(-_log_softmax(logits.astype(np.float64))[np.arange(len(classes)), classes].mean())
+def _cross_entropy(logits: NDArray[np.float32], samples: Samples) -> float:
+    log_shares = _log_softmax(logits.astype(np.float64))[np.arange(len(logits)), samples.classes]
+    return float(-(samples.weights * log_shares).mean())

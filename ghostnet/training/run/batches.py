@@ -2,16 +2,23 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.training.augment import Augment
-from ghostnet.training.source import COLUMNS, Order, Source, describe_broken
+from ghostnet.training.class_balance import balanced_sample
+from ghostnet.training.config import Balance
+from ghostnet.training.source import COLUMNS, IMAGE, INDEX, Order, Source, describe_broken
+
+TURN = "turn"
+"""Column of how often an epoch has shown an image before."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Batches:
         worker: The worker.
         views: Number of augmentations of each image that epochs use in turn; 0 for a new one in
             every epoch.
+        balance: With ``sampling``, an epoch has as many images of each class.
     """
 
     source: Source
@@ -59,6 +67,7 @@ class Batches:
     threads: int = 1
     worker: Worker = Worker()
     views: int = 0
+    balance: Balance = Balance.OFF
 
     @property
     def steps(self) -> int:
@@ -88,9 +97,23 @@ class Batches:
 
     def _order_of_all(self, epoch: int) -> Order:
         """Return the (steps, batch_size, workers) indices of the images in an epoch."""
-        shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+        generator = np.random.default_rng([self.seed, epoch])
+        if self.balance is Balance.SAMPLING:
+            shuffled = balanced_sample(self.source.labels, generator)
+        else:
+            shuffled = generator.permutation(len(self.source))
         used = shuffled[: self.steps * self.batch_size * self.worker.count]
         return used.reshape(self.steps, self.batch_size, self.worker.count)
+
+    def _turns(self, epoch: int) -> Order:
+        """Return how often each image of `order` was met in the epoch before, by any worker."""
+        order = self._order_of_all(epoch)
+        met: Counter[int] = Counter()
+        turns = np.empty(order.size, np.int64)
+        for place, index in enumerate(order.ravel().tolist()):
+            turns[place] = met[index]
+            met[index] += 1
+        return turns.reshape(order.shape)[..., self.worker.rank]
 
     def view(self, epoch: int) -> int:
         """Return the number of the augmentation that an epoch uses."""
@@ -104,15 +127,18 @@ class Batches:
         """
         view = self.view(epoch)
 
-        def augmented(image: NDArray[np.uint8], index: NDArray[np.int64]) -> object:
-            generator = np.random.default_rng([self.seed, view, int(index)])
+        def augmented(image: NDArray[np.uint8], index: NDArray[np.int64], turn: Order) -> object:
+            again = [int(turn)] if turn and not self.views else []
+            generator = np.random.default_rng([self.seed, view, int(index), *again])
             return self.augment(decode(image.tobytes()), generator), index
 
         order = self.order(epoch)[first_step:].ravel()
         threads = min(self.threads, len(os.sched_getaffinity(0)))
+        turns = [(np.array(turn),) for turn in self._turns(epoch)[first_step:].ravel()]
+        rows = self.source.dataset(order), ds.GeneratorDataset(turns, [TURN], shuffle=False)
         pipeline = (
-            self.source.dataset(order)
-            .map(augmented, [COLUMNS[0], COLUMNS[2]], num_parallel_workers=threads)
+            ds.zip(rows)
+            .map(augmented, [IMAGE, INDEX, TURN], [IMAGE, INDEX], num_parallel_workers=threads)
             .batch(self.batch_size)
         )
         try:

@@ -24,6 +24,7 @@ class Row:
         learning_rate: Learning rate of the classifier in the last step of the epoch.
         loss: Mean loss over the steps of the epoch, on augmented images.
         top1: Share of correct answers on the held-out images, between 0 and 1.
+        balanced: Mean of the shares of correct answers of the classes, between 0 and 1.
         images_per_second: Training speed of all workers, without evaluation.
     """
 
@@ -31,6 +32,7 @@ class Row:
     learning_rate: float
     loss: float
     top1: float
+    balanced: float
     images_per_second: float
 
 

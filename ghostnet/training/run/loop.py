@@ -18,8 +18,10 @@ from ghostnet.model.evaluation import Evaluation
 from ghostnet.model.forward import open_forward
 from ghostnet.runtime import current_device
 from ghostnet.training.augment import Augment
-from ghostnet.training.config import CONFIG, TrainingConfig, as_yaml
+from ghostnet.training.class_balance import warn_if_unbalanced
+from ghostnet.training.config import CONFIG, Balance, BestBy, TrainingConfig, as_yaml
 from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
+from ghostnet.training.rand_augment import RandAugment
 from ghostnet.training.run import workers
 from ghostnet.training.run.batches import Batches
 from ghostnet.training.run.folder import STATE, check_folder
@@ -100,16 +102,35 @@ def train(
     task = open_task(data, teacher)
     if worker.rank == 0:
         opened(task)
-    augment = Augment(recipe.image_size, recipe.smallest_crop, recipe.flip, recipe.color_jitter)
+    augment = Augment(
+        recipe.image_size,
+        recipe.smallest_crop,
+        recipe.flip,
+        recipe.color_jitter,
+        RandAugment.parse(recipe.aa) if recipe.aa else None,
+        recipe.reprob,
+    )
     threads, views = data.decode_threads, config.teacher.views if teacher else 0
-    batches = Batches(task.source, augment, recipe.batch_size, recipe.seed, threads, worker, views)
+    warn_if_unbalanced(task.source.labels, task.labels)
+    batches = Batches(
+        task.source,
+        augment,
+        recipe.batch_size,
+        recipe.seed,
+        threads,
+        worker,
+        views,
+        recipe.balance,
+    )
     saved = read_state(state) if resume else {}
     if resume:
         batches = resume_batches(saved, state, batches)
     distillation = None
     if teacher:
         answers = Answers(teacher, batches.source, augment, recipe.seed, cache_dir)
-        distillation = Distillation(answers, config.teacher, task.labels, recipe.seed)
+        distillation = Distillation(
+            answers, config.teacher, task.labels, recipe.seed, recipe.balance is not Balance.OFF
+        )
     network = start(recipe, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
     trainer = Trainer(network, recipe, batches, distillation)
     examiner = Examiner(trainer, task)
@@ -118,13 +139,15 @@ def train(
         trainer.restore(saved, state)
         rows = read_log(out, trainer.position.step // batches.steps)
     if worker.rank == 0:
-        choose_anew_if_others(trainer.position, task.held_out)
+        choose_anew_if_others(trainer.position, task.held_out, len(rows))
         make_folder(out)
         with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
             write_whole(out / CONFIG, as_yaml(config).encode())
     name = recipe.model or recipe.architecture
     origin = Origin(command, name, len(task.source), current_device())
     for epoch in range(trainer.position.step // batches.steps, recipe.epochs):
+        if recipe.patience and workers.as_first(worker, is_stale(trainer, epoch)):
+            break
         if distillation:
             distillation.prepare(batches.view(epoch), batches.order(epoch), teacher_progress)
         speed = run_epoch(trainer, epoch, state, progress)
@@ -133,9 +156,9 @@ def train(
             evaluation = examiner.evaluate()
             rows.append(row(trainer, evaluation, epoch, speed))
             write_log(rows, out)
-            share = Fraction(evaluation.correct, evaluation.images)
-            if share > trainer.position.best:
-                trainer.position.best = share
+            accuracy = accuracy_of(evaluation, recipe.best_by)
+            if accuracy > trainer.position.best:
+                trainer.position.best, trainer.position.best_epoch = accuracy, epoch + 1
                 write_model(examiner.model, evaluation, origin, out)
         trainer.position.losses.clear()
         if worker.rank == 0:
@@ -143,12 +166,28 @@ def train(
     return out / CARD if worker.rank == 0 else None
 
 
-def choose_anew_if_others(position: Position, held_out: ImageFolder) -> None:
-    """Forget the best epoch where it was measured with other images; a warning says so."""
+def accuracy_of(evaluation: Evaluation, best_by: BestBy) -> Fraction:
+    """Return the accuracy that the best epoch is chosen by, exactly enough to be kept."""
+    if best_by is BestBy.TOP1:
+        return Fraction(evaluation.correct, evaluation.images)
+    return Fraction(evaluation.balanced).limit_denominator(2**40)
+
+
+def is_stale(trainer: Trainer, epoch: int) -> bool:
+    """Tell whether the best of ``epoch`` epochs is too long ago; a message says so."""
+    best, patience = trainer.position.best_epoch, trainer.recipe.patience
+    if patience is None or epoch - best < patience:
+        return False
+    log.warning("stopped after epoch %d: none was better since epoch %d", epoch, best)
+    return True
+
+
+def choose_anew_if_others(position: Position, held_out: ImageFolder, epochs: int) -> None:
+    """Forget the best of ``epochs`` epochs if it was measured with other images, with a warning."""
     hashes = np.sort(FolderSource(held_out.files).hashes)
     if position.best >= 0 and not np.array_equal(hashes, position.held_out):
         log.warning("the held-out images have changed: the best epoch is chosen from here on")
-        position.best = Position().best
+        position.best, position.best_epoch = Position().best, epochs
     position.held_out = hashes
 
 
@@ -206,5 +245,6 @@ def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> R
         learning_rate=float(rates[trainer.position.step - 1]),
         loss=float(np.mean(trainer.position.losses)),
         top1=evaluation.top1,
+        balanced=evaluation.balanced,
         images_per_second=round(speed, 1),
     )

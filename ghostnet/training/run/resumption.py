@@ -12,6 +12,10 @@ from ghostnet.training.source import FolderSource, Hashes
 log = logging.getLogger(__name__)
 
 
+NAMES = {f"position.{name}" for name in ("step", "images", "workers", "best_epoch")}
+"""Names that every state has."""
+
+
 def read_state(path: Path) -> Parameters:
     """Read the saved state of a run.
 
@@ -20,7 +24,7 @@ def read_state(path: Path) -> Parameters:
         TrainingError: It is another checkpoint.
     """
     state = read_checkpoint(path)
-    if not {"position.step", "position.images", "position.workers"} <= state.keys():
+    if not state.keys() >= NAMES:
         raise TrainingError(f"{path} is not the state of a run; start anew in another folder")
     return state
 

@@ -16,7 +16,9 @@ from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.model.forward import Forward
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device, keep_operators_on_one_thread
-from ghostnet.training.config import Lesson, Precision, Recipe
+from ghostnet.training.class_balance import class_weights
+from ghostnet.training.config import Balance, Lesson, Precision, Recipe
+from ghostnet.training.mixing import Mixing
 from ghostnet.training.run.batches import Batch, Batches
 from ghostnet.training.run.frozen_backbone import FrozenBackboneHead, open_backbone
 from ghostnet.training.run.step import (
@@ -32,6 +34,9 @@ from ghostnet.training.run.step import (
 from ghostnet.training.source import Hashes
 from ghostnet.training.teacher.distillation import Distillation
 
+MIXED = 1
+"""Last number of the seed that batches are mixed by; the dropout's seed has none."""
+
 
 @dataclass
 class Position:
@@ -40,13 +45,15 @@ class Position:
     Attributes:
         step: Number of steps done since the start of the run.
         losses: Losses of the steps of the current epoch.
-        best: Share of held-out images that were right in the best epoch; -1 before the first.
+        best: Accuracy of the best epoch, by the measure of `Recipe.best_by`; -1 before the first.
+        best_epoch: Number of epochs that were done then.
         held_out: Hashes of the held-out images, sorted; empty before the first epoch.
     """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
     best: Fraction = Fraction(-1)
+    best_epoch: int = 0
     held_out: Hashes = field(default_factory=lambda: np.empty(0, np.int64))
 
 
@@ -72,6 +79,14 @@ class Trainer:
         self.batches = batches
         self.distillation = distillation
         self.position = Position()
+        self.mixing = Mixing(
+            recipe.mixup, recipe.cutmix, recipe.mixup_prob, recipe.mixup_switch_prob
+        )
+        self.weights = (
+            class_weights(batches.source.labels, network.num_classes).astype(np.float32)
+            if recipe.balance is Balance.WEIGHTS
+            else None
+        )
         self.parameters = ParameterTuple(network.get_parameters())
         learner = network.classifier if recipe.backbone_rate == 0 else network
         self.average = MovingAverage(ParameterTuple(learner.get_parameters()))
@@ -96,7 +111,7 @@ class Trainer:
         loss = (
             DistillationLoss(trained, network, self.projection, distillation.settings.temperature)
             if distillation
-            else LossCell(trained, network.num_classes, recipe.label_smoothing)
+            else LossCell(trained)
         )
         learning = [*learner.trainable_params(), *self._projected()]
         self.optimizer = make_optimizer(learning, recipe, batches.steps, scale)
@@ -117,8 +132,10 @@ class Trainer:
         """
         step = self.position.step
         self.dropout.draw(np.random.default_rng([self.recipe.seed, step, self.batches.worker.rank]))
-        lesson = map(Tensor, self._lesson(batch))
-        images = self.backbone(batch.images) if self.backbone else batch.images
+        images, shares = self._mixed(batch)
+        lesson = map(Tensor, self._lesson(batch, shares))
+        if self.backbone:
+            images = self.backbone(images)
         loss = float(self.cell(Tensor(images), *lesson).asnumpy())
         if not np.isfinite(loss):
             names = "\n  ".join(self.batches.source.name(int(index)) for index in batch.indices)
@@ -130,13 +147,20 @@ class Trainer:
         self.position.step += 1
         self.position.losses.append(loss)
 
-    def _lesson(self, batch: Batch) -> tuple[NDArray[Any], ...]:
+    def _mixed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the images of a batch and the shares of their labels, mixed with others."""
+        shares = label_shares(batch.labels, self.network.num_classes, self.recipe.label_smoothing)
+        if self.weights is not None:
+            shares *= self.weights[batch.labels][:, None]
+        place = [self.recipe.seed, self.position.step, self.batches.worker.rank, MIXED]
+        return self.mixing(batch.images, shares, np.random.default_rng(place))
+
+    def _lesson(self, batch: Batch, shares: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
         """Return what the loss compares the network's answers with."""
         if self.distillation is None:
-            return (batch.labels,)
+            return (shares,)
         epoch = self.position.step // self.batches.steps
         weights = self.distillation.weights(batch.labels)
-        shares = label_shares(batch.labels, self.network.num_classes, self.recipe.label_smoothing)
         taught = self.distillation.targets(batch.indices, self.batches.view(epoch))
         return (1 - weights[:, None]) * shares, taught, weights
 
@@ -173,6 +197,7 @@ class Trainer:
         if self.position.losses:  # a checkpoint holds no empty arrays
             state["position.losses"] = np.array(self.position.losses, np.float32)
         state["position.best"] = np.array(self.position.best.as_integer_ratio(), np.int64)
+        state["position.best_epoch"] = np.array([self.position.best_epoch], np.int64)
         if self.position.held_out.size:
             state["position.held_out"] = self.position.held_out
         state["position.images"] = self.batches.source.hashes
@@ -205,6 +230,7 @@ class Trainer:
             int(state["position.step"][0]),
             state["position.losses"].tolist() if "position.losses" in state else [],
             Fraction(*map(int, state["position.best"])),
+            int(state["position.best_epoch"][0]),
             state.get("position.held_out", Position().held_out),
         )
 

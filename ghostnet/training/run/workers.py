@@ -19,3 +19,11 @@ def join() -> Worker:
     init()
     ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
     return Worker(get_rank(), get_group_size())
+
+
+def as_first(worker: Worker, decision: bool) -> bool:
+    """Return the first worker's decision to all of them; each has to call this."""
+    if worker.count == 1:
+        return decision
+    told = ms.Tensor([float(decision and worker.rank == 0)], ms.float32)
+    return bool(ms.ops.AllReduce()(told).asnumpy()[0])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unicodedata import normalize
 
 import numpy as np
@@ -34,6 +34,7 @@ class Distillation:
         settings: Settings of the teacher.
         labels: Names of the run's classes.
         seed: Seed of the choice of images that the head's penalty is chosen on.
+        balanced: The head gives every class the same weight.
         head: Classifier of the run's classes on the answers; None where none was fitted.
         columns: Places of the run's classes in the answers, where those are logits of classes.
 
@@ -45,6 +46,7 @@ class Distillation:
     settings: TeacherSettings
     labels: tuple[str, ...]
     seed: int
+    balanced: bool = False
     head: LinearClassifier | None = field(default=None, init=False)
     columns: list[int] | None = field(init=False)
 
@@ -105,10 +107,10 @@ class Distillation:
 
     def _fit_head(self, report: Reporter) -> None:
         """Fit the classifier, on the teacher's answers for the labeled images."""
-        labels = self.answers.source.labels()
+        labels = self.answers.source.labels
         labeled = np.flatnonzero(labels != UNLABELED)
         self.answers.fill(CENTER, labeled, report)
-        samples = Samples(self.answers.of(CENTER, labeled), labels[labeled])
+        samples = Samples(self.answers.of(CENTER, labeled), labels[labeled], self.balanced)
         order = np.random.default_rng(self.seed).permutation(labeled.size)
         chosen = order[: max(1, round(CHOICE_SHARE * labeled.size))]
         rest = np.setdiff1d(order, chosen)
@@ -117,4 +119,4 @@ class Distillation:
 
 
 def _take(samples: Samples, order: Order) -> Samples:
-    return Samples(samples.features[order], samples.classes[order])
+    return replace(samples, features=samples.features[order], classes=samples.classes[order])

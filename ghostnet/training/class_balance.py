@@ -1,0 +1,65 @@
+"""Classes with different numbers of images, and what evens them out."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+UNBALANCED = 5
+"""Ratio of the largest to the smallest class that is worth a warning."""
+
+
+def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
+    """Return the (num_classes,) weights that give classes the same part of a sum over images.
+
+    Their mean over the images is 1. A class without images weighs nothing.
+
+    Args:
+        labels: (images,) indices of the classes; negative where the class is not known.
+        num_classes: Number of classes.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=num_classes)
+    shares = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, shares, 0.0)
+
+
+def balanced_sample(labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw as many images as there are, and from each class as many as from the others.
+
+    A class gives its images in turn: none appears twice more often than another of its class.
+
+    Args:
+        labels: (images,) indices of the classes; negative where the class is not known. Such images
+            are drawn once each.
+        generator: Source of randomness.
+
+    Returns:
+        (images,) places of images, shuffled.
+    """
+    classes = generator.permutation(np.unique(labels[labels >= 0]))
+    labeled = int((labels >= 0).sum())
+    drawn = [np.flatnonzero(labels < 0)]
+    for place, index in enumerate(classes):
+        images = np.flatnonzero(labels == index)
+        count = (labeled + place) // len(classes)
+        turns = [generator.permutation(images) for _ in range(-(-count // len(images)))]
+        drawn.append(np.concatenate(turns)[:count])
+    return generator.permutation(np.concatenate(drawn))
+
+
+def warn_if_unbalanced(labels: NDArray[np.int64], names: Sequence[str]) -> None:
+    """Warn of classes with far fewer images than others, which a network tends to ignore."""
+    counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    least, most = int(counts.argmin()), int(counts.argmax())
+    if counts[most] >= UNBALANCED * counts[least]:
+        log.warning(
+            "the classes are unbalanced: %s has %d training images, %s %d; look at the balanced "
+            "accuracy, and try --balance weights",
+            names[least],
+            counts[least],
+            names[most],
+            counts[most],
+        )
