@@ -45,6 +45,7 @@ def test_an_engine_that_cannot_run_says_why_and_does_not_stop_the_others(tmp_pat
     assert other.error is None
 
 
+@pytest.mark.nightly
 def test_mobilenet_v2_is_timed_too(tmp_path: Path) -> None:
     write_checkpoint(parameters_of(mobilenet_v2_1x(3)), tmp_path / "mobilenet.ckpt")
     engines = ("ghostnet", "torch")
@@ -53,6 +54,7 @@ def test_mobilenet_v2_is_timed_too(tmp_path: Path) -> None:
     assert "builds only GhostNets in PyTorch" in refused.error
 
 
+@pytest.mark.nightly
 def test_an_engine_that_is_not_installed_says_how_and_does_not_stop_the_others(
     tmp_path: Path,
 ) -> None:

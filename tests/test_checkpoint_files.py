@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mindspore_runs import train
 from random_parameters import random_parameters
 from safetensors.numpy import save_file
+from schedule import at_night
 from test_loader import write_card
 from timm_names import write_flowers
 
@@ -66,7 +67,8 @@ def optimizer_state(parameters: Parameters = PARAMETERS) -> Parameters:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "wrappers"), [("Momentum", 2), ("Adam", 0), ("SGD of statistics too", 2)]
+    ("optimizer", "wrappers"),
+    [("Momentum", 2), *at_night(("Adam", 0), ("SGD of statistics too", 2))],
 )
 def test_what_mindspores_training_writes(optimizer: str, wrappers: int, tmp_path: Path) -> None:
     formats = {"format": "ckpt", "crc_check": True}, {"format": "safetensors"}

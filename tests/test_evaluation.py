@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ghostnet.model.evaluation import Evaluation, plot_confusion
@@ -20,6 +21,7 @@ def test_the_most_confused_pairs_come_first() -> None:
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
 
 
+@pytest.mark.nightly
 def test_a_plot_of_many_classes_has_a_bounded_size() -> None:
     sizes = []
     for classes in (5, 60, 1000):

@@ -14,6 +14,7 @@ from bundled_models import FLOWERS
 from command_line import FROM_A_TERMINAL
 from http_server import MisbehavingServer, serving, stalling
 from safetensors.numpy import save_file
+from schedule import at_night
 from timm_names import timm_names
 from toy_images import draw
 from waiting import wait_for
@@ -138,8 +139,10 @@ def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path
     assert os.listdir(target.parent) == [target.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda x: x.name)
-@pytest.mark.parametrize("verb", ["predict", "finetune"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *at_night(signal.SIGTERM)], ids=lambda number: number.name
+)
+@pytest.mark.parametrize("verb", ["predict", *at_night("finetune")])
 def test_stopped_while_mindspore_is_imported(
     verb: str, number: signal.Signals, tmp_path: Path
 ) -> None:

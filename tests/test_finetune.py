@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from random_parameters import random_parameters
+from schedule import at_night
 from toy_images import draw
 
 import ghostnet.hub as mshub
@@ -80,6 +81,7 @@ def test_a_folder_becomes_a_model(ghostnet: Ghostnet, small_card: Path, tmp_path
     assert network(ms.Tensor(image[None])).asnumpy().argmax() == 1
 
 
+@pytest.mark.nightly
 def test_the_table_names_card_and_accuracy(
     ghostnet: Ghostnet, small_card: Path, tmp_path: Path
 ) -> None:
@@ -346,7 +348,7 @@ def test_thousands_of_classes_fit_on_a_card(small: Model, tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("head", ["none", "another name", "another width", "no bias"])
+@pytest.mark.parametrize("head", ["none", *at_night("another name", "another width", "no bias")])
 def test_a_checkpoint_needs_no_classifier_to_be_tuned(
     ghostnet: Ghostnet, small: Model, tmp_path: Path, head: str
 ) -> None:

@@ -391,6 +391,7 @@ def test_the_reason_stands_in_the_error(tmp_path: Path) -> None:
 # The command --------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_every_verb_counts_what_is_left_out(ghostnet: Ghostnet, tmp_path: Path) -> None:
     root = draw(tmp_path / "images", 4, ("roses", "tulips"))
     put(root / "roses" / "._0.jpg")
@@ -408,6 +409,7 @@ def test_every_verb_counts_what_is_left_out(ghostnet: Ghostnet, tmp_path: Path) 
     assert "1 not an image, such as" in ghostnet.err
 
 
+@pytest.mark.nightly
 def test_training_counts_what_is_left_out(
     ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from bundled_models import FLOWERS
 from mindspore import Tensor, nn
 from numpy.typing import NDArray
 from PIL import ImageOps
+from schedule import at_night
 from tiny_network import TINY
 
 from ghostnet import KernelError, kernels
@@ -312,9 +313,7 @@ def test_later_changes_of_the_network_do_not_reach_the_fused_cell() -> None:
     [
         lambda: ghostnet_1x(3, width=0.5),
         lambda: ghostnet_1x(50, width=0.5),
-        lambda: ghostnet_1x(4),
-        lambda: ghostnet_nose_1x(4),
-        lambda: mobilenet_v2_1x(4),
+        *at_night(lambda: ghostnet_1x(4), lambda: ghostnet_nose_1x(4), lambda: mobilenet_v2_1x(4)),
     ],
     ids=["fewer classes", "more classes", "wider", "other blocks", "other family"],
 )
@@ -531,6 +530,7 @@ def test_widths_give_even_halves() -> None:
         assert all(b.expansion_channels % 2 == 0 and b.out_channels % 2 == 0 for b in table.blocks)
 
 
+@pytest.mark.nightly
 def test_a_child_forked_while_a_call_runs_can_call() -> None:
     program = """
 import os, sys, threading

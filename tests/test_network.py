@@ -221,6 +221,7 @@ def test_a_network_without_classes_is_refused() -> None:
         ghostnet_1x(0)
 
 
+@pytest.mark.nightly
 def test_operators_outside_a_graph_print_nothing() -> None:
     program = (
         "import mindspore as ms, numpy as np\n"
@@ -266,6 +267,7 @@ print(sorted(done))
 """
 
 
+@pytest.mark.nightly
 def test_threads_take_turns_in_the_plain_network() -> None:
     command = [sys.executable, "-c", MANY_THREADS]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)

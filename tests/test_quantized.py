@@ -166,6 +166,7 @@ def test_fuse_refuses_it_with_the_reason(network: GhostNet, parameters: Paramete
     assert not kernels.available(GHOSTNET_INT8_1X)
 
 
+@pytest.mark.nightly
 def test_where_fusing_is_a_wish_the_plain_graph_runs(network: GhostNet, checkpoint: Path) -> None:
     images = np.random.default_rng(1).standard_normal((1, 3, 64, 64)).astype(np.float32)
     expected = network(ms.Tensor(images)).asnumpy()

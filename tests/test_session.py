@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from noise_images import NETWORKS, draw
 from random_parameters import random_parameters
+from schedule import at_night
 
 from ghostnet import kernels
 from ghostnet.models import MODELS
@@ -21,8 +22,12 @@ def make_session(name: str, seed: int = 0) -> kernels.Session:
     return kernels.Session(architecture, random_parameters(architecture, 37, seed))
 
 
+LARGE = "ghostnet_600m"
+BY_DAY = [*(name for name in NETWORKS if name != LARGE), *at_night(LARGE)]
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", BY_DAY)
 def test_answers_do_not_depend_on_the_number_of_threads(name: str, size: tuple[int, int]) -> None:
     session = make_session(name)
     for instruction_set in kernels.instruction_sets():
@@ -38,7 +43,7 @@ def test_answers_do_not_depend_on_the_number_of_threads(name: str, size: tuple[i
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", BY_DAY)
 def test_callers_at_once_get_the_answers_of_one(name: str, threads: int) -> None:
     kernels.set_threads(threads)
     session = make_session(name)

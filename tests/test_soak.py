@@ -13,6 +13,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "soak.py"
 
 
 @pytest.mark.skipif(not kernels.available(), reason="needs the fused kernels")
+@pytest.mark.nightly
 def test_a_long_run_neither_grows_nor_drifts(tmp_path: Path) -> None:
     words = ["--predictions", "640", "--samples", "10", "--out", tmp_path]
     subprocess.run([sys.executable, SCRIPT, *words], check=True, capture_output=True)

@@ -162,6 +162,7 @@ def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) ->
         np.testing.assert_allclose(examiner.forward(noise), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_memory_does_not_grow_with_the_epochs(config: TrainingConfig) -> None:
     batches = make_trainer(config).batches
     trainer = Trainer(GhostNet(GHOSTNET_1X, 3), config.recipe, batches)
@@ -274,6 +275,7 @@ def test_a_run_goes_on_from_within_and_between_epochs_with_other_threads(
     assert_same_run(out, whole_run)
 
 
+@pytest.mark.nightly
 def test_a_run_goes_on_with_moved_images_from_another_folder(
     ghostnet: Ghostnet,
     images: Path,
@@ -296,6 +298,7 @@ def test_a_run_goes_on_with_moved_images_from_another_folder(
         assert sha256_of(out / name) == sha256_of(whole_run / name), name
 
 
+@pytest.mark.nightly
 def test_a_run_goes_on_with_a_moved_start_model(
     ghostnet: Ghostnet, images: Path, whole_run: Path, tmp_path: Path
 ) -> None:
@@ -389,6 +392,7 @@ def test_an_image_that_was_met_may_not_change(
         loop.train(config, tmp_path / "run", command="", resume=True)
 
 
+@pytest.mark.nightly
 def test_a_run_goes_on_without_its_broken_image(
     late: tuple[TrainingConfig, Path],
     ghostnet: Ghostnet,
@@ -407,6 +411,7 @@ def test_a_run_goes_on_without_its_broken_image(
     assert len(read_log(out, 4)) == 4
 
 
+@pytest.mark.nightly
 def test_other_held_out_images_choose_the_best_epoch_anew(
     config: TrainingConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -560,6 +565,7 @@ def test_dropout_keeps_the_mean_and_can_be_repeated() -> None:
 # Several workers ----------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_path: Path) -> None:
     one_step = {"batch_size": 8, "epochs": 1, "weight_decay": 0}
     held_out = str(draw(tmp_path / "held out", 7))

@@ -10,6 +10,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 from mindspore.dataset import GeneratorDataset
 from mindspore.train import Model
+from schedule import at_night
 from tiny_network import TINY, TINY_MOBILENET
 
 from ghostnet import fuse, kernels
@@ -426,11 +427,7 @@ def test_strides_are_told_apart_outside_a_graph() -> None:
     "name",
     [
         "ghostnet",
-        "mobilenet_v2_1x",
-        *(
-            pytest.param(name, marks=pytest.mark.nightly)
-            for name in ("ghostnet_050", "ghostnet_nose", "ghostnet-600")
-        ),
+        *at_night("mobilenet_v2_1x", "ghostnet_050", "ghostnet_nose", "ghostnet-600"),
     ],
 )
 def test_every_network_has_its_gradients_at_every_size(name: str, mode: str) -> None:

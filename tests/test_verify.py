@@ -9,6 +9,7 @@ import pytest
 from bundled_models import FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from PIL import Image
+from schedule import at_night
 from toy_images import draw
 
 from ghostnet import DatasetError, GhostNet, ghostnet_1x
@@ -215,9 +216,11 @@ def pets_card(tmp_path: Path, card: Path, answer: int) -> Path:
 @pytest.mark.parametrize(
     ("answer", "in_class_ids", "in_byte_order"),
     [
-        (ABYSSINIAN, 2, 2),  # the first label in both orders
         (AMERICAN_BULLDOG, 2, 1),  # 1: american_bulldog, or Bengal in byte order
-        (sorted(LABELS).index("american_bulldog"), 0, 2),
+        *at_night(
+            (ABYSSINIAN, 2, 2),  # the first label in both orders
+            (sorted(LABELS).index("american_bulldog"), 0, 2),
+        ),
     ],
 )
 def test_pets_are_counted_in_both_label_orders(

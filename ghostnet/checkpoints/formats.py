@@ -1,14 +1,17 @@
 """The formats of checkpoint files, told apart by their content, and how each is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ghostnet.checkpoints.budget import MAX_BYTES
-from ghostnet.checkpoints.mindspore import is_checkpoint, parse_checkpoint
+from ghostnet.checkpoints.mindspore import is_checkpoint, parse_checkpoint, write_checkpoint
 from ghostnet.checkpoints.parameters import Parameters
-from ghostnet.checkpoints.pytorch import is_pytorch, parse_pytorch
-from ghostnet.checkpoints.safetensors import is_safetensors, parse_safetensors
+from ghostnet.checkpoints.pytorch import is_pytorch, parse_pytorch, write_pytorch
+from ghostnet.checkpoints.safetensors import is_safetensors, parse_safetensors, write_safetensors
 from ghostnet.errors import CheckpointError
 from ghostnet.files import raising, read_whole
 
@@ -34,6 +37,14 @@ FORMATS = (
 
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 """A name that ends in one of these names a checkpoint, even if there is no such file."""
+
+
+WRITERS: dict[str, Callable[[Mapping[str, NDArray[Any]], Path], None]] = {
+    ".ckpt": write_checkpoint,
+    ".safetensors": write_safetensors,
+    ".pth": write_pytorch,
+}
+"""How checkpoints are written, by suffix."""
 
 
 def read_foreign(path: Path) -> Parameters:

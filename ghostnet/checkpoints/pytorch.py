@@ -1,4 +1,4 @@
-"""PyTorch's files, read without PyTorch and without running anything in them.
+"""PyTorch's files, read without PyTorch and without running anything in them, and written with it.
 
 Since version 1.6, ``torch.save`` writes a ZIP with a pickle and a record for each storage; before,
 it wrote a row of pickles and the storages behind them. A tensor is a view of a storage.
@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints.arrays import BFLOAT16, NO_ARRAY, widened
 from ghostnet.checkpoints.budget import MAX_BYTES
-from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.checkpoints.parameters import Parameters, check_finite
 from ghostnet.checkpoints.pickles import Call, Name, Pickle, Reference
 from ghostnet.errors import CheckpointError
+from ghostnet.files import raising, write_whole
+from ghostnet.packages import needs
 
 MAX_DEPTH = 8
 """Deepest nesting of dicts in which tensors are looked for."""
@@ -252,3 +255,23 @@ def _view(value: Any, storages: _Storages) -> _View | None:
                 raise ValueError("a tensor that is not inside its storage")
             return view
     return None
+
+
+def write_pytorch(parameters: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write a dict of tensors as ``torch.save`` does, atomically; an existing file is replaced.
+
+    Args:
+        parameters: Arrays of numbers, by name.
+        path: File to write.
+
+    Raises:
+        PackageError: PyTorch is not installed.
+        CheckpointError: A value is not finite, or the file cannot be written.
+    """
+    with needs("torch", extra="torch"):
+        import torch
+    check_finite(parameters, str(path))
+    content = BytesIO()
+    torch.save({name: torch.tensor(array) for name, array in parameters.items()}, content)
+    with raising(CheckpointError, f"{path}: cannot be written"):
+        write_whole(path, content.getvalue())

@@ -1,13 +1,17 @@
 """Safetensors files."""
 
+from collections.abc import Mapping
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ghostnet.checkpoints.arrays import BFLOAT16, array_of
-from ghostnet.checkpoints.parameters import Parameters
+from ghostnet.checkpoints.parameters import Parameters, check_finite
 from ghostnet.errors import CheckpointError
+from ghostnet.files import raising, write_whole
 
 _LENGTH_BYTES = 8
 
@@ -68,3 +72,21 @@ def parse_safetensors(content: bytes, name: str = "checkpoint") -> Parameters:
         )
         for key, tensor in sorted(tensors, key=itemgetter(0))
     }
+
+
+def write_safetensors(parameters: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write a safetensors file atomically; an existing file is replaced.
+
+    Args:
+        parameters: Arrays of numbers, by name.
+        path: File to write.
+
+    Raises:
+        CheckpointError: A value is not finite, or the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    check_finite(parameters, str(path))
+    whole = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
+    with raising(CheckpointError, f"{path}: cannot be written"):
+        write_whole(path, save(whole, {"format": "pt"}))

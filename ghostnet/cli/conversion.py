@@ -20,6 +20,7 @@ from ghostnet.cli.output import command_line, count_left_out, counting, print_js
 from ghostnet.errors import ExportError, listed
 from ghostnet.export.formats import Format, WeightBits, format_of
 from ghostnet.models.architectures import Upsampling
+from ghostnet.models.libraries import Library
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.models.weights import Use
 
@@ -162,7 +163,16 @@ def _export_int8(
 
 def convert(
     source: Annotated[Path, typer.Argument(help="MindSpore, PyTorch or safetensors checkpoint.")],
-    target: Annotated[Path, typer.Argument(help="Checkpoint to write: .ckpt.")],
+    target: Annotated[
+        Path, typer.Argument(help="Checkpoint to write: .ckpt; with --to, the library's format.")
+    ],
+    to: Annotated[
+        Library | None,
+        typer.Option(
+            help="Write the names of this library: timm and huawei as .safetensors or .pth, mindcv "
+            "as .ckpt. Default: the names of the MindSpore model zoo."
+        ),
+    ] = None,
     use: Annotated[
         Use | None,
         typer.Option(
@@ -195,14 +205,17 @@ def convert(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Convert a network of timm, its authors, MindCV, the zoo or a training run to MindSpore.
+    """Convert a network of timm, its authors, MindCV, the zoo or a training run; `--to` goes back.
 
     Anything else in the file, such as optimizer state, is left out and listed.
     """
-    if target.suffix != ".ckpt":
-        raise typer.BadParameter(f"{target} does not end in .ckpt", param_hint="TARGET")
+    _check_suffix(target, to)
+    if labels and to:
+        raise typer.BadParameter("a card describes files of this package; leave out --to or it")
     configure(verbose=verbose)
     from ghostnet import checkpoints
+    from ghostnet.checkpoints.foreign_names import foreign_parameters
+    from ghostnet.checkpoints.formats import WRITERS
     from ghostnet.export import check_target
     from ghostnet.files import sha256_of
     from ghostnet.hub.card_writer import write_converted_card
@@ -217,7 +230,10 @@ def convert(
         keep_branches=keep_branches,
     )
     named = _named(source, conversion, labels) if labels else None
-    checkpoints.write_checkpoint(conversion.parameters, target)
+    parameters = conversion.parameters
+    if to:
+        parameters = foreign_parameters(parameters, conversion.architecture, to)
+    WRITERS[target.suffix](parameters, target)
     found = conversion.found
     answer: dict[str, Any] = {
         "file": str(target),
@@ -238,6 +254,15 @@ def convert(
     else:
         left_out = f"{len(found.left_out)}: {listed(found.left_out)}"
         print_table("converted", None, [*{**answer, "left_out": left_out}.items()])
+
+
+def _check_suffix(target: Path, to: Library | None) -> None:
+    """Check that a file has the suffix of what is written into it."""
+    suffixes = (".safetensors", ".pth") if to in (Library.TIMM, Library.HUAWEI) else (".ckpt",)
+    if target.suffix not in suffixes:
+        raise typer.BadParameter(
+            f"{target} does not end in {' or '.join(suffixes)}", param_hint="TARGET"
+        )
 
 
 def _named(source: Path, conversion: "Conversion", labels: Path) -> "Model":
