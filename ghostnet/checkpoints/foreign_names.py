@@ -41,6 +41,10 @@ _PYTORCH_NORMS: Rules = (
     (r"\.moving_mean$", ".running_mean"),
     (r"\.moving_variance$", ".running_var"),
 )
+_MINDCV_LAST: Rules = (
+    (r"^(blocks\.\d+)\.0\.conv\.", r"\1.features.0."),
+    (r"^(blocks\.\d+)\.0\.bn\.", r"\1.features.1."),
+)
 _MERGED_REPGHOST: Rules = ((r"\.cheap_operation\.conv\.", ".cheap_operation."),)
 _TIMM_BRANCHES: Rules = ((r"(_rpr_(?:conv\.\d|scale))\.bn\.", r"\1.bn1."),)
 
@@ -72,7 +76,7 @@ LIBRARIES = {
         _BRANCHES + _TIMM_BRANCHES + _UNITS + _PYTORCH_NORMS,
     ),
     Library.HUAWEI: Naming(("ghostnet_1x", *_V2, *_V3), _BRANCHES + _UNITS + _PYTORCH_NORMS),
-    Library.MINDCV: Naming((*_GHOSTNETS, "mobilenet_v2_1x"), _UNITS),
+    Library.MINDCV: Naming((*_GHOSTNETS, "mobilenet_v2_1x"), _MINDCV_LAST + _UNITS),
 }
 """How each library names the parameters of its networks."""
 
