@@ -11,6 +11,7 @@ import pytest
 from ghostnet.errors import ImageError
 from ghostnet.serving.batcher import AHEAD, Batcher, Source
 from ghostnet.serving.limits import Limits
+from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.refusal import Refusal
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +42,9 @@ class Network:
             raise RuntimeError("the network failed")
         return images.copy()
 
+    def memory_for(self, source: Source) -> int:
+        return 0
+
     def put(self, source: Source, place: Array) -> None:
         if isinstance(source, bytes):
             raise ImageError("broken")
@@ -66,7 +70,7 @@ def run(use: Callable[[Batcher, Network], Awaitable[None]], **limits: Any) -> Ne
     network = Network()
 
     async def main() -> None:
-        batcher = Batcher(Limits(**limits))
+        batcher = Batcher(Limits(**limits), MemoryBudget(1000))
         try:
             await asyncio.wait_for(use(batcher, network), WAIT_SECONDS)
         finally:
@@ -239,6 +243,6 @@ def test_closing_finishes_what_was_accepted() -> None:
         assert len(await asyncio.gather(*answers)) == 20
 
     async def main() -> None:
-        await use(Batcher(Limits(batch=4)), Network())
+        await use(Batcher(Limits(batch=4), MemoryBudget(1000)), Network())
 
     asyncio.run(main())

@@ -15,6 +15,9 @@ DEPLOY = REPOSITORY / "deploy"
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 KSERVE = yaml.safe_load((DEPLOY / "kserve.yaml").read_text())
 
+PROCESS_MIB = 256
+"""What a server takes beside its requests."""
+
 # As in KServe's pkg/apis/serving/v1beta1, component.go: what an InferenceService's predictor has
 # beside the fields of a PodSpec. The minimal CRD leaves both to KServe's webhook.
 COMPONENT = {
@@ -98,6 +101,9 @@ def test_a_container_starts_the_server_as_the_command_takes_it(container: dict) 
     parameters = command.make_context(verb, words, resilient_parsing=True).params
     assert parameters["port"] == container["ports"][0]["containerPort"]
     assert parameters["host"] == "0.0.0.0"
+    memory = container["resources"]["limits"]["memory"]
+    assert memory == f"{parameters['workers'] * (parameters['memory_mib'] + PROCESS_MIB)}Mi"
+    assert f"takes up to {PROCESS_MIB} MiB" in (REPOSITORY / "docs/serving.md").read_text()
 
 
 def test_the_selectors_find_the_pods() -> None:

@@ -53,6 +53,9 @@ def serve(
     max_body_mib: Annotated[
         int, typer.Option(min=1, help="Largest request; beyond that, status 413.")
     ] = 20,
+    memory_mib: Annotated[
+        int, typer.Option(min=64, help="Memory for requests, of each worker; more wait, or 503.")
+    ] = 1024,
     max_arrival_s: Annotated[
         float, typer.Option(min=0.1, help="Longest time for a request to arrive.")
     ] = 30.0,
@@ -113,9 +116,12 @@ def serve(
         delay=max_delay_ms / 1000,
         queue=max_queue,
         body=max_body_mib * MEBIBYTE,
+        memory=memory_mib * MEBIBYTE,
         arrival=max_arrival_s,
         keep_alive=keep_alive_s,
     )
+    if 2 * limits.body > limits.bodies:
+        raise typer.BadParameter("--memory-mib must be at least 8 times --max-body-mib")
     models = model or [DEFAULT_MODEL]
     openings = named_openings(models, cache_dir)
     with server.listen(host, port) as listener:

@@ -5,6 +5,8 @@ normalize: the evaluation protocol of the released checkpoints and of timm's Gho
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -53,15 +55,29 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
     Raises:
         ImageError: The file is not an image, is truncated, or is too large to decode safely.
     """
-    name = "these bytes" if isinstance(source, Content) else str(source)
+    with read_header(source) as image:
+        if short_side is not None:
+            reduce_early(image, short_side)
+        return upright_rgb(image, _name(source))
+
+
+@contextmanager
+def read_header(source: Path | Content) -> Iterator[Image.Image]:
+    """Read the header of an image file, or of its bytes; the file is open until the block ends.
+
+    Args:
+        source: The file, or its content.
+
+    Raises:
+        ImageError: The file is not an image, or the block fails to decode it.
+    """
+    name = _name(source)
     if isinstance(source, Path) and source.suffix.lower() in camera_raw.SUFFIXES:
         raise ImageError(f"{name}: {camera_raw.REASON}")
     try:
         opened = io.BytesIO(source) if isinstance(source, Content) else open_image(source)
         with opened as file, _open(file, name) as image:
-            if short_side is not None:
-                image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
-            return upright_rgb(image, name)
+            yield image
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -75,6 +91,15 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
     except Exception as error:  # Pillow's parsers raise almost anything on broken bytes
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{name}: cannot be decoded ({reason})") from error
+
+
+def reduce_early(image: Image.Image, short_side: int) -> None:
+    """Have a JPEG image decoded at a part of its size that `decode` allows for a short side."""
+    image.draft(None, (DECODED_SHARE * short_side, DECODED_SHARE * short_side))
+
+
+def _name(source: Path | Content) -> str:
+    return "these bytes" if isinstance(source, Content) else str(source)
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:

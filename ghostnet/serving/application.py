@@ -19,6 +19,7 @@ from ghostnet.serving.batcher import Batcher
 from ghostnet.serving.inference_endpoints import JSON_LENGTH, InferenceEndpoints
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
+from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
 from ghostnet.serving.predict_endpoint import PredictEndpoint
 from ghostnet.serving.refusal import Refusal, refuse
@@ -37,7 +38,7 @@ def create_application(
         access: Who may use it.
         metrics: What counts its work.
     """
-    batcher = Batcher(limits)
+    batcher = Batcher(limits, MemoryBudget(limits.work))
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:

@@ -12,15 +12,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.transforms import Content
 from ghostnet.errors import ImageError
 from ghostnet.model.pipeline import Logits, finite_logits
 from ghostnet.serving.limits import Limits
+from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.refusal import Refusal, busy
 
 AHEAD = 2
 """Batches that may be decoded ahead of the network."""
 
-Source = bytes | NDArray[np.float32]
+Source = Content | NDArray[np.float32]
 """An encoded image, or a preprocessed one."""
 
 Answer = asyncio.Future[Logits | ImageError]
@@ -37,6 +39,9 @@ class Network(Protocol):
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map a batch to (batch, outputs)."""
+
+    def memory_for(self, source: Source) -> int:
+        """Return the most bytes that `put` takes for an image."""
 
     def put(self, source: Source, place: NDArray[np.float32]) -> None:
         """Write an image to its place in a batch; raises `ImageError` if it is broken."""
@@ -94,10 +99,12 @@ class Batcher:
 
     Args:
         limits: Sizes of the batch and of the queue.
+        memory: What images share while they are decoded.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, memory: MemoryBudget) -> None:
         self.limits = limits
+        self.memory = memory
         self.unanswered = 0
         self._loop = asyncio.get_running_loop()
         self._batch = Memory()
@@ -193,7 +200,7 @@ class Batcher:
         if source is None:
             return False
         try:
-            work.network.put(source, work.place.array(*work.network.input_shape))
+            self._put(work.network, source, work.place)
         except ImageError as error:
             # Another one, since the traceback of this one keeps the image in memory.
             self._resolve([work], [ImageError(str(error))])
@@ -202,6 +209,14 @@ class Batcher:
         else:
             return True
         return False
+
+    def _put(self, network: Network, source: Source, place: Memory) -> None:
+        """Write an image to its place once there is memory to decode it."""
+        size = network.memory_for(source)
+        if size > self.memory.size:
+            raise ImageError(f"this image {self.memory.beyond(size)}; make a smaller copy")
+        with self.memory.share(size, "this image"):
+            network.put(source, place.array(*network.input_shape))
 
     def _run_all(self) -> None:
         """Run batches of decoded images until `close`."""

@@ -25,7 +25,7 @@ from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.served_model import ServedModel
 
 
-def read_sources(model: ServedModel, request: InferenceRequest, binary: bytes) -> list[Source]:
+def read_sources(model: ServedModel, request: InferenceRequest, binary: memoryview) -> list[Source]:
     """Return the images of a request.
 
     Args:

@@ -1,6 +1,6 @@
 """The endpoints of the Open Inference Protocol, under ``/v2``."""
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -20,6 +20,8 @@ from ghostnet.serving.protocol import (
     Input,
     format_response,
     parse_request,
+    parsing_bytes,
+    split_body,
 )
 from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.repository import VERSION, Repository
@@ -30,6 +32,9 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 
 RAW_REQUEST = InferenceRequest(inputs=[Input(name=ENCODED, datatype="BYTES", shape=[1])])
 """What a request without JSON asks for."""
+
+COPIES = 2
+"""How often the content of a request is held: as its body, and as the images in it."""
 
 MAX_DIGITS = 16
 """Digits of the longest number in a header."""
@@ -48,6 +53,7 @@ class InferenceEndpoints:
         self.repository = repository
         self.batcher = batcher
         self.intake = intake
+        self._parsing = CapacityLimiter(1)  # a parser holds the interpreter; one, for long enough
 
     async def show_server(self, request: Request) -> Response:
         """Answer ``GET /v2``."""
@@ -81,16 +87,31 @@ class InferenceEndpoints:
     async def infer(self, request: Request) -> Response:
         """Answer ``POST /v2/models/NAME/infer``."""
         model = self._model(request)
-        async with self.intake.body(request) as body:
-            length = _json_length(request)
-            parsed, sources = await run_in_threadpool(_read, model, body, length)
-            del body
+        length = _json_length(request)
+        async with self.intake.body(request, COPIES) as body:
+            parsed, sources = await to_thread.run_sync(
+                self._read, model, body, length, limiter=self._parsing
+            )
             results = await unless_left(request, self.batcher.run(model, sources))
         head = {"model_name": model.name, "model_version": VERSION}
         content, header = format_response(parsed, head, outputs(model, parsed, results))
         headers = {} if header is None else {JSON_LENGTH: str(header)}
         media_type = "application/json" if header is None else "application/octet-stream"
         return Response(content, headers=headers, media_type=media_type)
+
+    def _read(
+        self, model: ServedModel, body: bytearray, json_length: int | None
+    ) -> tuple[InferenceRequest, list[Source]]:
+        """Parse a body and read its images; a body of JSON alone is empty afterwards."""
+        if json_length == 0:  # raw binary data: the content of one image file
+            return RAW_REQUEST, [body]
+        text, binary = split_body(body, json_length)
+        with self.batcher.memory.share(parsing_bytes(text), "this JSON"):
+            parsed = parse_request(text)
+            sources = read_sources(model, parsed, binary)
+            text.clear()
+            parsed.inputs.clear()  # its lists are large
+        return parsed, sources
 
     def _model(self, request: Request) -> ServedModel:
         return self.repository.model(*_name_and_version(request))
@@ -102,16 +123,6 @@ def _name_and_version(request: Request) -> tuple[str, str]:
 
 def _readiness(is_ready: bool) -> Response:
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
-
-
-def _read(
-    model: ServedModel, body: bytes, json_length: int | None
-) -> tuple[InferenceRequest, list[Source]]:
-    """Parse a body and read its images."""
-    if json_length == 0:  # raw binary data: the content of one image file
-        return RAW_REQUEST, [body]
-    parsed, binary = parse_request(body, json_length)
-    return parsed, read_sources(model, parsed, binary)
 
 
 def _json_length(request: Request) -> int | None:

@@ -1,5 +1,6 @@
 """Request bodies: reading them within limits, and finding the images in them."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,18 +10,23 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from ghostnet.serving.limits import HELD_BODIES, MEBIBYTE, Limits
+from ghostnet.data.transforms import Content
+from ghostnet.serving.limits import MEBIBYTE, Limits
 from ghostnet.serving.refusal import Refusal, busy
 
 UNNAMED = "-"
 """The name of an image without a file name, as for stdin in ``ghostnet predict``."""
 
 
+PIECE = 2**18
+"""Bytes that are unpacked or parsed before other requests have their turn."""
+
+
 class Intake:
     """Reads the bodies of requests and counts their bytes in memory.
 
     Args:
-        limits: Size of a body and of the queue.
+        limits: Size of a body and of all bodies.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -28,41 +34,44 @@ class Intake:
         self._held = 0
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
+    async def body(self, request: Request, copies: int = 1) -> AsyncIterator[bytearray]:
         """Read a body; its bytes count as held until the block ends.
+
+        Args:
+            request: The request.
+            copies: How often its content is held.
 
         Raises:
             Refusal: The body is too large or compressed, or too many others are in memory.
             ClientDisconnect: The client disconnects before the body is complete.
         """
+        declared = request.headers.get("content-length", "0")
+        self._check(int(declared) if declared.isdecimal() else 0)
+        body = bytearray()
+        held = 0
+        try:
+            async for piece in self._pieces(request):
+                held += copies * len(piece)
+                self._held += copies * len(piece)
+                self._check(len(body) + len(piece))
+                body += piece
+            yield body
+        finally:
+            self._held -= held
+
+    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the content of a body, unpacked."""
         encoding = request.headers.get("content-encoding", "identity").lower()
-        if encoding not in ("identity", "gzip"):
+        if encoding == "identity":
+            async for piece in request.stream():
+                yield piece
+        elif encoding == "gzip":
+            async for piece in _unpacked(request.stream()):
+                yield piece
+        else:
             raise Refusal(
                 415, f"the Content-Encoding is {encoding[:20]}; send gzip, or no compression"
             )
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
-        declared = request.headers.get("content-length", "0")
-        self._check(int(declared) if declared.isdecimal() else 0)
-        chunks, length = [], 0
-        try:
-            async for received in request.stream():
-                chunk = self._unpacked(unpacker, received) if unpacker else received
-                length += len(chunk)
-                self._held += len(chunk)
-                self._check(length)
-                chunks.append(chunk)
-            if unpacker and not unpacker.eof:
-                raise Refusal(400, "the gzip body ends early; send all of it")
-            yield b"".join(chunks)
-        finally:
-            self._held -= length
-
-    def _unpacked(self, unpacker: "zlib._Decompress", chunk: bytes) -> bytes:
-        """Unpack a part of a body; no more of it than makes the body too large."""
-        try:
-            return unpacker.decompress(chunk, self.limits.body + 1)
-        except zlib.error as error:
-            raise Refusal(400, f"the body is not gzip ({error}); compress it again") from error
 
     def _check(self, length: int) -> None:
         """Refuse a body of ``length`` bytes that is too large, for now or in general."""
@@ -72,8 +81,25 @@ class Intake:
                 f"the body is larger than the limit of {self.limits.body / MEBIBYTE:g} MiB; send a "
                 "smaller image or fewer images",
             )
-        if self._held > HELD_BODIES * self.limits.body:
+        if self._held > self.limits.bodies:
             raise busy("requests in memory")
+
+
+async def _unpacked(packed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Unpack a body in gzip, a piece at a time."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    async for chunk in packed:
+        piece = None
+        while chunk or piece:
+            try:
+                piece = unpacker.decompress(chunk, PIECE)
+            except zlib.error as error:
+                raise Refusal(400, f"the body is not gzip ({error}); compress it again") from error
+            chunk = unpacker.unconsumed_tail
+            yield piece
+            await asyncio.sleep(0)
+    if not unpacker.eof:
+        raise Refusal(400, "the gzip body ends early; send all of it")
 
 
 @dataclass(frozen=True)
@@ -86,18 +112,23 @@ class EncodedImage:
     """
 
     name: str
-    content: bytes
+    content: Content
 
 
-async def read_images(request: Request, body: bytes, limits: Limits) -> list[EncodedImage]:
+async def read_images(request: Request, body: bytearray, limits: Limits) -> list[EncodedImage]:
     """Return the images of a body: the files of a multipart form, or else the body itself.
+
+    Args:
+        request: The request.
+        body: Its body; that of a form is empty afterwards.
+        limits: How many files a form may have.
 
     Raises:
         Refusal: The form is malformed, or has no file.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return [EncodedImage(UNNAMED, body)]
-    parser = MultiPartParser(request.headers, _chunk(body), max_files=limits.queue)
+    parser = MultiPartParser(request.headers, _consume(body), max_files=limits.queue)
     parser.spool_max_size = limits.body  # in memory, not on disk
     try:
         form = await parser.parse()
@@ -106,8 +137,20 @@ async def read_images(request: Request, body: bytes, limits: Limits) -> list[Enc
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not files:
         raise Refusal(400, "the multipart form has no file; send each image as a file")
-    return [EncodedImage(file.filename or UNNAMED, await file.read()) for file in files]
+    return [await _read(file) for file in files]
 
 
-async def _chunk(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
+async def _consume(body: bytearray) -> AsyncGenerator[bytes, None]:
+    """Yield a body in pieces, and take these out of it, so that it is in memory only once."""
+    while body:
+        piece = bytes(body[:PIECE])
+        del body[:PIECE]
+        yield piece
+        await asyncio.sleep(0)
+
+
+async def _read(file: UploadFile) -> EncodedImage:
+    """Read a file of a form, and forget the copy that the form has."""
+    content = await file.read()
+    await file.close()
+    return EncodedImage(file.filename or UNNAMED, content)

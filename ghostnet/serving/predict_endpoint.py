@@ -34,7 +34,6 @@ class PredictEndpoint:
         model = self.repository.first()
         async with self.intake.body(request) as body:
             images = await read_images(request, body, self.batcher.limits)
-            del body
             run = self.batcher.run(model, [image.content for image in images])
             outcomes = await unless_left(request, run)
         results = [

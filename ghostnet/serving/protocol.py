@@ -17,7 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
+from ghostnet.data.transforms import Content
 from ghostnet.serving.refusal import Refusal
+
+PARTS = 20_000
+VALUES = 1_250_000
+"""Most lists, texts and objects in the JSON of a request, and most numbers: those of 8 images."""
+
+PART_BYTES = 400
+VALUE_BYTES = 100
+"""What the parser takes for each, and for the array that the numbers become."""
+
+BETWEEN_PARTS = bytes(set(range(256)) - set(b'[{:"'))
+"""Characters that begin no part of JSON."""
 
 EXTENSIONS = ("binary_tensor_data", "classification")
 
@@ -90,7 +102,7 @@ class InferenceRequest(Fields):
 
     id: str = ""
     inputs: list[Input] = Field(min_length=1, max_length=1)
-    outputs: list[RequestedOutput] = []
+    outputs: list[RequestedOutput] = Field(default_factory=list, max_length=2)
     parameters: RequestParameters = RequestParameters()
 
 
@@ -109,33 +121,61 @@ class Tensor:
     is_binary: bool
 
 
-def parse_request(body: bytes, json_length: int | None) -> tuple[InferenceRequest, bytes]:
-    """Parse a request.
+def split_body(body: bytearray, json_length: int | None) -> tuple[bytearray, memoryview]:
+    """Split the body of a request.
 
     Args:
-        body: Its body.
-        json_length: Bytes of JSON at the start of the body; None if all of it is JSON.
+        body: The body.
+        json_length: Bytes of JSON at its start; None if all of it is JSON.
 
     Returns:
-        The JSON of the request and the binary data after it.
+        The JSON and the binary data after it.
+
+    Raises:
+        Refusal: The body is shorter than the JSON.
+    """
+    if json_length is None or json_length == len(body):
+        return body, memoryview(b"")
+    if json_length > len(body):
+        raise Refusal(
+            400,
+            f"the header promises {json_length:,} bytes of JSON, but the body has {len(body):,} "
+            "bytes",
+        )
+    return body[:json_length], memoryview(body)[json_length:]
+
+
+def parsing_bytes(text: bytearray) -> int:
+    """Return the most bytes that parsing the JSON of a request takes.
+
+    Raises:
+        Refusal: It has more values, or more structure, than the images of a request.
+    """
+    parts, values = len(text.translate(None, BETWEEN_PARTS)), text.count(b",")
+    if parts > PARTS or values > VALUES:
+        raise Refusal(
+            413,
+            f"the JSON has more than {VALUES:,} numbers, or more than {PARTS:,} lists, texts and "
+            "objects; send binary data, or fewer images",
+        )
+    return 2 * len(text) + VALUE_BYTES * values + PART_BYTES * parts
+
+
+def parse_request(text: bytearray) -> InferenceRequest:
+    """Parse the JSON of a request, whose size `parsing_bytes` has bounded.
 
     Raises:
         Refusal: It is malformed.
     """
-    end = len(body) if json_length is None else json_length
-    if end > len(body):
-        raise Refusal(
-            400, f"the header promises {end:,} bytes of JSON, but the body has {len(body):,} bytes"
-        )
     try:
-        return InferenceRequest.model_validate_json(body[:end]), body[end:]
+        return InferenceRequest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
         raise Refusal(400, f"{place}: {first['msg']}") from error
 
 
-def read_floats(tensor: Input, binary: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def read_floats(tensor: Input, binary: memoryview, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Read an input of floats.
 
     Args:
@@ -165,13 +205,23 @@ def read_floats(tensor: Input, binary: bytes, shape: tuple[int, ...]) -> NDArray
 
 
 def _from_lists(tensor: Input) -> NDArray[np.float32]:
+    numbers: list[int | float] = []
+    parts = [tensor.data]
+    while parts:
+        part = parts.pop()
+        if not isinstance(part, list):
+            raise Refusal(400, f"the data of {tensor.name} must be lists of numbers")
+        if set(map(type, part)) <= {int, float}:
+            numbers += part
+        else:
+            parts += reversed(part)
     try:
-        return np.asarray(tensor.data, np.float32)
-    except (TypeError, ValueError) as error:
-        raise Refusal(400, f"the data of {tensor.name} must be lists of numbers") from error
+        return np.array(numbers, np.float32)
+    except OverflowError as error:
+        raise Refusal(400, f"the data of {tensor.name} has integers that no float holds") from error
 
 
-def _from_bytes(tensor: Input, content: bytes) -> NDArray[np.float32]:
+def _from_bytes(tensor: Input, content: memoryview) -> NDArray[np.float32]:
     dtype = np.dtype(FLOATS[tensor.datatype])
     if len(content) % dtype.itemsize:
         raise Refusal(
@@ -180,12 +230,13 @@ def _from_bytes(tensor: Input, content: bytes) -> NDArray[np.float32]:
     return np.frombuffer(content, dtype).astype(np.float32, copy=False)
 
 
-def read_elements(tensor: Input, binary: bytes) -> list[bytes]:
+def read_elements(tensor: Input, binary: memoryview) -> list[Content]:
     """Read a BYTES input: binary data with lengths, or base64 in JSON.
 
     Raises:
         Refusal: It is malformed, or the number of elements does not match its shape.
     """
+    elements: list[Content]
     if tensor.parameters.binary_data_size is None:
         elements = [_from_base64(tensor, text) for text in _flat(tensor.data)]
     else:
@@ -196,7 +247,7 @@ def read_elements(tensor: Input, binary: bytes) -> list[bytes]:
     return elements
 
 
-def _binary(tensor: Input, binary: bytes) -> bytes:
+def _binary(tensor: Input, binary: memoryview) -> memoryview:
     if len(binary) != tensor.parameters.binary_data_size:
         raise Refusal(
             400,
@@ -229,8 +280,9 @@ def _from_base64(tensor: Input, text: Any) -> bytes:
         ) from error
 
 
-def _split(tensor: Input, content: bytes) -> list[bytes]:
-    elements, start = [], 0
+def _split(tensor: Input, content: memoryview) -> list[Content]:
+    elements: list[Content] = []
+    start = 0
     while start < len(content):
         head = content[start : start + LENGTH.size]
         end = start + LENGTH.size + (LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.decoding_memory import decoding_bytes
 from ghostnet.model import ImageSource, Model
 from ghostnet.serving.batcher import Source
 
@@ -62,9 +63,15 @@ class ServedModel:
         """Map a batch to (batch, classes) logits."""
         return self._session(images)
 
+    def memory_for(self, source: Source) -> int:
+        """Return the most bytes that `put` takes for an image."""
+        if isinstance(source, np.ndarray):
+            return 0
+        return decoding_bytes(source, self._preprocess.resize_size)
+
     def put(self, source: Source, place: NDArray[Any]) -> None:
         """Write an image to its place in a batch; raises `ImageError` if it is broken."""
-        name = "these bytes" if isinstance(source, bytes) else "this array"
+        name = "this array" if isinstance(source, np.ndarray) else "these bytes"
         ImageSource(name, source).put(self._preprocess, place)
 
     def observe(self, images: int, seconds: float) -> None:

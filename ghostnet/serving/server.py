@@ -28,6 +28,7 @@ from ghostnet.serving.certificate import Certificate
 from ghostnet.serving.connection import PromptConnection
 from ghostnet.serving.hangup import Hangup
 from ghostnet.serving.limits import Limits
+from ghostnet.serving.memory import keep_memory_small
 from ghostnet.serving.metrics import SHARED_FOLDER, Metrics
 from ghostnet.serving.repository import Opening, Repository
 
@@ -146,6 +147,7 @@ def open_application(
     if parent := parent_process():
         watch = threading.Thread(target=_end_after, args=(parent,), daemon=True)
         watch.start()
+    keep_memory_small()
     kernels.set_threads(threads)
     loop = asyncio.get_running_loop()
     # Before the models are opened: the loop reacts afterwards, so that no signal is missed.
