@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from bundled_models import BREEDS
 from command_line import Ghostnet
+from packed import pack
 from waiting import wait_for
 
 from ghostnet.data.transforms import decode
@@ -152,6 +153,16 @@ def test_batches_are_encoded_images_or_paths(images: Path, expected: list[dict])
         assert [bool(row["error"]) for row in rows] == [False, True, False]
     with pytest.raises(DatasetError, match="the columns are bytes, and none is named path"):
         classifier({"bytes": encoded})
+
+
+def test_paths_may_lead_into_archives(images: Path, expected: list[dict], tmp_path: Path) -> None:
+    pack(
+        tmp_path / "a.tar", {name: (images / name).read_bytes() for name in ("003.jpg", "001.jpg")}
+    )
+    classifier = RayClassifier(BREEDS, folder=tmp_path)
+    rows = classifier({"path": np.array(["a.tar/001.jpg", "a.tar/003.jpg"])}).to_pylist()
+    named = {Path(row["file"]).name: row["predictions"] for row in expected}
+    assert [row["predictions"] for row in rows] == [named["001.jpg"], named["003.jpg"]]
 
 
 def test_other_columns_are_kept_and_nulls_are_rows(images: Path, expected: list[dict]) -> None:

@@ -208,7 +208,9 @@ def _cells(result: "Result", top_k: int) -> tuple[str, str]:
 
 
 def eval(
-    folder: Annotated[Path, typer.Argument(help="Folder with a sub-folder of images per class.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder or archive with a sub-folder of images per class.")
+    ],
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,
     out: Annotated[

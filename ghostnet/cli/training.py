@@ -100,7 +100,8 @@ FINETUNE_SETTINGS = [
 @_with_settings(FINETUNE_SETTINGS)
 def finetune(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder with a sub-folder for each class.")
+        Path,
+        typer.Argument(metavar="DIR", help="Folder or archive with a sub-folder for each class."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint and its card.")],
     model: ModelOption = BACKBONE_MODEL,

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ghostnet.files import open_regular, sha256_of
+from ghostnet.data.archives import image_sha256, image_version, open_image
 
 TAIL_BYTES = 4096
 
@@ -17,7 +17,7 @@ def find_copies(files: Sequence[Path]) -> dict[Path, Path]:
     that cannot be read has no copies.
     """
     groups = [[*dict.fromkeys(files)]]
-    for key in (_size, _tail, sha256_of):
+    for key in (_size, _tail, image_sha256):
         groups = [part for group in groups for part in _split(group, key)]
     first = {file: file for file in files}
     for group in groups:
@@ -37,10 +37,11 @@ def _split(files: Iterable[Path], key: Callable[[Path], object]) -> list[list[Pa
 
 
 def _size(file: Path) -> int:
-    return file.stat().st_size
+    size, _ = image_version(file)
+    return size
 
 
 def _tail(file: Path) -> bytes:
-    with open_regular(file) as opened:
-        opened.seek(max(0, os.fstat(opened.fileno()).st_size - TAIL_BYTES))
+    with open_image(file) as opened:
+        opened.seek(max(0, opened.seek(0, os.SEEK_END) - TAIL_BYTES))
         return opened.read(TAIL_BYTES)

@@ -83,6 +83,10 @@ class Walk:
                 self.left_out.add(path, "not in the folder of a class")
         return found
 
+    def archives(self) -> list[Path]:
+        """List the archives in the root, in sorted order."""
+        return [path for path in self._entries(self.root) if is_archive(path) and path.is_file()]
+
     def images(self, folder: Path) -> Iterator[Path]:
         """Yield the image files below a folder, in sorted order; those of archives in theirs."""
         waiting = [("", iter([folder]))]

@@ -1,14 +1,15 @@
-"""Images sorted into folders, one folder a class."""
+"""Images sorted into folders, one folder a class, also in archives."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from ghostnet.data.archives import is_archive
+from ghostnet.data.archives import is_archive, split_path
 from ghostnet.data.image_files import Walk
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.shards import labeled_images, read_shard
 from ghostnet.errors import DatasetError, listed
 
 
@@ -73,21 +74,54 @@ def holds_images(name: str | os.PathLike[str]) -> bool:
 
 
 def read_folder(root: Path) -> ImageFolder:
-    """List the images of a folder with a sub-folder for each class.
+    """List the images of a folder with a sub-folder for each class, or of archives.
+
+    Args:
+        root: The folder, which may hold archives in place of sub-folders; or an archive, or a
+            folder in one, as ``ARCHIVE/FOLDER``. See `ghostnet.data.shards.labeled_images`.
 
     Raises:
-        DatasetError: There is no such folder, no class in it, or a class without images.
+        DatasetError: There is no such folder, no class in it, or a class without images; or an
+            archive is broken.
     """
+    if split_path(root):
+        return _read_archives(root, {root: ""})
     if not os.path.isdir(root):
         raise DatasetError(f"{root} is not a folder; name one with a sub-folder for each class")
     walk = Walk(root)
     folders = [(normalize("NFC", folder.name), folder) for folder in walk.folders()]
+    if not folders and (archives := Walk(root).archives()):
+        return _read_archives(root, {path: path.name.partition(".")[0] for path in archives})
     folders.sort(key=lambda pair: (pair[0].lower(), pair[0]))
     classes = tuple(name for name, _ in folders)
     files = [(file, i) for i, (_, folder) in enumerate(folders) for file in walk.images(folder)]
     folder = ImageFolder(classes, tuple(files), walk.left_out)
     _check(folder, root)
     return folder
+
+
+def _read_archives(root: Path, archives: Mapping[Path, str]) -> ImageFolder:
+    """List the images of archives, whose names are the classes of images without another.
+
+    Raises:
+        DatasetError: An archive cannot be read, or there is no class.
+    """
+    pairs, unlabeled = [], LeftOut()
+    parts = [unlabeled]
+    for archive, name in archives.items():
+        pairs += labeled_images(archive, unlabeled, name)
+        parts.append(read_shard(archive).left_out)
+    left_out = LeftOut.joined(*parts)
+    if not pairs:
+        raise DatasetError(
+            f"{root}: no image in it is in a folder named after its class, or has a .cls file "
+            f"beside it (left out: {left_out or 'nothing'})"
+        )
+    labels = [normalize("NFC", label) for _, label in pairs]
+    classes = tuple(sorted(set(labels), key=lambda label: (label.lower(), label)))
+    place = {name: index for index, name in enumerate(classes)}
+    files = [(image, place[label]) for (image, _), label in zip(pairs, labels, strict=True)]
+    return ImageFolder(classes, tuple(files), left_out)
 
 
 def _check(folder: ImageFolder, root: Path) -> None:

@@ -5,7 +5,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghostnet.data.archives import split_path
 from ghostnet.data.image_files import Walk
+from ghostnet.data.shards import folders_in
 from ghostnet.errors import DatasetError
 
 HELD_OUT = 0.2
@@ -51,9 +53,9 @@ def find_parts(root: Path) -> Parts:
     Raises:
         DatasetError: The training part has no folders of classes.
     """
-    if not os.path.isdir(root):
+    if not (os.path.isdir(root) or split_path(root)):
         return Parts(root)
-    folders = {path.name.lower(): path for path in Walk(root).folders()}
+    folders = {path.name.lower(): path for path in _folders(root)}
 
     def first(names: tuple[str, ...]) -> Path | None:
         return next((folders[name] for name in names if name in folders), None)
@@ -61,16 +63,24 @@ def find_parts(root: Path) -> Parts:
     train, val, test = first(TRAIN), first(VAL), first(TEST)
     if train is None or not (val or test or len(folders) == 1):
         return Parts(root)
-    if not Walk(train).folders():
+    if not _has_classes(train):
         raise DatasetError(
             f"{train} holds the training part of a data set, but no folder for each class; sort "
             "its images into folders named after their classes"
         )
     return Parts(
         train,
-        val if val and Walk(val).folders() else None,
-        test if test and Walk(test).folders() else None,
+        val if val and _has_classes(val) else None,
+        test if test and _has_classes(test) else None,
     )
+
+
+def _folders(root: Path) -> list[Path]:
+    return folders_in(root) if split_path(root) else Walk(root).folders()
+
+
+def _has_classes(part: Path) -> bool:
+    return bool(_folders(part) or (part.is_dir() and Walk(part).archives()))
 
 
 def training_part(root: Path, *, with_held_out: bool) -> tuple[Path, Path | None]:

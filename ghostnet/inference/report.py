@@ -18,6 +18,7 @@ from ghostnet.errors import ResultsError
 from ghostnet.files import raising, write_whole
 from ghostnet.inference.confusion_matrix import confusion_svg
 from ghostnet.model import Evaluation, Model, Result
+from ghostnet.model.evaluation import class_indices
 from ghostnet.model.result import printable
 
 Draw: TypeAlias = Callable[[Result], bytes | None]
@@ -142,7 +143,7 @@ def _mistakes(
     evaluation: Evaluation, folder: ImageFolder, results: Iterable[Result]
 ) -> list[Mistake]:
     """List the mistakes; the one that gives the true class the least comes first."""
-    truths = [evaluation.labels.index(name) for name in folder.classes]
+    truths = class_indices(folder, evaluation.labels)
     mistakes = [
         Mistake(result, truths[index])
         for (_, index), result in zip(folder.files, results, strict=True)

@@ -125,7 +125,7 @@ def evaluate(
             are not known, and there is another number of classes; or no image can be read.
     """
     labels = _labels(model, labels, folder)
-    truths = _label_indices(folder, labels)
+    truths = class_indices(folder, labels)
     known, logits, skipped = [], [], []
     for (_, index), result in zip(folder.files, results, strict=True):
         progress(1)
@@ -167,7 +167,11 @@ def _labels(model: str, labels: tuple[str, ...], folder: ImageFolder) -> tuple[s
     as many and all training tools sort them in that order.
     """
     labels = tuple(normalize("NFC", label) for label in labels)
-    if labels != unknown_labels(len(labels)) or set(folder.classes) <= set(labels):
+    if (
+        labels != unknown_labels(len(labels))
+        or set(folder.classes) <= set(labels)
+        or _are_indices(folder.classes, labels)
+    ):
         return labels
     if len(folder.classes) != len(labels):
         raise DatasetError(
@@ -189,8 +193,20 @@ def _labels(model: str, labels: tuple[str, ...], folder: ImageFolder) -> tuple[s
     return folder.classes
 
 
-def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
-    """Return the model's index for each class of the folder."""
+def class_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
+    """Return the model's index for each class of the folder.
+
+    Classes that are numbers, as in most shards of WebDataset, are indices unless they are labels.
+
+    Args:
+        folder: The folder.
+        labels: Labels of the model.
+
+    Raises:
+        DatasetError: A class is not a label of the model, or of several of its classes.
+    """
+    if _are_indices(folder.classes, labels):
+        return [*map(int, folder.classes)]
     unknown = [name for name in folder.classes if name not in labels]
     if unknown:
         raise DatasetError(
@@ -204,6 +220,13 @@ def _label_indices(folder: ImageFolder, labels: tuple[str, ...]) -> list[int]:
             "with --labels"
         )
     return [labels.index(name) for name in folder.classes]
+
+
+def _are_indices(classes: tuple[str, ...], labels: tuple[str, ...]) -> bool:
+    """Whether classes are numbers of a model's classes."""
+    return not set(classes) & set(labels) and all(
+        name.isdecimal() and int(name) < len(labels) for name in classes
+    )
 
 
 def plot_confusion(evaluation: Evaluation, file: IO[bytes]) -> None:

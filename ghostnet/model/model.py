@@ -235,7 +235,8 @@ class Model:
 
         Args:
             folder: Folder with a sub-folder of images for each class, named by its label; or one
-                with such folders for training and for testing, as `measured_part` finds them.
+                with such folders for training and for testing, as `measured_part` finds them; or
+                an archive of these, as `read_folder` takes it.
             batch_size: As for `predict`.
             forward: As for `predict`.
             progress: Called with 1 for each image.

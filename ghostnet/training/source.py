@@ -10,8 +10,9 @@ import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
+from ghostnet.data.archives import image_sha256, is_sequential, open_image
 from ghostnet.errors import DatasetError, ImageError
-from ghostnet.files import raising, sha256_of
+from ghostnet.files import raising
 from ghostnet.threads import thread_pool
 
 COLUMNS = IMAGE, LABEL, INDEX = ["image", "label", "index"]
@@ -29,13 +30,24 @@ UNLABELED = -1
 class FolderSource:
     """Image files with the index of their class, as an `ImageFolder` lists them.
 
+    They are opened by name, also in archives, so that several workers read them in any order.
+
     Args:
         files: The files.
         hashes: Hashes that stand for the images; by default, those of the files.
+
+    Raises:
+        DatasetError: Some are in an archive that is only fast to read in its own order.
     """
 
     def __init__(self, files: tuple[tuple[Path, int], ...], hashes: Hashes | None = None) -> None:
         self.files = files
+        for folder in {file.parent for file, _ in files}:
+            if is_sequential(folder):
+                raise DatasetError(
+                    f"{folder}: training reads images in any order, and a compressed tar file is "
+                    "fast to read only in its own; decompress it first with gunzip"
+                )
         if hashes is not None:
             self.hashes = hashes
 
@@ -45,7 +57,9 @@ class FolderSource:
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         file, label = self.files[index]
         # Arrays, since MindSpore 2.10 copies scalars in a way that NumPy 2 refuses.
-        return np.fromfile(file, np.uint8), np.array(label, np.int32), np.array(index, np.int64)
+        with open_image(file) as opened:
+            content = np.frombuffer(opened.read(), np.uint8)
+        return content, np.array(label, np.int32), np.array(index, np.int64)
 
     def name(self, index: int) -> str:
         """Return what messages call an image."""
@@ -136,7 +150,7 @@ class MindRecordSource:
 
 def _content_hash(file: Path) -> str:
     with raising(DatasetError, f"{file}: cannot be read"):
-        return sha256_of(file)
+        return image_sha256(file)
 
 
 def _shortened(texts: Iterable[str]) -> Hashes:

@@ -12,12 +12,12 @@ from ghostnet.data.archives.content import content_of_file
 from ghostnet.data.archives.gzip_content import GzipContent
 from ghostnet.data.archives.tar import Tar
 from ghostnet.data.archives.zip import Zip
-from ghostnet.files import open_regular
+from ghostnet.files import open_regular, sha256_of_rest
 
 __all__ = [
     "Archive",
     "Member",
-    "image_size",
+    "image_sha256",
     "image_version",
     "is_archive",
     "is_other_archive",
@@ -25,6 +25,8 @@ __all__ = [
     "open_archive",
     "open_image",
     "problem_of",
+    "split_path",
+    "version_of",
 ]
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -59,13 +61,34 @@ def open_archive(path: Path) -> Archive:
     Raises:
         OSError: The file cannot be read.
     """
-    return _opened(path, _version(path), os.getpid())
+    return _opened(path, version_of(path), os.getpid())
 
 
 def is_sequential(path: Path) -> bool:
     """Whether a file is in an archive that is fast to read in its own order only."""
-    found = _split(path)
+    found = split_path(path)
     return found is not None and open_archive(found[0]).is_sequential
+
+
+def split_path(path: Path) -> tuple[Path, str] | None:
+    """Split a path into an archive and the name of what is in it; None if it leads into none.
+
+    The name is empty for the archive itself.
+    """
+    for place in (*reversed(path.parents), path):
+        if is_archive(place) and place.is_file():
+            return place, "" if place == path else path.relative_to(place).as_posix()
+    return None
+
+
+def version_of(path: Path) -> tuple[int, ...]:
+    """Return numbers that change with a file.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def open_image(path: Path) -> IO[bytes]:
@@ -79,19 +102,6 @@ def open_image(path: Path) -> IO[bytes]:
     except NotADirectoryError:
         archive, name = _found(path)
         return io.BytesIO(archive.read(name))
-
-
-def image_size(path: Path) -> int:
-    """Return the size of a file, or of ``ARCHIVE/NAME``, in bytes.
-
-    Raises:
-        OSError: As `open_image`.
-    """
-    try:
-        return path.stat().st_size
-    except NotADirectoryError:
-        archive, name = _found(path)
-        return archive.place(name).size
 
 
 def image_version(path: Path) -> tuple[int, int]:
@@ -109,6 +119,19 @@ def image_version(path: Path) -> tuple[int, int]:
         modified = next(parent for parent in path.parents if parent.is_file()).stat().st_mtime_ns
         return archive.place(name).size, modified
     return status.st_size, status.st_mtime_ns
+
+
+def image_sha256(path: Path) -> str:
+    """Hash a file, or ``ARCHIVE/NAME``.
+
+    Returns:
+        The SHA-256 as 64 hexadecimal digits.
+
+    Raises:
+        OSError: As `open_image`.
+    """
+    with open_image(path) as file:
+        return sha256_of_rest(file)
 
 
 def problem_of(path: Path) -> str:
@@ -130,23 +153,10 @@ def _found(path: Path) -> tuple[Archive, str]:
     Raises:
         NotADirectoryError: There is no such archive.
     """
-    found = _split(path)
+    found = split_path(path)
     if found is None:
         raise NotADirectoryError(errno.ENOTDIR, "not a folder or an archive", str(path.parent))
     return open_archive(found[0]), found[1]
-
-
-def _split(path: Path) -> tuple[Path, str] | None:
-    """Split a path into an archive and the name of a member."""
-    for parent in reversed(path.parents):
-        if is_archive(parent) and parent.is_file():
-            return parent, path.relative_to(parent).as_posix()
-    return None
-
-
-def _version(path: Path) -> tuple[int, ...]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(MAX_OPEN)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.checkpoints import classifier_names
+from ghostnet.data.archives import image_sha256
 from ghostnet.data.transforms import decode
 from ghostnet.errors import FetchError, ImageError
-from ghostnet.files import sha256_of
 from ghostnet.hub.cache import cache_root
 from ghostnet.model import Model
 from ghostnet.model.forward import open_forward
@@ -134,6 +134,6 @@ def _keys(views: Iterable[View]) -> dict[View, str]:
 
 def _hash(file: Path) -> str:
     try:
-        return sha256_of(file)
+        return image_sha256(file)
     except OSError:  # decoding will say why
         return str(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 
+from ghostnet.data.archives import image_sha256
 from ghostnet.data.broken import find_broken, readable, without
 from ghostnet.data.image_folder import ImageFolder, find_images, read_folder
 from ghostnet.data.labels import check_labels
@@ -22,7 +23,6 @@ from ghostnet.data.split import (
     split_folder,
 )
 from ghostnet.errors import DatasetError, ModelError, TrainingError
-from ghostnet.files import sha256_of
 from ghostnet.hub import open_model
 from ghostnet.models import Architecture
 from ghostnet.models.classification import ClassificationNetwork
@@ -135,7 +135,7 @@ def copies_in(source: MindRecordSource, held_out: ImageFolder) -> dict[Path, str
         hashlib.sha256(image).hexdigest(): source.name(index)
         for index, image in source.images(np.arange(len(source)))
     }
-    hashes = {file: sha256_of(file) for file, _ in held_out.files}
+    hashes = {file: image_sha256(file) for file, _ in held_out.files}
     return {file: row_of[sha256] for file, sha256 in hashes.items() if sha256 in row_of}
 
 
