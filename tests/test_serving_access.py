@@ -13,6 +13,7 @@ import pytest
 from command_line import Ghostnet
 from model_server import ADDRESS, ModelServer, serving
 from serving_requests import CAT
+from tls_certificate import make_certificate
 from waiting import wait_for
 
 from ghostnet import kernels
@@ -65,16 +66,6 @@ def test_a_line_of_text_has_no_control_characters(tmp_path: Path) -> None:
         server.get("healthz%0a%1b[31m")
         line = wait_for(lambda: [x for x in log.read_text().splitlines() if "GET" in x][1:])[0]
     assert line.split()[1:5] == ["127.0.0.1", "GET", "/healthz\\n\\u001b[31m", "404"]
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl, to make a certificate")
-    key, chain = folder / "key.pem", folder / "chain.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
-    command += ["/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", key, "-out", chain], check=True, capture_output=True)
-    return chain, key
 
 
 def offered(context: ssl.SSLContext) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -36,6 +37,10 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
     ] = 8080,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port for gRPC, too; 0 for any free one."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads of the network. Default: one per processor."),
@@ -99,7 +104,11 @@ def serve(
         from ghostnet.serving.authorization import read_token
         from ghostnet.serving.certificate import Certificate
         from ghostnet.serving.limits import MEBIBYTE, Limits
+        from ghostnet.serving.rpc.address import Address
 
+    if grpc_port is not None:
+        with needs("grpcio", extra="grpc"):
+            import grpc  # noqa: F401
     access = Access(read_token(token_file), tuple(allow_origin or ()), access_log, control_models)
     if control_models and access.token is None:
         raise typer.BadParameter(
@@ -124,7 +133,13 @@ def serve(
         raise typer.BadParameter("--memory-mib must be at least 8 times --max-body-mib")
     models = model or [DEFAULT_MODEL]
     openings = named_openings(models, cache_dir)
-    with server.listen(host, port) as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(server.listen(host, port))
+        rpc = None
+        if grpc_port is not None:
+            address = stack.enter_context(server.reserve(host, grpc_port))
+            rpc = Address(*address, certificate)
+            say(f"serving gRPC on {rpc}")
         scheme = "https" if certificate else "http"
         address = listener.getsockname()[:2]
         _announce(", ".join(models), scheme, *address, is_open=access.token is None)
@@ -136,6 +151,7 @@ def serve(
             threads=threads,
             workers=workers,
             certificate=certificate,
+            rpc=rpc,
         )
 
 

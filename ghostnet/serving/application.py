@@ -1,7 +1,7 @@
 """The ASGI application: which function answers each address."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,10 +25,15 @@ from ghostnet.serving.predict_endpoint import PredictEndpoint
 from ghostnet.serving.refusal import Refusal, refuse
 from ghostnet.serving.repository import Repository
 from ghostnet.serving.repository_endpoints import RepositoryEndpoints
+from ghostnet.serving.rpc.address import Address
 
 
 def create_application(
-    repository: Repository, limits: Limits, access: Access, metrics: Metrics
+    repository: Repository,
+    limits: Limits,
+    access: Access,
+    metrics: Metrics,
+    rpc: Address | None = None,
 ) -> Starlette:
     """Make the ASGI application that serves models; call this on the event loop.
 
@@ -37,13 +42,22 @@ def create_application(
         limits: How much the server takes on at once.
         access: Who may use it.
         metrics: What counts its work.
+        rpc: Where to serve gRPC, too; None for nowhere.
     """
     batcher = Batcher(limits, MemoryBudget(limits.work))
+    intake = Intake(limits)
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
-        yield
-        batcher.close()
+        async with AsyncExitStack() as stack:
+            stack.callback(batcher.close)
+            if rpc:
+                from ghostnet.serving.rpc.server import running
+                from ghostnet.serving.rpc.service import Service
+
+                service = Service(repository, batcher, intake, metrics, access)
+                await stack.enter_async_context(running(service, rpc, limits))
+            yield
 
     middleware = [
         Middleware(AccessLog, log=access.log),
@@ -61,7 +75,7 @@ def create_application(
         )
     if access.token is not None:
         middleware.append(Middleware(Authorization, token=access.token))
-    routes = [*_routes(repository, batcher, Intake(limits)), Route("/metrics", metrics.show)]
+    routes = [*_routes(repository, batcher, intake), Route("/metrics", metrics.show)]
     if access.controls_models:
         routes += _repository_routes(RepositoryEndpoints(repository))
     return Starlette(

@@ -41,6 +41,13 @@ def read_token(file: Path | None) -> str | None:
     return token
 
 
+def is_authorized(given: str, token: str) -> bool:
+    """Return whether a header ``Authorization`` has the token."""
+    scheme, _, word = given.partition(" ")
+    normalized = f"{scheme.capitalize()} {word.strip()}".encode()
+    return hmac.compare_digest(normalized, f"Bearer {token}".encode())
+
+
 class Authorization:
     """Middleware that answers 401 to requests without the bearer token.
 
@@ -51,7 +58,7 @@ class Authorization:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an authorized request."""
@@ -69,6 +76,4 @@ class Authorization:
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith("/docs"):
             return True
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        given = f"{scheme.capitalize()} {token.strip()}".encode()
-        return hmac.compare_digest(given, self._expected)
+        return is_authorized(Headers(scope=scope).get("authorization", ""), self._token)

@@ -2,8 +2,8 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
@@ -72,6 +72,20 @@ class Intake:
             raise Refusal(
                 415, f"the Content-Encoding is {encoding[:20]}; send gzip, or no compression"
             )
+
+    @contextmanager
+    def held(self, length: int) -> Iterator[None]:
+        """Count bytes of a message as held until the block ends.
+
+        Raises:
+            Refusal: Too many others are in memory.
+        """
+        self._held += length
+        try:
+            self._check(0)
+            yield
+        finally:
+            self._held -= length
 
     def _check(self, length: int) -> None:
         """Refuse a body of ``length`` bytes that is too large, for now or in general."""

@@ -9,7 +9,8 @@ import binascii
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,11 @@ class Tensor:
     values: NDArray[Any]
     is_binary: bool
 
+    @property
+    def datatype(self) -> str:
+        """What the protocol calls the values."""
+        return "FP32" if self.values.dtype == np.float32 else "BYTES"
+
 
 def split_body(body: bytearray, json_length: int | None) -> tuple[bytearray, memoryview]:
     """Split the body of a request.
@@ -167,8 +173,25 @@ def parse_request(text: bytearray) -> InferenceRequest:
     Raises:
         Refusal: It is malformed.
     """
-    try:
+    with _refusing():
         return InferenceRequest.model_validate_json(text)
+
+
+def checked_request(document: dict[str, Any]) -> InferenceRequest:
+    """Check a request that is not JSON.
+
+    Raises:
+        Refusal: It is malformed.
+    """
+    with _refusing():
+        return InferenceRequest.model_validate(document)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse a request that is not valid."""
+    try:
+        yield
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
@@ -313,11 +336,11 @@ def format_response(
     for tensor in tensors:
         text: dict[str, Any] = {
             "name": tensor.name,
-            "datatype": "FP32" if tensor.values.dtype == np.float32 else "BYTES",
+            "datatype": tensor.datatype,
             "shape": list(tensor.values.shape),
         }
         if tensor.is_binary:
-            content = _to_bytes(tensor.values)
+            content = to_bytes(tensor.values)
             text["parameters"] = {"binary_data_size": len(content)}
             binary += content
         else:
@@ -331,8 +354,13 @@ def format_response(
     return header + binary, len(header) if is_binary else None
 
 
-def _to_bytes(values: NDArray[Any]) -> bytes:
+def to_bytes(values: NDArray[Any]) -> bytes:
+    """Return the values of a tensor as binary data."""
     if values.dtype == np.float32:
         return values.astype("<f4", copy=False).tobytes()
-    encoded = (text.encode() for text in values.ravel())
-    return b"".join(LENGTH.pack(len(element)) + element for element in encoded)
+    return pack_elements(text.encode() for text in values.ravel())
+
+
+def pack_elements(elements: Iterable[bytes]) -> bytes:
+    """Return the elements of a BYTES tensor as binary data."""
+    return b"".join(LENGTH.pack(len(element)) + element for element in elements)

@@ -31,6 +31,7 @@ from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import keep_memory_small
 from ghostnet.serving.metrics import SHARED_FOLDER, Metrics
 from ghostnet.serving.repository import Opening, Repository
+from ghostnet.serving.rpc.address import Address
 
 GRACE_SECONDS = 25
 """Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
@@ -67,6 +68,25 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+@contextmanager
+def reserve(host: str, port: int) -> Iterator[tuple[str, int]]:
+    """Hold a port that several processes will listen on; yields its address.
+
+    Args:
+        host: Name or address of an interface of this machine.
+        port: Port; 0 for any free one.
+
+    Raises:
+        ServingError: The address does not exist or is in use.
+    """
+    with listen(host, port) as probe:  # finds another server, which may share its port, too
+        family, address = probe.family, probe.getsockname()
+    with socket.socket(family, socket.SOCK_STREAM) as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(address)
+        yield address[:2]
+
+
 def serve(
     openings: Mapping[str, Opening],
     listener: socket.socket,
@@ -76,6 +96,7 @@ def serve(
     threads: int | None = None,
     workers: int = 1,
     certificate: Certificate | None = None,
+    rpc: Address | None = None,
 ) -> None:
     """Serve models until SIGTERM or SIGINT, then finish the requests that have begun.
 
@@ -91,6 +112,7 @@ def serve(
             number of processes.
         workers: Processes; one that dies is replaced.
         certificate: The certificate for TLS; without one, the server speaks plain HTTP.
+        rpc: Where to serve gRPC, too.
 
     Raises:
         GhostNetError: A model cannot be opened, or the fused kernels are not available.
@@ -102,7 +124,7 @@ def serve(
         certificate.context()
     library.load()  # workers that cannot would be replaced without end
     config = uvicorn.Config(
-        partial(open_application, openings, limits, access, threads=threads),
+        partial(open_application, openings, limits, access, threads=threads, rpc=rpc),
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
@@ -141,7 +163,12 @@ class Workers(Multiprocess):
 
 
 def open_application(
-    openings: Mapping[str, Opening], limits: Limits, access: Access, *, threads: int
+    openings: Mapping[str, Opening],
+    limits: Limits,
+    access: Access,
+    *,
+    threads: int,
+    rpc: Address | None,
 ) -> Starlette:
     """Make the application of a process, which ends with the process that started it."""
     if parent := parent_process():
@@ -154,7 +181,7 @@ def open_application(
     loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
     metrics = Metrics()
     repository = Repository(openings, limits.batch, metrics.observe_batch)
-    return create_application(repository, limits, access, metrics)
+    return create_application(repository, limits, access, metrics, rpc)
 
 
 def _end_after(parent: BaseProcess) -> None:
