@@ -24,7 +24,7 @@ from toy_images import draw
 from waiting import wait_for
 
 from ghostnet import kernels
-from ghostnet.checkpoints import load_parameters, read_checkpoint
+from ghostnet.checkpoints import load_parameters, parameters_of, read_checkpoint
 from ghostnet.data.image_folder import read_folder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import DatasetError, TrainingError
@@ -38,6 +38,7 @@ from ghostnet.training.config import Recipe, TrainingConfig, as_yaml, check, rea
 from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.run import loop
 from ghostnet.training.run.batches import Batches, Worker
+from ghostnet.training.run.depths import parameter_depths
 from ghostnet.training.run.log import read_log
 from ghostnet.training.run.loop import Examiner
 from ghostnet.training.run.resumption import read_state, resume_batches
@@ -465,7 +466,9 @@ def test_weights_decay_but_norms_and_biases_do_not(config: TrainingConfig) -> No
     network = GhostNet(TINY, 3)
     for parameter in network.trainable_params():
         parameter.set_data(ms.ops.ones_like(parameter))
-    optimizer = make_optimizer(network.trainable_params(), recipe, 10, 1.0)
+    optimizer = make_optimizer(
+        network.trainable_params(), recipe, parameter_depths(network.spec), 10, 1.0
+    )
     optimizer(tuple(ms.ops.zeros_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
         is_kept = parameter.name.endswith((".gamma", ".beta", ".bias"))
@@ -476,12 +479,49 @@ def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
     recipe = Recipe(weight_decay=0, warmup_epochs=0, backbone_rate=0.25)
     network = GhostNet(TINY, 3)
     before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
-    optimizer = make_optimizer(network.trainable_params(), recipe, 10, 1.0)
+    optimizer = make_optimizer(
+        network.trainable_params(), recipe, parameter_depths(network.spec), 10, 1.0
+    )
     optimizer(tuple(ms.ops.ones_like(p) for p in optimizer.parameters))
     for parameter in network.trainable_params():
         rate = recipe.learning_rate * (1 if "classifier" in parameter.name else 0.25)
         moved = before[parameter.name] - parameter.asnumpy()
         np.testing.assert_allclose(moved, rate, rtol=1e-3, err_msg=parameter.name)
+
+
+def test_lower_layers_learn_at_lower_rates() -> None:
+    recipe = Recipe(weight_decay=0, warmup_epochs=0, layer_decay=0.5)
+    network = GhostNet(TINY, 3)
+    depths = parameter_depths(network.spec)
+    before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
+    optimizer = make_optimizer(network.trainable_params(), recipe, depths, 10, 1.0)
+    optimizer(tuple(ms.ops.ones_like(p) for p in optimizer.parameters))
+    top = len(TINY.blocks) + 2
+    for name, depth in {
+        "conv_stem.weight": 0,
+        "conv_head.bias": top - 1,
+        "classifier.bias": top,
+    }.items():
+        moved = before[name] - network.parameters_dict()[name].asnumpy()
+        np.testing.assert_allclose(moved, recipe.learning_rate * 0.5 ** (top - depth), rtol=1e-3)
+
+
+@pytest.mark.parametrize("fuse", [True, pytest.param(False, marks=pytest.mark.nightly)])
+def test_frozen_blocks_stay_as_they_are(config: TrainingConfig, tmp_path: Path, fuse: bool) -> None:
+    config = changed(config, freeze=1, epochs=1, fuse=fuse, ema_decay=0.0)
+    task = open_task(config.data)
+    before = parameters_of(start(config.recipe, len(task.labels)))
+    loop.train(config, tmp_path, command="")
+    after = read_checkpoint(tmp_path / "ghostnet.ckpt")
+    kept = {name for name in before if np.array_equal(before[name], after[name])}
+    assert kept == {name for name in before if name.startswith(("conv_stem.", "bn1.", "blocks.0."))}
+
+
+def test_more_blocks_than_there_are_cannot_be_frozen(
+    config: TrainingConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="freeze: the network has 1 blocks"):
+        loop.train(changed(config, freeze=2), tmp_path, command="")
 
 
 @pytest.mark.parametrize("fuse", [True, False])

@@ -92,6 +92,8 @@ FINETUNE_SETTINGS = [
     *HEAD_SETTINGS,
     "best_by",
     "patience",
+    "freeze",
+    "layer_decay",
     *(name for name in SETTINGS if name.startswith(("teacher", "unlabeled"))),
 ]
 """Settings of `finetune`; the others have fixed values there."""

@@ -202,7 +202,7 @@ class NetworkSpec(NamedTuple):
 
     def layers(self) -> Iterator[LayerSpec]:
         """Yield every layer, in the order of the released checkpoints."""
-        yield from _layers(self)
+        yield from layers_of(self)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Return the shape of every parameter, in the order of the released checkpoints."""
@@ -487,10 +487,10 @@ def _with_fusion(layer: LayerSpec, norm: str, form: Form) -> LayerSpec:
     return merged._replace(branches=(layer, _identity(layer, norm)))
 
 
-def _layers(part: object) -> Iterator[LayerSpec]:
+def layers_of(part: object) -> Iterator[LayerSpec]:
     """Yield the layers of a specification, depth first."""
     if isinstance(part, LayerSpec):
         yield part
     elif isinstance(part, tuple):
         for child in part:
-            yield from _layers(child)
+            yield from layers_of(child)

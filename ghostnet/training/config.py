@@ -148,6 +148,13 @@ class Recipe:
         Interval(ge=0, le=1),
         "Learning rate of all layers but the classifier, as a share; 0 freezes them.",
     ] = 1.0
+    freeze: Annotated[int, Ge(0), "Leave the stem and the first FREEZE blocks as they are."] = 0
+    layer_decay: Annotated[
+        float,
+        Gt(0),
+        Interval(le=1),
+        "Factor of the learning rate from each block to the one below.",
+    ] = 1.0
     warmup_epochs: Annotated[
         float, Ge(0), "Epochs during which the learning rate rises; at most half of the run."
     ] = 4.0

@@ -1,7 +1,7 @@
 """One step of training: loss, gradients, momentum, moving average."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import mindspore as ms
@@ -162,21 +162,37 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> NDArray[np.float32]:
 
 
 def make_optimizer(
-    parameters: Iterable[Parameter], recipe: Recipe, steps_per_epoch: int, loss_scale: float
+    parameters: Iterable[Parameter],
+    recipe: Recipe,
+    depths: Mapping[str, int],
+    steps_per_epoch: int,
+    loss_scale: float,
 ) -> nn.Momentum:
-    """Build the optimizer: weight decay on weights only, ``backbone_rate`` below the classifier."""
+    """Build the optimizer: weight decay on weights only, and lower rates below the classifier.
+
+    Args:
+        parameters: What learns.
+        recipe: Its rates.
+        depths: Depth of each parameter of the network, as
+            `ghostnet.training.run.depths.parameter_depths` returns it.
+        steps_per_epoch: Steps in an epoch.
+        loss_scale: What the gradients are to be divided by.
+    """
     rates = learning_rates(recipe, steps_per_epoch)
-    groups: dict[tuple[bool, bool], list[Parameter]] = {}
+    top = max(depths.values())
+    groups: dict[tuple[bool, float, bool], list[Parameter]] = {}
     for parameter in parameters:
-        kind = (parameter.name.startswith(FRESH), parameter.ndim > 1)
+        is_fresh = parameter.name.startswith(FRESH)
+        decay = 1.0 if is_fresh else recipe.layer_decay ** (top - depths[parameter.name])
+        kind = (is_fresh, decay, parameter.ndim > 1)
         groups.setdefault(kind, []).append(parameter)
     settings: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "lr": (rates if is_fresh else rates * recipe.backbone_rate).tolist(),
+            "lr": (rates if is_fresh else rates * recipe.backbone_rate * decay).tolist(),
             "weight_decay": recipe.weight_decay if is_weight else 0.0,
         }
-        for (is_fresh, is_weight), parameters in groups.items()
+        for (is_fresh, decay, is_weight), parameters in groups.items()
     ]
     return nn.Momentum(
         settings,

@@ -20,6 +20,7 @@ from ghostnet.training.class_balance import class_weights
 from ghostnet.training.config import Balance, Lesson, Precision, Recipe
 from ghostnet.training.mixing import Mixing
 from ghostnet.training.run.batches import Batch, Batches
+from ghostnet.training.run.depths import freeze, parameter_depths
 from ghostnet.training.run.frozen_backbone import FrozenBackboneHead, open_backbone
 from ghostnet.training.run.step import (
     LOSS_SCALE,
@@ -93,6 +94,7 @@ class Trainer:
         self.dropout = MaskDropout(recipe.batch_size, network.num_features, recipe.drop_rate)
         network.dropout = self.dropout
         network.set_train()
+        freeze(network, recipe.freeze)
         mixed = mixes(recipe.precision)
         if mixed:
             ms.amp.auto_mixed_precision(network, "O2")
@@ -114,9 +116,11 @@ class Trainer:
             else LossCell(trained)
         )
         learning = [*learner.trainable_params(), *self._projected()]
-        self.optimizer = make_optimizer(learning, recipe, batches.steps, scale)
+        depths = parameter_depths(network.spec)
+        self.optimizer = make_optimizer(learning, recipe, depths, batches.steps, scale)
         self.cell = nn.TrainOneStepCell(loss, self.optimizer, scale)
         self.cell.set_train()
+        freeze(network, recipe.freeze)
 
     def _trained(self, fused: bool) -> nn.Cell:
         """Return the cell whose gradients are taken."""
