@@ -135,7 +135,10 @@ MIXED = {"mixup": 0.8, "cutmix": 1.0, "reprob": 0.5, "aa": "rand-m9-mstd0.5"}
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("chosen", [{"balance": "weights", **MIXED}, {"balance": "sampling", "freeze": 1, "layer_decay": 0.7}])
+@pytest.mark.parametrize(
+    "chosen",
+    [{"balance": "weights", **MIXED}, {"balance": "sampling", "freeze": 1, "layer_decay": 0.7}],
+)
 def test_a_balanced_run_resumes_bit_for_bit(
     config: TrainingConfig, tmp_path: Path, chosen: dict
 ) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, network_spec
 from ghostnet.models.architectures import GHOSTNET_1X, Family, Form, Upsampling
+from ghostnet.models.registry import other_widths
 from ghostnet.models.specs import ATTENTIONS, CLASSIFIERS, Shape
 
 Parameters: TypeAlias = dict[str, NDArray[Any]]
@@ -31,12 +32,13 @@ CLASSIFIER = classifier_names(GHOSTNET_1X)
 
 
 def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -> Architecture:
-    """Find the registered architecture that the parameters belong to.
+    """Find the architecture that the parameters belong to: a registered one, or another width.
 
-    A few blocks may differ, so that the caller can say what is missing or wrong in them.
+    A few blocks of a registered one may differ, so that the caller can say what is missing or wrong
+    in them.
 
     Raises:
-        CheckpointError: No registered architecture fits.
+        CheckpointError: No architecture fits.
     """
     found = {family: widths(parameters) for family, widths in _WIDTHS.items()}
     kind = _kind(parameters)
@@ -47,12 +49,30 @@ def identify(parameters: Mapping[str, NDArray[Any]], name: str = "checkpoint") -
         if _kind_of(table) == kind and len(found[table.family]) == len(table.blocks)
     }
     best = max(alike, key=alike.__getitem__, default=None)
+    if best is None or alike[best] < len(best.blocks):
+        other = _other_width(parameters, kind, found)
+        if other:
+            return other
     if best and 2 * alike[best] > len(best.blocks):
         return best
     raise CheckpointError(
         f"{name} holds none of the networks {', '.join(MODELS)}; its tensors are "
         f"{listed(parameters)}"
     )
+
+
+def _other_width(
+    parameters: Mapping[str, NDArray[Any]], kind: "_Kind", found: Mapping[Family, Widths]
+) -> Architecture | None:
+    """Find a table of another width that fits the parameters exactly, the classifier aside."""
+    for entry in other_widths():
+        for table in {entry.architecture, entry.architecture.merged}:
+            if _kind_of(table) == kind and found[table.family] == _table_widths(table):
+                shapes = network_spec(table, 1).parameter_shapes()
+                names = shapes.keys() & parameters.keys() - set(classifier_names(table))
+                if all(parameters[name].shape == shapes[name] for name in names):
+                    return table
+    return None
 
 
 class _Kind(NamedTuple):

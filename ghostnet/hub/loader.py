@@ -13,7 +13,7 @@ from ghostnet.errors import ModelError
 from ghostnet.hub.catalog import find_card
 from ghostnet.hub.checkpoint_file import CheckpointFile, locate
 from ghostnet.models import Architecture, find_model
-from ghostnet.models.registry import registered_weights
+from ghostnet.models.registry import of_width, registered_weights
 from ghostnet.runtime import start_mindspore
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ def create_model(
         pretrained: True loads the registered weights; a UID, or the path or URL of a card, loads
             the weights that it names.
         allow_short_hash: As in `ghostnet.hub.load`.
-        **kwargs: ``drop_rate``, the share of features that dropout clears in training.
+        **kwargs: ``drop_rate``, the share of features that dropout clears in training; ``width``,
+            the width of the network in place of the one in its name, in hundredths.
 
     Raises:
         ModelError: The name is not registered, the weights are another model's, there are none, or
@@ -163,6 +164,9 @@ def create_model(
     from ghostnet.models.network import HeadFeatures, build_network
 
     entry = find_model(name)
+    if "width" in kwargs:
+        entry = of_width(entry, kwargs.pop("width"))
+        name = entry.name
     kwargs = _check_arguments(kwargs)
     if num_classes == 0:
         network = create_model(name, None, pretrained, allow_short_hash=allow_short_hash, **kwargs)

@@ -1,8 +1,9 @@
 """The registry of models: a row for each, with all the names that it goes by."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
+from typing import NamedTuple
 
 from ghostnet.errors import ModelError
 from ghostnet.models.architectures import (
@@ -55,24 +56,39 @@ class ModelEntry:
         return frozenset(canonical(name) for name in spelled if name)
 
 
-_WIDTHS = (
-    ("ghostnetv2", "GhostNetV2", GHOSTNETV2_1X, (1.0, 1.3, 1.6)),
-    ("ghostnetv3", "GhostNetV3", GHOSTNETV3_1X, (0.5, 1.0, 1.3, 1.6)),
-    ("repghostnet", "RepGhostNet", REPGHOSTNET_1X, (0.5, 0.58, 0.8, 1.0, 1.11, 1.3, 1.5, 2.0)),
+class _Scalable(NamedTuple):
+    """A network that comes in several widths.
+
+    Attributes:
+        name: Name in timm, without the width.
+        hub_name: Name on cards, likewise.
+        architecture: Its table of width 1.
+        percents: Registered widths, in percent of the table's.
+    """
+
+    name: str
+    hub_name: str
+    architecture: Architecture
+    percents: tuple[int, ...] = ()
+
+    def entry(self, percent: int) -> ModelEntry:
+        """Return the entry of a width; timm's ``ghostnetv2_130`` is 1.3 times as wide."""
+        table = scale_width(self.architecture, percent / 100)
+        return ModelEntry(f"{self.name}_{percent:03d}", f"{self.hub_name}_{percent:03d}", table)
+
+
+_SCALABLE = (
+    _Scalable("ghostnet", "GhostNet", GHOSTNET_1X),
+    _Scalable("ghostnetv2", "GhostNetV2", GHOSTNETV2_1X, (100, 130, 160)),
+    _Scalable("ghostnetv3", "GhostNetV3", GHOSTNETV3_1X, (50, 100, 130, 160)),
+    _Scalable("repghostnet", "RepGhostNet", REPGHOSTNET_1X, (50, 58, 80, 100, 111, 130, 150, 200)),
 )
-"""Networks that come in several widths: timm's name, the name on cards, the table of width 1."""
 
-
-def _entries_of_widths() -> Iterator[ModelEntry]:
-    """Yield an entry for each width, named as in timm: ``ghostnetv2_130`` is 1.3 times as wide."""
-    for name, hub_name, architecture, widths in _WIDTHS:
-        for width in widths:
-            percent = f"{round(width * 100):03d}"
-            yield ModelEntry(
-                f"{name}_{percent}",
-                f"{hub_name}_{percent}",
-                scale_width(architecture, width),
-            )
+_PERCENTS = sorted(
+    range(10, 401),
+    key=lambda percent: (percent % 25 > 0, percent % 10 > 0, percent % 5 > 0, percent),
+)
+"""Widths that need no entry, the roundest first."""
 
 
 _ENTRIES = (
@@ -121,7 +137,7 @@ _ENTRIES = (
         aliases=("ghostnet_1.3x",),
         mindcv_name="ghostnet_130",
     ),
-    *_entries_of_widths(),
+    *(scalable.entry(percent) for scalable in _SCALABLE for percent in scalable.percents),
     ModelEntry("ghostnetv2_1x", "GhostNetV2-1x", GHOSTNETV2_ZOO_1X),
     ModelEntry(
         "mobilenet_v2_1x",
@@ -143,22 +159,64 @@ def canonical(name: str) -> str:
 
 
 def is_model(name: str) -> bool:
-    """Whether a name, an alias included, is registered."""
-    return any(canonical(name) in entry.names for entry in MODELS.values())
+    """Whether a name, an alias included, is that of a model."""
+    return _find(name) is not None
 
 
 def find_model(name: str) -> ModelEntry:
     """Find a model by any of its names, in any case.
 
+    A GhostNet, GhostNetV2, GhostNetV3 or RepGhost of another width is named like those that are
+    registered: ``ghostnet_075`` is three quarters as wide as ``ghostnet_100``.
+
     Raises:
-        ModelError: The name is not registered.
+        ModelError: There is no such model.
     """
-    for entry in MODELS.values():
-        if canonical(name) in entry.names:
-            return entry
+    found = _find(name)
+    if found is None:
+        raise ModelError(
+            f"model {name!r} is not registered; the registered models are {', '.join(MODELS)}; "
+            "other widths are named like ghostnet_075"
+        )
+    return found
+
+
+def _find(name: str) -> ModelEntry | None:
+    """Find a model that is registered, or of another width."""
+    wanted = canonical(name)
+    registered = (entry for entry in MODELS.values() if wanted in entry.names)
+    return next(registered, None) or _parsed(wanted)
+
+
+def _parsed(name: str) -> ModelEntry | None:
+    """Return the model of a name that ends in its width; None for other names."""
+    base, _, percent = name.rpartition("_")
+    if len(percent) != 3 or not percent.isdecimal() or int(percent) not in _PERCENTS:
+        return None
+    return next((own.entry(int(percent)) for own in _SCALABLE if own.name == base), None)
+
+
+def of_width(entry: ModelEntry, width: float) -> ModelEntry:
+    """Return a model in another width.
+
+    Raises:
+        ModelError: It does not come in this width.
+    """
+    percent = round(100 * width)
+    bases = {name[:-4] for name in entry.names if _parsed(name)}
+    for scalable in _SCALABLE:
+        if scalable.name in bases and percent in _PERCENTS:
+            return find_model(f"{scalable.name}_{percent:03d}")
     raise ModelError(
-        f"model {name!r} is not registered; the registered models are {', '.join(MODELS)}"
+        f"{entry.name} does not come in width {width:g}; "
+        f"{', '.join(scalable.name for scalable in _SCALABLE)} do, from 0.1 to 4"
     )
+
+
+@cache
+def other_widths() -> tuple[ModelEntry, ...]:
+    """Return the networks of every width, the roundest first."""
+    return tuple(scalable.entry(percent) for percent in _PERCENTS for scalable in _SCALABLE)
 
 
 def registered_weights(name: str) -> str:
@@ -178,10 +236,11 @@ def registered_weights(name: str) -> str:
 
 def model_of(architecture: Architecture) -> ModelEntry | None:
     """Find the model that has an architecture, its branches merged or not; None without one."""
-    entries = (
-        entry for entry in MODELS.values() if entry.architecture.merged == architecture.merged
-    )
-    return next(entries, None)
+    for entries in (MODELS.values, other_widths):
+        for entry in entries():
+            if entry.architecture.merged == architecture.merged:
+                return entry
+    return None
 
 
 def network_name(architecture: Architecture) -> str:
