@@ -3,15 +3,23 @@
 ``python benchmarks/list_memory.py`` labels a list in a process of its own for each format, and then
 resumes the file, which tries all that failed again. Of the names, 32 in 16,000 are images, and the
 others are missing, so that the network does not take hours; a folder that is listed 100 times has
-1,000 files that are left out. It writes results/list_memory.json.
+1,000 files that are left out. A third process brings a file up to date that has a row for each name
+below links to a folder of 1,000 images, of which two have changed and one is gone. The benchmark
+writes results/list_memory.json.
 """
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import cycle
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +35,9 @@ from ghostnet.hub.catalog import assets_folder
 from ghostnet.inference.labeling import label, label_with
 from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.results import open_results
+from ghostnet.inference.rows import Answer
+from ghostnet.inference.update import update
+from ghostnet.model import ImageSource
 from ghostnet.model.forward import open_forward
 from ghostnet.models.registry import DEFAULT_MODEL
 
@@ -36,24 +47,32 @@ BATCH, APART = 32, 16_000
 """Images that follow each other, and names from the first of these to the next first."""
 
 FOLDERS, FILES_LEFT_OUT = 100, 1_000
-SAMPLES = 200
+LINKED = 1_000
+SAMPLE_SECONDS = 0.1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", type=int, default=1_000_000)
-    parser.add_argument("--run", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--resume", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--update", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.run:
-        print(json.dumps(run(*arguments.run, arguments.names)))
+    if arguments.resume or arguments.update:
+        files = arguments.resume or arguments.update
+        print(json.dumps(run(*files, is_update=bool(arguments.update))))
         return
     with tempfile.TemporaryDirectory() as folder:
         names = write_list(Path(folder), arguments.names)
-        runs = {
-            f"{suffix}, {kind}": measure(names, Path(folder) / f"rows.{suffix}", arguments.names)
-            for suffix in FORMATS
-            for kind in ("new", "resumed")
-        }
+        runs = {}
+        for suffix in FORMATS:
+            out = Path(folder) / f"rows.{suffix}"
+            for kind in ("new", "resumed"):
+                runs[f"{suffix}, {kind}"] = measure("--resume", names, out)
+            links = Path(folder) / f"links.{suffix}"
+            names_of_rows = write_rows(links, out.with_stem("updated"), arguments.names)
+            runs[f"{suffix}, updated"] = measure(
+                "--update", names_of_rows, out.with_stem("updated")
+            )
     report = {"machine": machine(("numpy", "pyarrow")), "names": arguments.names, "runs": runs}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
@@ -76,43 +95,82 @@ def write_list(folder: Path, count: int) -> Path:
     return path
 
 
-def measure(names: Path, out: Path, count: int) -> dict[str, Any]:
-    """Label a list in a new process; if ``out`` has rows, they are resumed."""
-    command = [sys.executable, __file__, "--run", names, out, "--names", str(count)]
+def write_rows(folder: Path, out: Path, count: int) -> Path:
+    """Write a row for each of many names without a network, change some files, and list the names.
+
+    The names are those of the same files below links to their folder.
+    """
+    files = folder / "files"
+    files.mkdir(parents=True)
+    images = cycle(sorted((assets_folder() / "images").glob("*.jpg")))
+    for number, image in enumerate(islice(images, LINKED)):
+        shutil.copyfile(image, files / f"{number:04}.jpg")
+    path = folder / "names.txt"
+    with path.open("w") as file:
+        for number in range(count // LINKED):
+            (folder / f"{number:04}").symlink_to(files)
+            file.writelines(f"{folder}/{number:04}/{image:04}.jpg\n" for image in range(LINKED))
+
+    def answers(images: Iterable[ImageSource], top_k: int) -> Iterator[Answer]:
+        prediction = {"label": "Abyssinian", "index": 0, "probability": 0.123456789}
+        for image in images:
+            yield {"file": image.name, "predictions": [prediction] * top_k}
+
+    with open_results(out, Provenance.of(open_model(DEFAULT_MODEL), 3)) as rows:
+        label(answers, iter(NameList([], str(path))), rows)
+    for number in range(2):
+        os.utime(files / f"{number:04}.jpg", (0, 0))
+    (files / "0002.jpg").unlink()
+    return path
+
+
+def measure(what: str, names: Path, out: Path) -> dict[str, Any]:
+    """Label a list in a new process; if ``out`` has rows, they are resumed or updated."""
+    command = [sys.executable, __file__, what, names, out]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
-def run(names: Path, out: Path, count: int) -> dict[str, Any]:
+def run(names: Path, out: Path, *, is_update: bool) -> dict[str, Any]:
     """Label a list in this process, and describe the memory after the warm-up."""
     model = open_model(DEFAULT_MODEL)
     labeler = label_with(model, batch_size=BATCH, forward=open_forward(model))
     left_out = LeftOut()
-    memory: list[float] = []
-    every = count // SAMPLES
-    done = 0
-
-    def sample(more: int) -> None:
-        nonlocal done
-        done += more
-        if done // every > (done - more) // every:
-            memory.append(resident_mib())
-
-    with open_results(out, Provenance.of(model, 3), resume=True) as rows:
+    with sampled() as memory, open_results(out, Provenance.of(model, 3), resume=True) as rows:
         listed = walk_images(NameList([], str(names)), left_out)
-        labeled = label(labeler, listed, rows, progress=sample)
+        done = (
+            update(labeler, listed, rows, left_out) if is_update else label(labeler, listed, rows)
+        )
     first = round(WARM_UP * len(memory))
-    places = np.arange(len(memory)) * every / 1000
+    places = np.linspace(0, done.rows / 1000, len(memory))
     return {
-        "rows": labeled.rows,
-        "retried": labeled.retried,
+        **asdict(done),
         "left_out": sum(left_out.counts.values()),
         "start_mib": memory[first],
         "end_mib": memory[-1],
         "peak_mib": max(memory),
         "slope_kib": float(np.polyfit(places[first:], memory[first:], 1)[0]) * 1024,
     }
+
+
+@contextmanager
+def sampled() -> Iterator[list[float]]:
+    """Sample the memory of this process, in MiB, until the block ends."""
+    memory: list[float] = []
+    has_ended = threading.Event()
+
+    def sample() -> None:
+        while not has_ended.wait(SAMPLE_SECONDS):
+            memory.append(resident_mib())
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        has_ended.set()
+        thread.join()
 
 
 if __name__ == "__main__":
