@@ -31,6 +31,29 @@ def test_a_form_is_answered_as_predict_answers(server: ModelServer, ghostnet: Gh
     assert_same(response.json(), expected)
 
 
+@pytest.mark.parametrize("layer", ["head", "pooled"])
+def test_embeddings_are_those_of_the_command(
+    server: ModelServer, ghostnet: Ghostnet, tmp_path: Path, layer: str
+) -> None:
+    sent = form(*((str(path), path.read_bytes()) for path in IMAGES[:2]), ("broken", b"no image"))
+    ghostnet("embed", *IMAGES[:2], "--out", tmp_path / "out.npy", "--layer", layer)
+    expected = np.load(tmp_path / "out.npy")
+    response = server.post(f"embed?layer={layer}", files=sent)
+    assert response.status_code == 422
+    *answers, broken = response.json()
+    assert [answer["file"] for answer in answers] == [str(path) for path in IMAGES[:2]]
+    assert "not an image" in broken["error"]
+    vectors = np.array([answer["embedding"] for answer in answers])
+    np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5)
+    response = server.post(f"embed?layer={layer}&normalize=true", CAT)
+    assert response.status_code == 200
+    (scaled,) = response.json()
+    length = np.linalg.norm(expected[0])
+    np.testing.assert_allclose(scaled["embedding"], expected[0] / length, rtol=1e-4, atol=1e-5)
+    for query in ("layer=last", "normalize=1"):
+        assert server.post(f"embed?{query}", CAT).status_code == 400
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
 @pytest.mark.parametrize("top_k", [1, 5, 1000])
 def test_a_body_is_an_image_of_any_kind(

@@ -58,6 +58,22 @@ def test_callers_at_once_get_the_answers_of_one(name: str, threads: int) -> None
         assert sum(executor.map(differing, range(8))) == 0
 
 
+@pytest.mark.parametrize("layer", ["features", "pooled"])
+@pytest.mark.parametrize("name", BY_DAY)
+def test_layers_of_a_network_share_its_weights(name: str, layer: str) -> None:
+    architecture = MODELS[name].architecture
+    parameters = random_parameters(architecture, 37, 0)
+    whole = kernels.Session(architecture, parameters)
+    session = kernels.Session(architecture, parameters, **{layer: True}, sharing=whole)
+    assert np.shares_memory(session.packed.weights, whole.packed.weights)
+    images = draw(2, 64, 64)
+    alone = kernels.Session(architecture, parameters, **{layer: True})
+    np.testing.assert_array_equal(session(images), alone(images))
+    other = kernels.Session(architecture, random_parameters(architecture, 37, 1))
+    stranger = kernels.Session(architecture, parameters, **{layer: True}, sharing=other)
+    np.testing.assert_array_equal(stranger(images), alone(images))
+
+
 def test_a_call_sees_the_old_weights_or_the_new_ones() -> None:
     session = make_session("ghostnet_1x")
     images = draw(1, 64, 64)

@@ -29,6 +29,8 @@ class Session:
         pooled: Return the means of the last map, from which the head computes the features.
         dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
             which is faster and less exact; it needs a processor with VNNI.
+        sharing: A session of the same network, the logits of which come after what this one
+            returns: both then have the same weights in memory.
 
     Attributes:
         outputs: Length of the logits, features or means.
@@ -53,6 +55,7 @@ class Session:
         features: bool = False,
         pooled: bool = False,
         dtype: Dtype = "float32",
+        sharing: "Session | None" = None,
     ) -> None:
         library.load()
         classes = count_classes(parameters, architecture)
@@ -64,6 +67,8 @@ class Session:
         if pooled:
             self.outputs = architecture.last_channels
         self.packed = self._pack(parameters)
+        if sharing:
+            self.packed = self.packed.within(sharing.packed)
 
     def __call__(self, images: Array) -> Array:
         """Run a batch.

@@ -16,12 +16,12 @@ from ghostnet.serving.access import Access
 from ghostnet.serving.access_log import REQUEST_ID, AccessLog
 from ghostnet.serving.authorization import Authorization
 from ghostnet.serving.batcher import Batcher
+from ghostnet.serving.image_endpoints import ImageEndpoints
 from ghostnet.serving.inference_endpoints import JSON_LENGTH, InferenceEndpoints
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
-from ghostnet.serving.predict_endpoint import PredictEndpoint
 from ghostnet.serving.refusal import Refusal, refuse
 from ghostnet.serving.repository import Repository
 from ghostnet.serving.repository_endpoints import RepositoryEndpoints
@@ -93,10 +93,11 @@ def create_application(
 
 def _routes(repository: Repository, batcher: Batcher, intake: Intake) -> list[BaseRoute]:
     inference = InferenceEndpoints(repository, batcher, intake)
-    predict = PredictEndpoint(repository, batcher, intake).predict
+    images = ImageEndpoints(repository, batcher, intake)
     models = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     return [
-        Route("/predict", predict, methods=["POST"]),
+        Route("/predict", images.predict, methods=["POST"]),
+        Route("/embed", images.embed, methods=["POST"]),
         Route("/healthz", inference.show_live),
         Route("/readyz", inference.show_ready),
         Route("/v2", inference.show_server),

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.data.decoding_memory import decoding_bytes
+from ghostnet.data.transforms import Preprocess
+from ghostnet.inference.vectors import Layer
+from ghostnet.kernels import Session
 from ghostnet.model import ImageSource, Model
 from ghostnet.serving.batcher import Source
 
@@ -29,38 +32,32 @@ class Counted:
     seconds: float = 0.0
 
 
-class ServedModel:
-    """A model that is ready to run. It keeps the packed weights, and no others.
+class ServedNetwork:
+    """A network that is ready to run. It keeps the packed weights, and no others.
 
     Args:
-        name: Its name in addresses.
-        model: As `ghostnet.hub.open_model` returns it.
-        batch: Images of the largest batch, for which memory is prepared.
+        preprocess: Maps images to its input.
+        session: What runs it.
+        counted: What it has computed, together with others that have this too.
         observe: Called with the images of each batch and the seconds of its forward pass.
 
     Attributes:
-        name: Its name in addresses.
-        labels: Names of the classes.
         input_shape: (3, size, size) of a preprocessed image.
         counted: What it has computed.
-
-    Raises:
-        KernelError: The fused kernels are not available.
     """
 
-    def __init__(self, name: str, model: Model, batch: int, observe: Observe) -> None:
-        self.name = name
-        self.labels = model.labels
-        self.counted = Counted()
-        self._preprocess = model.preprocess
-        self._session = model.session()
-        self._observe = observe
-        size = model.preprocess.image_size
+    def __init__(
+        self, preprocess: Preprocess, session: Session, counted: Counted, observe: Observe
+    ) -> None:
+        size = preprocess.image_size
         self.input_shape: tuple[int, ...] = (3, size, size)
-        self._session(np.zeros((batch, *self.input_shape), np.float32))
+        self.counted = counted
+        self._preprocess = preprocess
+        self._session = session
+        self._observe = observe
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map a batch to (batch, classes) logits."""
+        """Map a batch to (batch, outputs)."""
         return self._session(images)
 
     def memory_for(self, source: Source) -> int:
@@ -80,3 +77,39 @@ class ServedModel:
         self.counted.batches += 1
         self.counted.seconds += seconds
         self._observe(images, seconds)
+
+
+class ServedModel(ServedNetwork):
+    """A model that is ready to run: it maps images to logits.
+
+    Args:
+        name: Its name in addresses.
+        model: As `ghostnet.hub.open_model` returns it.
+        batch: Images of the largest batch, for which memory is prepared.
+        observe: Called with the images of each batch and the seconds of its forward pass.
+
+    Attributes:
+        name: Its name in addresses.
+        labels: Names of the classes.
+        embedders: Networks that map images to embeddings, by layer, with the same weights in
+            memory.
+
+    Raises:
+        KernelError: The fused kernels are not available.
+    """
+
+    def __init__(self, name: str, model: Model, batch: int, observe: Observe) -> None:
+        session = model.session()
+        super().__init__(model.preprocess, session, Counted(), observe)
+        self.name = name
+        self.labels = model.labels
+        weights = model.architecture, model.parameters
+        layers = {
+            Layer.HEAD: Session(*weights, features=True, sharing=session),
+            Layer.POOLED: Session(*weights, pooled=True, sharing=session),
+        }
+        self.embedders = {
+            layer: ServedNetwork(model.preprocess, embedder, self.counted, observe)
+            for layer, embedder in layers.items()
+        }
+        session(np.zeros((batch, *self.input_shape), np.float32))

@@ -79,6 +79,12 @@ class PackedNetwork(NamedTuple):
     plan: NDArray[np.int32]
     weights: Array
 
+    def within(self, longer: "PackedNetwork") -> "PackedNetwork":
+        """Take the memory of a longer network, if it begins with the weights of this one."""
+        beginning = longer.weights[: self.weights.size]
+        is_beginning = np.array_equal(beginning, self.weights)
+        return PackedNetwork(self.plan, beginning) if is_beginning else self
+
 
 def pack(
     architecture: Architecture,
