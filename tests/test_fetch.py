@@ -29,9 +29,9 @@ from http_server import (
 from waiting import wait_for
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
+from ghostnet.http import DownloadLimits, check_link, fetch_text
 from ghostnet.hub.card import Asset
 from ghostnet.hub.checkpoint_file import promised
-from ghostnet.hub.http import DownloadLimits, check_link, fetch_text
 from ghostnet.hub.verified_file import read_verified
 
 BODY = bytes(range(256)) * 1024

@@ -19,13 +19,13 @@ from bundled_models import FLOWERS
 from schedule import at_night
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
+from ghostnet.http import DownloadLimits
 from ghostnet.hub.cache import model_folder
 from ghostnet.hub.catalog import assets_folder, find_card, shipped_text, shipped_uids
-from ghostnet.hub.http import DownloadLimits
 from ghostnet.hub.install import ASSETS, ENTRY, install
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
-ONCE = DownloadLimits(connect_time=1, attempts=1)
+ONCE = DownloadLimits(2**20, connect_time=1, attempts=1)
 
 TRAIN_DATASETS = {"Oxford-IIIT Pet", "ImageNet2012", "coco2017"}
 """Of the client's list."""

@@ -121,7 +121,7 @@ def test_an_image_is_turned_upright(model: Model, cat: Result, tmp_path: Path) -
     ("image", "reason"),
     [
         ("nothing.jpg", "nothing.jpg: .*no such file"),
-        ("https://example.com/cat.jpg", "a URL is not opened; download the image"),
+        ("file:///cat.jpg", "file:///cat.jpg: of URLs, only https://, .* are opened"),
         (b"no image", "these bytes: "),
         (None, "an object of type NoneType is not an image"),
         (pixels().transpose(2, 0, 1), r"shape \(height, width, 3\), .* shape \(3, 300, 451\)"),

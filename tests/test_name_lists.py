@@ -37,13 +37,13 @@ def listed(content: bytes, *, null: bool = False) -> list[str]:
 
 
 def test_a_row_has_the_name_that_was_given(ghostnet: Ghostnet, images: Path) -> None:
-    names = ["./a/one/0.png", "a//two/1.png", "a/../a/one/1.png", "https://host/x.jpg", "./a//two/"]
+    names = ["./a/one/0.png", "a//two/1.png", "a/../a/one/1.png", "file://host/x.jpg", "./a//two/"]
     ghostnet("predict", *names, "--out", "rows.jsonl", status=1)
     expected = [*names[:-1], "./a//two/0.png", "./a//two/1.png"]
     assert files_in(Path("rows.jsonl")) == expected
     answers = ghostnet.json("predict", *names, status=1)
     assert [answer["file"] for answer in answers] == expected
-    assert answers[3]["error"].startswith("https://host/x.jpg: a URL is not opened")
+    assert answers[3]["error"].startswith("file://host/x.jpg: of URLs, only https://")
 
 
 @pytest.mark.parametrize("name", ["list", "-"])

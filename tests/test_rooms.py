@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "ghostnet"
 
 FLOORS = (
-    ("errors", "lazy", "packages", "files", "threads", "runtime", "numpy_interface"),
+    ("errors", "lazy", "packages", "files", "threads", "runtime", "numpy_interface", "http"),
     ("models",),
     ("checkpoints",),
     ("data",),

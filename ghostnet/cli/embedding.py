@@ -31,7 +31,9 @@ EmbeddingsArgument = Annotated[
 
 
 def embed(
-    paths: Annotated[list[str] | None, typer.Argument(help="Images, folders and archives.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Images or their URLs, folders and archives.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="File for the embeddings: .npy or .parquet, written row by row."),

@@ -19,7 +19,7 @@ from ghostnet.models.registry import DEFAULT_MODEL
 
 
 def explain(
-    image: Annotated[str, typer.Argument(help="Image, or - for one on stdin.")],
+    image: Annotated[str, typer.Argument(help="Image or its URL, or - for one on stdin.")],
     out: Annotated[
         Path, typer.Option(help="File for the plot: .png, .jpg or .webp; replaced if it exists.")
     ],

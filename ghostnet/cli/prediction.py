@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def predict(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Images, folders, archives, or - for an image on stdin."),
+        typer.Argument(help="Images or their URLs, folders, archives, or - for an image on stdin."),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     labels: LabelsOption = None,

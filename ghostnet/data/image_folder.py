@@ -9,6 +9,7 @@ from unicodedata import normalize
 from ghostnet.data.archives import is_archive, split_path
 from ghostnet.data.image_files import Walk
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.remote import URL
 from ghostnet.data.shards import labeled_images, read_shard
 from ghostnet.errors import DatasetError, listed
 
@@ -51,12 +52,14 @@ def walk_images(names: Iterable[str], left_out: LeftOut) -> Iterator[str]:
     that is in it.
 
     Args:
-        names: Files, folders and archives.
+        names: Files, folders, archives and URLs of images.
         left_out: Counts what is left out.
     """
     searched: set[str] = set()
     for name in names:
-        if searched and not searched.isdisjoint(map(str, Path(os.path.abspath(name)).parents)):
+        if URL.match(name):
+            yield name
+        elif searched and not searched.isdisjoint(map(str, Path(os.path.abspath(name)).parents)):
             left_out.add(name, "below a folder that is listed before it")
         elif holds_images(name):
             searched.add(os.path.abspath(name))

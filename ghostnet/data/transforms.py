@@ -43,7 +43,9 @@ Content: TypeAlias = bytes | bytearray | memoryview
 """The bytes of an image file."""
 
 
-def decode(source: Path | Content, short_side: int | None = None) -> Image.Image:
+def decode(
+    source: Path | Content, short_side: int | None = None, name: str | None = None
+) -> Image.Image:
     """Decode an image file, or its bytes, to an upright RGB image.
 
     Args:
@@ -51,27 +53,30 @@ def decode(source: Path | Content, short_side: int | None = None) -> Image.Image
         short_side: Length that the short side is going to be resized to, in pixels. A JPEG image
             is then decoded at a half, a quarter or an eighth of its size, as long as its short
             side stays `DECODED_SHARE` times as long.
+        name: What errors call the image; by default, its path.
 
     Raises:
         ImageError: The file is not an image, is truncated, or is too large to decode safely.
     """
-    with read_header(source) as image:
+    name = name or _name(source)
+    with read_header(source, name) as image:
         if short_side is not None:
             reduce_early(image, short_side)
-        return upright_rgb(image, _name(source))
+        return upright_rgb(image, name)
 
 
 @contextmanager
-def read_header(source: Path | Content) -> Iterator[Image.Image]:
+def read_header(source: Path | Content, name: str | None = None) -> Iterator[Image.Image]:
     """Read the header of an image file, or of its bytes; the file is open until the block ends.
 
     Args:
         source: The file, or its content.
+        name: As for `decode`.
 
     Raises:
         ImageError: The file is not an image, or the block fails to decode it.
     """
-    name = _name(source)
+    name = name or _name(source)
     if isinstance(source, Path) and source.suffix.lower() in camera_raw.SUFFIXES:
         raise ImageError(f"{name}: {camera_raw.REASON}")
     try:
@@ -197,13 +202,13 @@ class Preprocess:
         """Length of the short side before the crop, in pixels."""
         return round(self.image_size * 8 / 7)
 
-    def decode(self, source: Path | Content) -> Image.Image:
+    def decode(self, source: Path | Content, name: str | None = None) -> Image.Image:
         """Decode an image file, or its bytes, at no larger a size than this needs.
 
         Raises:
             ImageError: As `ghostnet.data.transforms.decode`.
         """
-        return decode(source, self.resize_size)
+        return decode(source, self.resize_size, name)
 
     def crop(self, image: Image.Image) -> Image.Image:
         """Resize the short side (bicubic) and crop the center square.

@@ -14,6 +14,7 @@ from ghostnet.checkpoints import (
     is_foreign,
     parse_checkpoint,
 )
+from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.hub.cache import asset_folder
 from ghostnet.hub.card import RELATIVE_LINK, Asset, ModelCard
@@ -29,7 +30,7 @@ from ghostnet.hub.verified_file import (
 )
 
 if TYPE_CHECKING:
-    from ghostnet.hub.http import DownloadLimits
+    from ghostnet.http import DownloadLimits
 
 Watch: TypeAlias = Callable[[str, int | None, Iterator[bytes]], Iterator[bytes]]
 """Passes on the chunks of a download, given the name of the file and its length if known."""
@@ -130,7 +131,7 @@ class CheckpointFile:
 
         Args:
             force: Download even if the right file is there.
-            limits: Limits of time and size; by default `ghostnet.hub.http.DEFAULT_LIMITS`.
+            limits: Limits of time and size; by default those of a checkpoint.
             watch: Shows the progress of the download.
 
         Raises:
@@ -162,12 +163,12 @@ class CheckpointFile:
         return self.path
 
     def _download(self, link: str, limits: "DownloadLimits | None", watch: Watch) -> None:
-        from ghostnet.hub import http  # requests takes 0.1 s to import
+        from ghostnet import http  # requests takes 0.1 s to import
 
         def consume(length: int | None, chunks: Iterator[bytes]) -> None:
             store(watch(self.path.name, length, chunks), self.path, self.sha256, link)
 
-        http.read(link, consume, limits or http.DEFAULT_LIMITS)
+        http.read(link, consume, limits or http.DownloadLimits(MAX_BYTES))
 
     def _advice(self, found: str) -> str:
         return (

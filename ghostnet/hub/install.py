@@ -24,7 +24,7 @@ from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
 from ghostnet.hub.verified_file import read_verified, writing
 
 if TYPE_CHECKING:
-    from ghostnet.hub.http import DownloadLimits
+    from ghostnet.http import DownloadLimits
 
 ENTRY_FILE = "mindspore_hub_conf.py"
 ENTRY = '''"""The entry point that hub clients look for: `create_network`."""
@@ -55,7 +55,7 @@ def install(
     Args:
         uid: UID of a card that ships with this package.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
-        limits: Limits of time and size; by default `ghostnet.hub.http.DEFAULT_LIMITS`.
+        limits: Limits of time and size; by default those of a checkpoint.
         watch: Shows the progress of the download.
         allow_short_hash: As in `ghostnet.hub.load`.
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ghostnet import kernels, runtime
+from ghostnet.data.remote import URL
 from ghostnet.errors import DatasetError
 from ghostnet.hub import open_model
 from ghostnet.inference.results import ANSWER_COLUMNS, answer_table
 from ghostnet.model import ImageSource, Model
-from ghostnet.model.images import URL
 
 PATH, CONTENT, IMAGE = "path", "bytes", "image"
 """Columns of images: names, contents, and structs of both as in Hugging Face's data sets."""

@@ -9,12 +9,12 @@ from enum import Enum, auto
 from itertools import chain
 
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.remote import URL
 from ghostnet.inference.labeling import file_source
 from ghostnet.inference.row_index import RowIndex
 from ghostnet.inference.row_writer import Labeler, RowWriter, Task
 from ghostnet.inference.rows import GONE, Row, Rows
 from ghostnet.model import ImageSource
-from ghostnet.model.images import URL
 from ghostnet.model.result import path_of
 
 

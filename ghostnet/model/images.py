@@ -2,9 +2,9 @@
 
 import io
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard
@@ -16,10 +16,9 @@ from PIL import Image
 from ghostnet.data.depth import eight_bit_pixels
 from ghostnet.data.image_folder import holds_images, walk_images
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.remote import URL, read_remote
 from ghostnet.data.transforms import OFFSET, SCALE, Preprocess, upright_rgb
 from ghostnet.errors import ImageError
-
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 NORMALIZED_RANGE = float(OFFSET.min()) - 0.1, float((255 * SCALE + OFFSET).max()) + 0.1
 """Range of the values of normalized images, which rounding may exceed a little."""
@@ -39,7 +38,8 @@ class ImageSource:
         name: Name of the image.
         source: One of
 
-            - the path of an image file;
+            - the path of an image file, which may be ``ARCHIVE/NAME``;
+            - a URL, as text, or a `Future` of what is there;
             - the content of an image file, as bytes;
             - a Pillow image;
             - a (height, width, 3) array: an RGB image, of integers of any depth, or of floats
@@ -71,10 +71,10 @@ class ImageSource:
             ImageError: As `put`.
         """
         match self.source:
-            case str() as name if URL.match(name):
-                raise ImageError(
-                    f"{name}: a URL is not opened; download the image, and pass its file or bytes"
-                )
+            case str() as url if URL.match(url):
+                return preprocess.decode(read_remote(url), self.name)
+            case Future() as download:
+                return preprocess.decode(download.result(), self.name)
             case str() | os.PathLike() as path:
                 return preprocess.decode(Path(path))
             case bytes() | bytearray() | memoryview() as content:
@@ -178,8 +178,6 @@ def named(images: Iterable[Any]) -> Iterator[ImageSource]:
         match image:
             case ImageSource():
                 yield image
-            case str() if URL.match(image):
-                yield ImageSource(image, image)
             case str() | os.PathLike():
                 files = walk_images([os.fspath(image)], LeftOut())
                 yield from (ImageSource(name, name) for name in files)

@@ -18,6 +18,7 @@ from ghostnet.data.parts import measured_part
 from ghostnet.data.transforms import Preprocess, normalize
 from ghostnet.errors import ImageError
 from ghostnet.kernels.cpu.packing import Dtype
+from ghostnet.model.downloads import downloaded
 from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.model.evidence import evidence
 from ghostnet.model.explanation import Explanation
@@ -87,7 +88,7 @@ class Model:
         """Label an image, several images, or a stream of them.
 
         Args:
-            images: One image: a path, the bytes of a file or an open file, a Pillow image, a
+            images: One image: a path or URL, the bytes of a file or an open file, a Pillow image, a
                 (height, width, 3) array in RGB, or a (3, size, size) array of floats that
                 `preprocess` has normalized (see `ImageSource`). Or several: a folder, an archive,
                 a list of images, folders and archives, or an array with one more dimension. Or any
@@ -162,7 +163,7 @@ class Model:
             image.put(preprocess, place)
 
         pipeline = Pipeline(forward, put, preprocess.blank, batch_size, ahead)
-        return pipeline.run(named(images))
+        return pipeline.run(downloaded(named(images)))
 
     @overload
     def features(  # type: ignore[overload-overlap]

@@ -19,7 +19,6 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError
 
 T = TypeVar("T")
@@ -37,28 +36,29 @@ class DownloadLimits:
     """Limits of a download: times in seconds, sizes in bytes.
 
     Attributes:
+        max_bytes: Largest body.
         connect_time: Longest wait for a connection.
         read_time: Longest silence of a server.
         head_time: Longest time until the headers of the answer are there, redirects included.
         stall_time: Time in which ``stall_bytes`` of the body have to arrive.
         stall_bytes: See ``stall_time``.
-        max_bytes: Largest body.
         attempts: How often a download is tried.
         first_wait: Wait before the second attempt; before each further one it doubles.
+        https_only: Whether plain HTTP is allowed only to this machine.
     """
 
+    max_bytes: int
     connect_time: float = 10.0
     read_time: float = 30.0
     head_time: float = 60.0
     stall_time: float = 60.0
     stall_bytes: int = 64 * 1024
-    max_bytes: int = MAX_BYTES
     attempts: int = 4
     first_wait: float = 0.5
+    https_only: bool = True
 
 
-DEFAULT_LIMITS = DownloadLimits()
-CARD_LIMITS = DownloadLimits(max_bytes=1024 * 1024)
+TEXT_LIMITS = DownloadLimits(max_bytes=1024 * 1024)
 
 
 class _Transient(Exception):
@@ -69,7 +69,7 @@ class _Transient(Exception):
         self.wait = wait
 
 
-def read(url: str, consume: Consumer[T], limits: DownloadLimits = DEFAULT_LIMITS) -> T:
+def read(url: str, consume: Consumer[T], limits: DownloadLimits) -> T:
     """Read the answer of a URL.
 
     A further attempt follows a broken connection, and a status of 5xx or 429.
@@ -101,7 +101,7 @@ def read(url: str, consume: Consumer[T], limits: DownloadLimits = DEFAULT_LIMITS
     raise FetchError(f"{url}: no attempt is allowed; allow at least one")
 
 
-def fetch_text(url: str, limits: DownloadLimits = CARD_LIMITS) -> str:
+def fetch_text(url: str, limits: DownloadLimits = TEXT_LIMITS) -> str:
     """Read the UTF-8 text at a URL.
 
     Raises:
@@ -114,15 +114,16 @@ def fetch_text(url: str, limits: DownloadLimits = CARD_LIMITS) -> str:
         raise FetchError(f"{url}: the answer is not UTF-8 text") from None
 
 
-def check_link(url: str, came_from: str | None = None) -> None:
+def check_link(url: str, came_from: str | None = None, *, https_only: bool = True) -> None:
     """Check that a link may be opened.
 
-    HTTPS is allowed to any address, plain HTTP only to this machine. A redirect may neither leave
-    HTTPS nor lead from a public address to a private one.
+    HTTPS is allowed to any address. A redirect may neither leave HTTPS nor lead from a public
+    address to a private one.
 
     Args:
         url: The link.
         came_from: The link that redirected to it, if any.
+        https_only: Whether plain HTTP is allowed only to this machine.
 
     Raises:
         FetchError: The link is not allowed.
@@ -138,7 +139,7 @@ def check_link(url: str, came_from: str | None = None) -> None:
         raise FetchError(f"{described}: a link has to start with https://")
     if parts.username is not None:
         raise FetchError(f"{described}: a link may not contain a user name")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if https_only and parts.scheme == "http" and not _is_loopback(host):
         raise FetchError(f"{described}: plain http is allowed only to this machine; use https")
     if origin.scheme == "https" and parts.scheme == "http":
         raise FetchError(f"{described}: a redirect may not leave https")
@@ -255,7 +256,7 @@ def _open(url: str, limits: DownloadLimits, watchdog: _Watchdog) -> requests.Res
     """Follow redirects and return the last response, its body unread."""
     came_from: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
-        check_link(url, came_from)
+        check_link(url, came_from, https_only=limits.https_only)
         response = _request(url, limits, watchdog)
         if not response.is_redirect:
             _check_status(response)
