@@ -24,9 +24,20 @@ class ModelServer:
         session: A client of it.
     """
 
-    def __init__(self, *words: object, log: Path, **environment: str) -> None:
+    def __init__(
+        self, *words: object, log: Path, under: tuple[object, ...] = (), **environment: str
+    ) -> None:
         self.log = log
-        command = [sys.executable, "-m", "ghostnet.cli", "serve", "--port", "0", *map(str, words)]
+        command = [
+            *map(str, under),
+            sys.executable,
+            "-m",
+            "ghostnet.cli",
+            "serve",
+            "--port",
+            "0",
+            *map(str, words),
+        ]
         with log.open("w") as file:
             self.process = subprocess.Popen(command, stderr=file, env=os.environ | environment)
         found = wait_for(lambda: ADDRESS.search(log.read_text()) or self.process.poll() is not None)
@@ -64,9 +75,18 @@ class ModelServer:
 
 
 @contextmanager
-def serving(*words: object, log: Path, **environment: str) -> Iterator[ModelServer]:
-    """A running server, which ends with status 0 and has logged no failure."""
-    server = ModelServer(*words, log=log, **environment)
+def serving(
+    *words: object, log: Path, under: tuple[object, ...] = (), **environment: str
+) -> Iterator[ModelServer]:
+    """A running server, which ends with status 0 and has logged no failure.
+
+    Args:
+        words: Arguments of the command.
+        log: File for what it writes to stderr.
+        under: Command that is to start it.
+        environment: Variables.
+    """
+    server = ModelServer(*words, log=log, under=under, **environment)
     try:
         yield server
         if server.process.poll() is None:

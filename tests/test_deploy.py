@@ -106,6 +106,15 @@ def test_a_container_starts_the_server_as_the_command_takes_it(container: dict) 
     assert f"takes up to {PROCESS_MIB} MiB" in (REPOSITORY / "docs/serving.md").read_text()
 
 
+def test_metrics_are_scraped_where_no_token_is_asked() -> None:
+    pod = KUBERNETES[0]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    words = container["args"]
+    port = words[words.index("--metrics-port") + 1]
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == port
+    assert {"name": "metrics", "containerPort": int(port)} in container["ports"]
+
+
 def test_the_selectors_find_the_pods() -> None:
     deployment, service, budget = KUBERNETES
     labels = deployment["spec"]["template"]["metadata"]["labels"]

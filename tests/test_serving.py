@@ -1,5 +1,6 @@
 """``ghostnet serve``: its pages and metrics, who may use it, how it starts and ends."""
 
+import json
 import os
 import re
 import shutil
@@ -7,15 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
+import read_only_root
 import requests
 from command_line import Ghostnet
 from model_server import ModelServer, children, serving
 from serving_requests import CAT, HALVES, IMAGES, INFER, MODEL, SLOW, ends, form
-from waiting import wait_for
+from waiting import WAIT_SECONDS, wait_for
 
 from ghostnet import kernels
 from ghostnet.hub.catalog import assets_folder
@@ -184,23 +186,23 @@ def test_sigterm_finishes_what_has_begun(tmp_path: Path) -> None:
         for path in ("", "v2", "v2/models/own", "v2/models/x", "metrics", "openapi.json", "nope"):
             assert "secret folder" not in server.get(path).text
         half = [server.connect(content) for content in HALVES.values()]
-        with ThreadPoolExecutor(1) as executor:
-            begun = executor.submit(server.post, "predict", files=form(*[("a.png", SLOW)] * 4))
-            wait_for(lambda: server.metric("ghostnet_batch_images_count") or is_busy(server))
+        files = form(*[("a.png", SLOW)] * 4)
+        sent = requests.Request("POST", server.url("predict"), files=files).prepare()
+        head = "".join(f"{name}: {text}\r\n" for name, text in sent.headers.items())
+        with server.connect(b"POST /predict HTTP/1.1\r\nHost: x\r\n") as connection:
+            connection.sendall(head.encode() + b"\r\n" + sent.body)
+            for _ in range(2):  # the server has read what came before an answered request
+                assert requests.get(server.url("healthz"), timeout=WAIT_SECONDS).ok
             assert server.stop() == 0
-            response = begun.result()
-        assert response.status_code == 200
-        assert [answer["file"] for answer in response.json()] == ["a.png"] * 4
-        assert response.json()[0]["predictions"][0]["label"].startswith("class ")
+            response = HTTPResponse(connection)
+            response.begin()
+            answers = json.loads(response.read())
+        assert response.status == 200
+        assert [answer["file"] for answer in answers] == ["a.png"] * 4
+        assert answers[0]["predictions"][0]["label"].startswith("class ")
         assert all(ends(connection) for connection in half)
         with pytest.raises(requests.ConnectionError):
             server.post("predict", CAT)
-
-
-def is_busy(server: ModelServer) -> bool:
-    """Whether the process computes now, more than a server without requests."""
-    fields = Path(f"/proc/{server.process.pid}/task").iterdir()
-    return any(" R " in (thread / "stat").read_text() for thread in fields)
 
 
 def test_ctrl_c_ends_the_server_too(tmp_path: Path) -> None:
@@ -222,6 +224,29 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     server.process.kill()
     server.process.wait()
     wait_for(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers))
+
+
+NO_COVERAGE = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+"""What keeps a process from measuring coverage, for which it would write a file."""
+
+
+@pytest.mark.skipif(not read_only_root.is_possible(), reason="needs Landlock: Linux 5.13")
+def test_workers_need_no_file_that_can_be_written(tmp_path: Path) -> None:
+    under = (sys.executable, read_only_root.__file__)
+    with serving("--workers", 2, log=tmp_path / "log", under=under, **NO_COVERAGE) as server:
+        assert server.post("predict", CAT).status_code == 200
+        assert server.post("predict", files=form(("a.jpg", CAT))).status_code == 200
+        assert server.metric("ghostnet_batch_images_sum") == 2
+
+
+def test_workers_without_a_folder_for_metrics_are_an_error(
+    ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("ghostnet.serving.server.SHARED_MEMORY", str(tmp_path / "none"))
+        patch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+        ghostnet("serve", "--port", 0, "--workers", 2, status=1)
+    assert "mount one at /tmp, or use --workers 1" in ghostnet.err
 
 
 def test_a_worker_that_dies_as_it_starts_holds_up_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """``ghostnet serve``: websites, IDs and the log of requests, TLS."""
 
 import json
+import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from command_line import Ghostnet
 from model_server import ADDRESS, ModelServer, serving
 from serving_requests import CAT
@@ -66,6 +69,51 @@ def test_a_line_of_text_has_no_control_characters(tmp_path: Path) -> None:
         server.get("healthz%0a%1b[31m")
         line = wait_for(lambda: [x for x in log.read_text().splitlines() if "GET" in x][1:])[0]
     assert line.split()[1:5] == ["127.0.0.1", "GET", "/healthz\\n\\u001b[31m", "404"]
+
+
+METRICS = re.compile(r"metrics on (http://\S+:\d+)/metrics\n")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_metrics_have_a_port_of_their_own(tmp_path: Path, workers: int) -> None:
+    log = tmp_path / "log"
+    words = ("--metrics-port", 0, "--workers", workers)
+    with serving(*words, log=log, GHOSTNET_TOKEN=" secret ") as server:
+        url = wait_for(lambda: METRICS.search(log.read_text()))[1]
+        allowed = {"Authorization": "Bearer secret"}
+        assert server.post("predict", CAT, headers=allowed).status_code == 200
+        answer = requests.get(f"{url}/metrics", headers={"Host": f"x:{server.port}"}, timeout=60)
+        counted = 'ghostnet_requests_total{endpoint="predict",status="200"} 1.0'
+        assert counted in answer.text
+        for path in ("", "/predict", "/healthz", "/docs/", "/v2"):
+            assert requests.get(url + path, timeout=60).status_code == 404
+        here = {"Host": url.removeprefix("http://")}
+        assert server.get("metrics", headers=here).status_code == 401
+        assert server.get("metrics", headers=allowed).status_code == 200
+
+
+def test_a_port_that_is_taken_is_an_error(ghostnet: Ghostnet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ghostnet("serve", "--port", 0, "--metrics-port", port, status=1)
+    assert "choose another address with --host, --port or --metrics-port" in ghostnet.err
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("docs", "docs/"),
+        ("predict/?top_k=2", "../predict?top_k=2"),
+        ("v2/models/x:y/", "../x%3Ay"),
+        ("metrics/", "../metrics"),
+    ],
+)
+def test_redirects_hold_behind_a_proxy(server: ModelServer, path: str, location: str) -> None:
+    proxy = {"Host": "elsewhere", "X-Forwarded-Prefix": "/ghost"}
+    answer = server.get(path, headers=proxy, allow_redirects=False)
+    assert answer.status_code == 307
+    assert answer.headers["Location"] == location
+    assert server.get("docs").url == server.url("docs/")
 
 
 def offered(context: ssl.SSLContext) -> bytes | None:

@@ -33,12 +33,11 @@ HEAD = b'{"inputs":[{"name":"images","datatype":"FP32","shape":[1,3,224,224],"da
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """A server with little memory, which has filled what it keeps."""
-    words = ("--memory-mib", MEMORY, "--max-body-mib", 8)
+    """A server with little memory, which keeps memory for few images, and has answered."""
+    words = ("--memory-mib", MEMORY, "--max-body-mib", 8, "--max-batch", 1)
     log = tmp_path_factory.mktemp("memory") / "log"
     with serving(*words, log=log) as server:
-        every_place = form(*[("a.png", plain_image(40, 40))] * 100)
-        assert server.post("predict", files=every_place).status_code == 200
+        assert server.post("predict", files=form(*[("a.jpg", CAT)] * 8)).status_code == 200
         yield server
 
 

@@ -67,6 +67,12 @@ def serve(
     keep_alive_s: Annotated[
         int, typer.Option(min=1, help="How long an idle connection stays open.")
     ] = 75,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port with only /metrics, for which no token is asked."
+        ),
+    ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option(help="File with the token that requests must send. Default: $GHOSTNET_TOKEN."),
@@ -140,14 +146,20 @@ def serve(
             address = stack.enter_context(server.reserve(host, grpc_port))
             rpc = Address(*address, certificate)
             say(f"serving gRPC on {rpc}")
+        metrics_listener = None
+        if metrics_port is not None:
+            metrics_listener = stack.enter_context(server.listen(host, metrics_port))
         scheme = "https" if certificate else "http"
         address = listener.getsockname()[:2]
         _announce(", ".join(models), scheme, *address, is_open=access.token is None)
+        if metrics_listener:
+            say(f"metrics on {_url(scheme, *metrics_listener.getsockname()[:2])}/metrics")
         server.serve(
             openings,
             listener,
             limits,
             access,
+            metrics_listener=metrics_listener,
             threads=threads,
             workers=workers,
             certificate=certificate,
@@ -157,13 +169,17 @@ def serve(
 
 def _announce(models: str, scheme: str, host: str, port: int, *, is_open: bool) -> None:
     """Print the address of the server, and a warning if anyone may use it."""
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    say(f"serving {models} on {scheme}://{address}")
+    say(f"serving {models} on {_url(scheme, host, port)}")
     if is_open and host not in (LOOPBACK, "::1"):
         say(
             "anyone who can reach this address may use it; to require a token, set GHOSTNET_TOKEN "
             "or --token-file"
         )
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{scheme}://{address}"
 
 
 def _finish(signum: int, frame: object) -> NoReturn:

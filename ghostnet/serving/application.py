@@ -22,6 +22,7 @@ from ghostnet.serving.intake import Intake
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.metrics import LEFT, Metrics, Observation
+from ghostnet.serving.redirects import RelativeRedirects
 from ghostnet.serving.refusal import Refusal, refuse
 from ghostnet.serving.repository import Repository
 from ghostnet.serving.repository_endpoints import RepositoryEndpoints
@@ -60,6 +61,7 @@ def create_application(
             yield
 
     middleware = [
+        Middleware(RelativeRedirects),
         Middleware(AccessLog, log=access.log),
         Middleware(Observation, observe=metrics.observe_request),
     ]

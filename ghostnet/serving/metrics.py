@@ -13,8 +13,10 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -85,6 +87,26 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class MetricsPort:
+    """Shows the metrics, and nothing else, to whoever comes in by a port of their own.
+
+    Args:
+        app: The application for other ports.
+        metrics: What is shown.
+        port: The port.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, port: int) -> None:
+        self.app = app
+        self.port = port
+        self._metrics = Starlette(routes=[Route("/metrics", metrics.show)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request by its port."""
+        is_here = scope["type"] == "http" and scope["server"][1] == self.port
+        await (self._metrics if is_here else self.app)(scope, receive, send)
 
 
 class Observation:

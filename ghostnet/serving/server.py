@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from ghostnet import kernels
 from ghostnet.errors import ServingError
+from ghostnet.files import raising
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import default_threads
 from ghostnet.serving.access import Access
@@ -29,7 +30,7 @@ from ghostnet.serving.connection import PromptConnection
 from ghostnet.serving.hangup import Hangup
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import keep_memory_small
-from ghostnet.serving.metrics import SHARED_FOLDER, Metrics
+from ghostnet.serving.metrics import SHARED_FOLDER, Metrics, MetricsPort
 from ghostnet.serving.repository import Opening, Repository
 from ghostnet.serving.rpc.address import Address
 
@@ -38,6 +39,9 @@ GRACE_SECONDS = 25
 
 WORKER_SECONDS = 60
 """How long a worker may be too busy to answer the process that watches it."""
+
+SHARED_MEMORY = "/dev/shm"
+"""Where files are in memory on Linux, also in a container whose root is read-only."""
 
 BACKLOG = 2048
 """Connections that the system queues until they are accepted."""
@@ -64,7 +68,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ServingError(
             f"cannot listen on {host}:{port} ({error.strerror}); choose another address with "
-            "--host and --port"
+            "--host, --port or --metrics-port"
         ) from error
 
 
@@ -93,6 +97,7 @@ def serve(
     limits: Limits,
     access: Access,
     *,
+    metrics_listener: socket.socket | None = None,
     threads: int | None = None,
     workers: int = 1,
     certificate: Certificate | None = None,
@@ -108,6 +113,7 @@ def serve(
         listener: As `listen` returns it.
         limits: How much each process takes on at once.
         access: Who may use the server.
+        metrics_listener: A socket on which only metrics are, without a token.
         threads: Threads of the network in each process; by default, the processors divided by the
             number of processes.
         workers: Processes; one that dies is replaced.
@@ -123,8 +129,17 @@ def serve(
     if certificate:
         certificate.context()
     library.load()  # workers that cannot would be replaced without end
+    metrics_port = metrics_listener.getsockname()[1] if metrics_listener else None
     config = uvicorn.Config(
-        partial(open_application, openings, limits, access, threads=threads, rpc=rpc),
+        partial(
+            open_application,
+            openings,
+            limits,
+            access,
+            threads=threads,
+            rpc=rpc,
+            metrics_port=metrics_port,
+        ),
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
@@ -138,11 +153,12 @@ def serve(
         timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    sockets = [listener] + ([metrics_listener] if metrics_listener else [])
     if workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=sockets)
     else:
         with _shared_metrics():
-            Workers(config, sockets=[listener]).run()
+            Workers(config, sockets=sockets).run()
 
 
 class Workers(Multiprocess):
@@ -169,7 +185,8 @@ def open_application(
     *,
     threads: int,
     rpc: Address | None,
-) -> Starlette:
+    metrics_port: int | None,
+) -> ASGIApp:
     """Make the application of a process, which ends with the process that started it."""
     if parent := parent_process():
         watch = threading.Thread(target=_end_after, args=(parent,), daemon=True)
@@ -181,7 +198,8 @@ def open_application(
     loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
     metrics = Metrics()
     repository = Repository(openings, limits.batch, metrics.observe_batch)
-    return create_application(repository, limits, access, metrics, rpc)
+    application = create_application(repository, limits, access, metrics, rpc)
+    return application if metrics_port is None else MetricsPort(application, metrics, metrics_port)
 
 
 def _end_after(parent: BaseProcess) -> None:
@@ -191,9 +209,21 @@ def _end_after(parent: BaseProcess) -> None:
 
 @contextmanager
 def _shared_metrics() -> Iterator[None]:
-    """Give the workers a folder in which they share their metrics."""
-    with TemporaryDirectory(prefix="ghostnet-metrics-") as folder:
-        os.environ[SHARED_FOLDER] = folder
+    """Give the workers a folder in which they share their metrics: in memory, where there is one.
+
+    Raises:
+        ServingError: There is no folder that can be written.
+    """
+    in_memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    with raising(
+        ServingError,
+        "workers share their metrics in a folder, and neither /dev/shm nor a temporary directory "
+        "can be written",
+        "mount one at /tmp, or use --workers 1",
+    ):
+        folder = TemporaryDirectory(prefix="ghostnet-metrics-", dir=in_memory)
+    with folder as name:
+        os.environ[SHARED_FOLDER] = name
         yield
 
 
