@@ -1,4 +1,4 @@
-"""The peer of ``benchmarks/serving.py``: an exported model in ONNX Runtime, behind LitServe.
+"""A peer of ``benchmarks/serving.py``: an exported model in ONNX Runtime, behind LitServe.
 
 ``python benchmarks/litserve_server.py model.onnx PORT WORKERS`` serves ``POST /predict``, which
 takes a form with the file ``image``. The processors are divided among the workers.
@@ -13,9 +13,7 @@ import numpy as np
 import onnxruntime
 from fastapi import Request
 from PIL import Image
-
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
+from preprocessing import preprocess, probabilities
 
 
 class Classifier(litserve.LitAPI):
@@ -32,21 +30,14 @@ class Classifier(litserve.LitAPI):
         )
 
     def decode_request(self, request: Request) -> np.ndarray:
-        image = Image.open(io.BytesIO(request["image"].file.read())).convert("RGB")
-        scale = 256 / min(image.size)
-        size = [round(side * scale) for side in image.size]
-        left, top = ((side - 224) // 2 for side in size)
-        image = image.resize(size, Image.Resampling.BICUBIC)
-        pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) / 255
-        return ((pixels - MEAN) / STD).transpose(2, 0, 1)
+        return preprocess(Image.open(io.BytesIO(request["image"].file.read())))
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         (logits,) = self.session.run(None, {"pictures": batch})
         return logits
 
     def encode_response(self, output: np.ndarray) -> dict[str, object]:
-        shifted = np.exp(output - output.max())
-        return {"probabilities": (shifted / shifted.sum()).tolist()}
+        return {"probabilities": probabilities(output)}
 
 
 def main() -> None:

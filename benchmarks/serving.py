@@ -1,10 +1,11 @@
 """Measure servers under load: images a second, latency and memory at several numbers of clients.
 
-``python benchmarks/serving.py`` starts ``ghostnet serve`` and LitServe around ONNX Runtime, with
-the bundled model and the same photograph, and drives them in turn with wrk on loopback. It writes
-``serving.json`` beside this file in ``results``, and prints a table. It needs the extra ``bench``
-and wrk (``apt-get install wrk``). ``--soak-minutes 30`` adds a long run of ``ghostnet serve`` at
-64 connections, for its memory.
+``python benchmarks/serving.py`` starts ``ghostnet serve``, and LitServe and BentoML around ONNX
+Runtime, with the bundled model and the same photograph, and drives them in turn with wrk on
+loopback; ``ghostnet serve`` also over gRPC, with ``grpc_load.py``, which takes more of the
+processors than wrk. It writes ``serving.json`` beside this file in ``results``, and prints a table.
+It needs the extra ``bench`` and wrk (``apt-get install wrk``). ``--soak-minutes 30`` adds a long
+run of ``ghostnet serve`` at 64 connections, for its memory.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ from machine import machine
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "serving.json"
 IMAGE = HERE.parent / "assets/images/dandelion.jpg"
-CONNECTIONS = (1, 8, 64, 256)
+OURS = "ghostnet"
+CONNECTIONS = [1, 8, 64, 256]
 SOAK_CONNECTIONS = 64
 START_SECONDS = 120
 BOUNDARY = "a-boundary-that-no-image-contains"
@@ -39,25 +41,21 @@ BOUNDARY = "a-boundary-that-no-image-contains"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and the request that it takes.
+    """A running server, and what puts load on it.
 
     Attributes:
         process: Its first process.
-        url: Where it takes an image.
-        body: File with the body of the request.
-        content_type: Its type.
+        generator: The command that sends images on this many connections for this many seconds,
+            and prints one line of JSON.
     """
 
     process: int
-    url: str
-    body: Path
-    content_type: str
+    generator: Callable[[int, float], list[str | Path]]
 
     def load(self, connections: int, seconds: float) -> dict[str, float]:
         """Post the image on this many connections at once; returns rates, latencies and memory."""
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "60s"]
-        command += ["-s", HERE / "post.lua", self.url, "--", self.body, self.content_type]
         with peak_memory(self.process) as peak:
+            command = self.generator(connections, seconds)
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         figures = json.loads(done.stdout.splitlines()[-1])
         answered = figures["requests"] - figures["failed"]
@@ -68,6 +66,27 @@ class Server:
             "failed": figures["failed"],
             "peak_mib": peak[0],
         }
+
+
+def http(port: int, body: Path, content_type: str) -> Callable[[int, float], list[str | Path]]:
+    """Load with wrk."""
+
+    def command(connections: int, seconds: float) -> list[str | Path]:
+        words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "60s"]
+        url = f"http://127.0.0.1:{port}/predict"
+        return [*words, "-s", HERE / "post.lua", url, "--", body, content_type]
+
+    return command
+
+
+def over_grpc(port: int) -> Callable[[int, float], list[str | Path]]:
+    """Load over gRPC."""
+
+    def command(connections: int, seconds: float) -> list[str | Path]:
+        words = [f"127.0.0.1:{port}", IMAGE, str(connections), str(seconds)]
+        return [sys.executable, HERE / "grpc_load.py", *words]
+
+    return command
 
 
 @contextmanager
@@ -101,12 +120,17 @@ def resident_mib(process: int) -> float:
 
 
 def commands(model: Path, ports: list[int]) -> dict[str, list[str | Path]]:
-    """How each server is started."""
-    peer = [sys.executable, HERE / "litserve_server.py", model]
+    """How each server is started; the first is ours, and takes gRPC on the last port."""
+    ours = [sys.executable, "-m", "ghostnet.cli", "serve", "--port", str(ports[0])]
+    litserve = [sys.executable, HERE / "litserve_server.py", model]
+    bentoml = [sys.executable, "-m", "bentoml", "serve", "bentoml_server:Classifier"]
+    bentoml += ["--working-dir", HERE, "--host", "127.0.0.1", "--port"]
     return {
-        "ghostnet": [sys.executable, "-m", "ghostnet.cli", "serve", "--port", str(ports[0])],
-        "litserve, 1 worker": [*peer, str(ports[1]), "1"],
-        "litserve, 2 workers": [*peer, str(ports[2]), "2"],
+        OURS: [*ours, "--grpc-port", str(ports[-1])],
+        "litserve, 1 worker": [*litserve, str(ports[1]), "1"],
+        "litserve, 2 workers": [*litserve, str(ports[2]), "2"],
+        "bentoml, 1 worker": [*bentoml, str(ports[3])],
+        "bentoml, 2 workers": [*bentoml, str(ports[4])],
     }
 
 
@@ -120,43 +144,40 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(
-    command: list[str | Path], port: int, body: Path, content_type: str
-) -> Iterator[Server]:
-    """A server that has answered once, until the block ends."""
-    process = subprocess.Popen(command, start_new_session=True)
-    server = Server(process.pid, f"http://127.0.0.1:{port}/predict", body, content_type)
+def running(command: list[str | Path], environment: dict[str, str]) -> Iterator[int]:
+    """A server until the block ends; yields its process."""
+    process = subprocess.Popen(command, start_new_session=True, env=os.environ | environment)
     try:
-        await_answer(server, process)
-        yield server
+        yield process.pid
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        with suppress(ProcessLookupError):  # LitServe may leave processes of its own
+        with suppress(ProcessLookupError):  # it may leave processes of its own
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def await_answer(server: Server, process: subprocess.Popen[bytes]) -> None:
-    headers = {"Content-Type": server.content_type}
+def await_answer(port: int, body: Path, content_type: str) -> None:
+    url = f"http://127.0.0.1:{port}/predict"
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
         try:
-            answer = requests.post(
-                server.url, server.body.read_bytes(), headers=headers, timeout=60
-            )
+            headers = {"Content-Type": content_type}
+            answer = requests.post(url, body.read_bytes(), headers=headers, timeout=60)
         except requests.ConnectionError:
             time.sleep(0.2)
         else:
             answer.raise_for_status()
             return
-    raise SystemExit(f"{server.url} does not answer")
+    raise SystemExit(f"{url} does not answer")
 
 
-def measure(servers: dict[str, Server], seconds: float, rounds: int) -> dict[str, Any]:
+def measure(
+    servers: dict[str, Server], steps: list[int], seconds: float, rounds: int
+) -> dict[str, Any]:
     """Load every server in turn, round by round; returns the medians for each number of clients."""
     result: dict[str, Any] = {name: {} for name in servers}
-    for connections in CONNECTIONS:
+    for connections in steps:
         samples: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         for _ in range(rounds):
             for name, server in servers.items():
@@ -179,21 +200,39 @@ def soak(server: Server, minutes: int) -> dict[str, Any]:
     }
 
 
-def write_requests(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Write the bodies: the image itself, and a form with it."""
-    form = folder / "form"
+def write_form(file: Path) -> str:
+    """Write a form with the image; returns its content type."""
     head = (
         f"--{BOUNDARY}\r\n"
         'Content-Disposition: form-data; name="image"; filename="image.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"
     )
-    form.write_bytes(head.encode() + IMAGE.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode())
-    multipart = f"multipart/form-data; boundary={BOUNDARY}"
-    return {"ghostnet": (IMAGE, "image/jpeg"), "litserve": (form, multipart)}
+    file.write_bytes(head.encode() + IMAGE.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode())
+    return f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def start_all(stack: ExitStack, folder: Path) -> dict[str, Server]:
+    """Start the servers, and wait until each has answered."""
+    model = folder / "model.onnx"
+    export = [sys.executable, "-m", "ghostnet.cli", "export", model]
+    subprocess.run(export, stdout=subprocess.DEVNULL, check=True)
+    form = (folder / "form", write_form(folder / "form"))
+    ports = free_ports(6)
+    servers = {}
+    for (name, command), port in zip(commands(model, ports).items(), ports, strict=False):
+        environment = {"MODEL": str(model), "WORKERS": "2" if name.endswith("workers") else "1"}
+        environment["BENTOML_DO_NOT_TRACK"] = "True"
+        process = stack.enter_context(running(command, environment))
+        body = (IMAGE, "image/jpeg") if name == OURS else form
+        await_answer(port, *body)
+        servers[name] = Server(process, http(port, *body))
+    servers[f"{OURS}, gRPC"] = Server(servers[OURS].process, over_grpc(ports[-1]))
+    return servers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak-minutes", type=int, default=0)
@@ -202,25 +241,17 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("expected the load generator wrk: apt-get install wrk")
     result: dict[str, Any] = {
-        "machine": machine(("litserve", "onnxruntime", "uvicorn")),
+        "machine": machine(("bentoml", "grpcio", "litserve", "onnxruntime", "uvicorn")),
         "image": {"file": IMAGE.name, "bytes": IMAGE.stat().st_size},
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
     }
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
-        model = folder / "model.onnx"
-        export = [sys.executable, "-m", "ghostnet.cli", "export", model]
-        subprocess.run(export, stdout=subprocess.DEVNULL, check=True)
-        bodies = write_requests(folder)
-        ports = free_ports(3)
-        servers = {
-            name: stack.enter_context(running(command, port, *bodies[name.split(",")[0]]))
-            for (name, command), port in zip(commands(model, ports).items(), ports, strict=True)
-        }
-        result["servers"] = measure(servers, arguments.seconds, arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        servers = start_all(stack, Path(folder))
+        steps = arguments.connections
+        result["servers"] = measure(servers, steps, arguments.seconds, arguments.rounds)
         if arguments.soak_minutes:
-            result["soak"] = soak(servers["ghostnet"], arguments.soak_minutes)
+            result["soak"] = soak(servers[OURS], arguments.soak_minutes)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print_table(result["servers"])
 

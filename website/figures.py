@@ -25,7 +25,8 @@ from latency import drawing
 from measured import ENGINES, FIGURES, FIRST_SCREEN, ROOT, TIMES, Case
 
 MARK = re.compile(r"(<!-- (figure|table): ([^>]*?) -->)(.*?)(<!-- / -->)", re.DOTALL)
-NAMES = {**ENGINES, "fused": ENGINES["ghostnet"], "litserve": "LitServe"}
+SERVERS = {"litserve": "LitServe", "bentoml": "BentoML"}
+NAMES = {**ENGINES, "fused": ENGINES["ghostnet"], **SERVERS}
 
 
 def fill(text: str) -> str:
