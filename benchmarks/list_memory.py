@@ -111,10 +111,10 @@ def write_rows(folder: Path, out: Path, count: int) -> Path:
             (folder / f"{number:04}").symlink_to(files)
             file.writelines(f"{folder}/{number:04}/{image:04}.jpg\n" for image in range(LINKED))
 
-    def answers(images: Iterable[ImageSource], top_k: int) -> Iterator[Answer]:
+    def answers(images: Iterable[ImageSource]) -> Iterator[Answer]:
         prediction = {"label": "Abyssinian", "index": 0, "probability": 0.123456789}
         for image in images:
-            yield {"file": image.name, "predictions": [prediction] * top_k}
+            yield {"file": image.name, "predictions": [prediction] * 3}
 
     with open_results(out, Provenance.of(open_model(DEFAULT_MODEL), 3)) as rows:
         label(answers, iter(NameList([], str(path))), rows)
@@ -135,7 +135,7 @@ def measure(what: str, names: Path, out: Path) -> dict[str, Any]:
 def run(names: Path, out: Path, *, is_update: bool) -> dict[str, Any]:
     """Label a list in this process, and describe the memory after the warm-up."""
     model = open_model(DEFAULT_MODEL)
-    labeler = label_with(model, batch_size=BATCH, forward=open_forward(model))
+    labeler = label_with(model, 3, batch_size=BATCH, forward=open_forward(model))
     left_out = LeftOut()
     with sampled() as memory, open_results(out, Provenance.of(model, 3), resume=True) as rows:
         listed = walk_images(NameList([], str(names)), left_out)

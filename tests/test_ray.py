@@ -19,6 +19,7 @@ from packed import pack
 from waiting import wait_for
 
 from ghostnet.data.transforms import decode
+from ghostnet.embeddings import RayEmbedder, read_embeddings
 from ghostnet.errors import DatasetError
 from ghostnet.hub.catalog import assets_folder
 from ghostnet.inference import RayClassifier, ray_cluster
@@ -105,6 +106,38 @@ def test_two_actors_write_the_rows_of_one_process(
     again = ghostnet.json(*words, "--resume", status=1)
     assert (again["rows"], again["retried"], again["errors"]) == (len(expected), 1, 1)
     assert rows_of(out) == expected
+
+
+def test_actors_embed_as_one_process(
+    ghostnet: Ghostnet, images: Path, address: str, tmp_path: Path
+) -> None:
+    words = ("--layer", "pooled", "--normalize", "--list", tmp_path / "list")
+    listed = [*sorted(images.glob("00?.jpg")), images / "050.jpg", *images.glob("051*.jpg")]
+    (tmp_path / "list").write_bytes(b"\n".join(map(os.fsencode, listed)))
+    ghostnet("embed", *words, "--out", tmp_path / "expected.npy", status=1)
+    expected = read_embeddings(tmp_path / "expected.npy")
+    cluster = ("--ray", "--address", address)
+    for out in (tmp_path / "out.npy", tmp_path / "out.parquet"):
+        summary = ghostnet.json("embed", *words, "--update", out, *cluster, status=1)
+        assert (summary["new"], summary["errors"]) == (len(listed), 1)
+        found = read_embeddings(out)
+        assert found.names == expected.names
+        np.testing.assert_array_equal(found.vectors, expected.vectors)
+    ghostnet("embed", *words, "--out", tmp_path / "other.npy", "--address", address, status=2)
+    ghostnet("embed", "-", "--out", tmp_path / "other.npy", "--ray", status=2)
+
+
+def test_batches_are_embedded_with_their_other_columns(images: Path) -> None:
+    embedder = RayEmbedder(BREEDS, "pooled", folder=images)
+    batch = {"path": np.array(["003.jpg", "050.jpg"]), "id": np.array([3, 50])}
+    table = embedder(batch)
+    assert table.column_names == ["file", "embedding", "error", "id"]
+    first, broken = table.to_pylist()
+    expected = embedder.model.session().architecture.last_channels
+    assert len(first["embedding"]) == expected
+    assert (broken["embedding"], bool(broken["error"]), broken["id"]) == (None, True, 50)
+    with pytest.raises(DatasetError, match="are those of the answers; rename embedding"):
+        embedder(batch | {"embedding": np.array([0, 1])})
 
 
 def test_a_killed_actor_loses_and_doubles_nothing(

@@ -194,10 +194,10 @@ def test_an_interrupted_retry_keeps_what_it_has(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"rows.{suffix}"
     write_rows(path, [{"file": str(n), "error": "no image"} for n in range(4)])
 
-    def answers(images: Iterable[ImageSource], count: int) -> Iterator[dict]:
+    def answers(images: Iterable[ImageSource]) -> Iterator[dict]:
         first = next(iter(images))
         prediction = {"label": "a", "index": 0, "probability": 0.5}
-        yield {"file": first.name, "predictions": [prediction] * count}
+        yield {"file": first.name, "predictions": [prediction]}
         raise KeyboardInterrupt
 
     with (

@@ -281,8 +281,8 @@ def test_an_interrupted_update_keeps_what_it_has(images: Path, tmp_path: Path) -
         for file in images.iterdir():
             os.utime(file, (0, number))
 
-        def stopping(asked: Iterable[ImageSource], count: int) -> Iterator[Answer]:
-            for number, answer in enumerate(answers(asked, count)):
+        def stopping(asked: Iterable[ImageSource]) -> Iterator[Answer]:
+            for number, answer in enumerate(answers(asked)):
                 if number == 2:
                     raise KeyboardInterrupt
                 yield answer
@@ -297,8 +297,8 @@ PREDICTIONS = Provenance("a model", "0" * 64, ("a", "b"), 3)
 EMBEDDINGS = Provenance("a model", "0" * 64, ("a", "b"), 0, Vectors(Layer.HEAD, 1, False))
 
 
-def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
-    """Answer with the content of each file."""
+def answers(images: Iterable[ImageSource]) -> Iterator[Answer]:
+    """Answer with the size of each file, as a prediction and as an embedding."""
     for image in images:
         try:
             value = float(Path(image.name).stat().st_size)
@@ -306,8 +306,7 @@ def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
             yield {"file": image.name, "error": "no file"}
         else:
             label = {"label": f"{value}", "index": 0, "probability": value}
-            answered = {"predictions": [label] * count} if count else {"embedding": [value]}
-            yield {"file": image.name, **answered}
+            yield {"file": image.name, "predictions": [label] * 3, "embedding": [value]}
 
 
 def run(out: Path, images: Path, labeler: Callable = answers) -> Updated:

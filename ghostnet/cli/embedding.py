@@ -1,29 +1,34 @@
 """The commands about embeddings: `embed`, `similar` and `duplicates`."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.name_list import NameList
 from ghostnet.cli.options import (
+    AddressOption,
     ByContentOption,
     CacheOption,
     JsonOption,
     ListOption,
     ModelOption,
     NullOption,
+    RayOption,
     ResumeOption,
     ShortHashOption,
     UpdateOption,
     VerboseOption,
 )
 from ghostnet.cli.output import print_json, print_table, say
-from ghostnet.cli.row_file import OUT_BATCH, RowFile, source, write_rows
+from ghostnet.cli.row_file import OUT_BATCH, RowFile, check_cluster, source, write_rows
 from ghostnet.inference.vectors import Layer
 from ghostnet.models.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ghostnet.inference.row_writer import Labeler
 
 EmbeddingsArgument = Annotated[
     Path, typer.Argument(help="File that `ghostnet embed` wrote: .npy or .parquet.")
@@ -57,6 +62,8 @@ def embed(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per call of the network.")
     ] = OUT_BATCH,
+    ray: RayOption = False,
+    address: AddressOption = None,
     cache_dir: CacheOption = None,
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
@@ -68,17 +75,28 @@ def embed(
     file = RowFile.of(out, update, resume=resume, by_content=by_content)
     if file is None:
         raise typer.BadParameter("name a file for the embeddings with --out or --update")
+    check_cluster(paths or [], address, ray=ray)
     configure(verbose=verbose)
     opened = open_model(model, cache_dir, allow_short_hash=short_hash)
     from ghostnet.embeddings.array_file import ArrayFile
-    from ghostnet.embeddings.embedder import embed_with, embedding_provenance
+    from ghostnet.embeddings.embedder import embed_with, vectors_of
+    from ghostnet.inference.provenance import Provenance
     from ghostnet.inference.results import Parquet
 
-    provenance = embedding_provenance(opened, layer, normalized=normalize)
-    assert provenance.vectors is not None
+    opening: AbstractContextManager[Labeler]
+    vectors = vectors_of(opened, layer, normalized=normalize)
+    if ray:
+        from ghostnet.embeddings.ray_embedder import RayEmbedder
+        from ghostnet.inference.ray_cluster import connect
+
+        settings = {"model": opened, "batch_size": batch_size}
+        settings |= {"layer": layer, "normalize": normalize}
+        opening = connect(RayEmbedder, settings, address=address, verbose=verbose)
+    else:
+        opening = nullcontext(embed_with(opened, vectors, batch_size=batch_size))
     write_rows(
-        nullcontext(embed_with(opened, provenance.vectors, batch_size=batch_size)),
-        provenance,
+        opening,
+        Provenance.of(opened, 0, vectors),
         NameList(paths or [], list_file, null=null),
         file,
         formats={".npy": ArrayFile, ".parquet": Parquet},

@@ -35,6 +35,13 @@ NullOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Try failed rows of OUT again, and add the rest.")
 ]
+RayOption = Annotated[
+    bool, typer.Option("--ray", help="Work on a Ray cluster; the rows are the same.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or a new one on this machine."),
+]
 UpdateOption = Annotated[
     Path | None,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.name_list import STDIN, NameList
 from ghostnet.cli.options import (
+    AddressOption,
     BatchOption,
     ByContentOption,
     CacheOption,
@@ -23,13 +24,14 @@ from ghostnet.cli.options import (
     ListOption,
     ModelOption,
     NullOption,
+    RayOption,
     ResumeOption,
     ShortHashOption,
     UpdateOption,
     VerboseOption,
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
-from ghostnet.cli.row_file import OUT_BATCH, RowFile, source, write_rows
+from ghostnet.cli.row_file import OUT_BATCH, RowFile, check_cluster, source, write_rows
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
@@ -65,11 +67,8 @@ def predict(
         int | None,
         typer.Option(min=1, help="Images per call of the network. Default: 1, or 32 with OUT."),
     ] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Label on a Ray cluster, into OUT.")] = False,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster. Default: $RAY_ADDRESS, or a new one on this machine."),
-    ] = None,
+    ray: RayOption = False,
+    address: AddressOption = None,
     fuse: FuseOption = True,
     backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.GHOSTNET,
     device: DeviceOption = Device.AUTO,
@@ -86,14 +85,13 @@ def predict(
     if report and file:
         raise typer.BadParameter("a page for --report does not go with --out or --update")
     _check_explain(explain, report)
-    if address and not ray:
-        raise typer.BadParameter("--address needs --ray")
+    check_cluster(paths or [], address, ray=ray)
     if list_file == STDIN and STDIN in (paths or []):
         raise typer.BadParameter("stdin is either an image (-) or a list (--list -)")
     if update and STDIN in (paths or []):
         raise typer.BadParameter("--update compares files, so it takes no image on stdin (-)")
     if ray:
-        _check_ray(paths or [], file, fuse=fuse, backend=backend, device=device)
+        _check_ray(file, fuse=fuse, backend=backend, device=device)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if file else 1)
@@ -101,10 +99,12 @@ def predict(
     from ghostnet.inference.provenance import Provenance
 
     if ray:
+        from ghostnet.inference.ray_classifier import RayClassifier
         from ghostnet.inference.ray_cluster import connect
 
         assert file is not None  # as _check_ray found
-        cluster = connect(opened, batch_size=size, address=address, verbose=verbose)
+        settings = {"model": opened, "top_k": top_k, "batch_size": size}
+        cluster = connect(RayClassifier, settings, address=address, verbose=verbose)
         provenance = Provenance.of(opened, top_k)
         write_rows(cluster, provenance, names, file, as_json=as_json)
         return
@@ -115,7 +115,7 @@ def predict(
     is_own = backend is Backend.GHOSTNET
     forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
     if file:
-        labeler = label_with(opened, batch_size=size, forward=forward)
+        labeler = label_with(opened, top_k, batch_size=size, forward=forward)
         provenance = Provenance.of(opened, top_k)
         write_rows(nullcontext(labeler), provenance, names, file, as_json=as_json)
     else:
@@ -143,14 +143,10 @@ def _draw(model: "Model", *, explain: bool) -> "Draw":
     return explained_by(model) if explain else thumbnail
 
 
-def _check_ray(
-    paths: list[str], file: RowFile | None, *, fuse: bool, backend: Backend, device: Device
-) -> None:
+def _check_ray(file: RowFile | None, *, fuse: bool, backend: Backend, device: Device) -> None:
     """Check that the other arguments are possible on a cluster."""
     if file is None:
         raise typer.BadParameter("--ray needs --out or --update")
-    if STDIN in paths:
-        raise typer.BadParameter("--ray labels files, so it takes no image on stdin (-)")
     if not fuse or backend is not Backend.GHOSTNET or device not in (Device.AUTO, Device.CPU):
         raise typer.BadParameter(
             "--ray runs the fused kernels on CPUs: leave out --no-fuse, --backend, --device"

@@ -59,6 +59,18 @@ class RowFile:
         return None if path is None else cls(path, resume, update is not None, by_content)
 
 
+def check_cluster(paths: list[str], address: str | None, *, ray: bool) -> None:
+    """Check that a Ray cluster is named only where one is wanted, and can read the images.
+
+    Raises:
+        typer.BadParameter: It is not so.
+    """
+    if address and not ray:
+        raise typer.BadParameter("--address needs --ray")
+    if ray and STDIN in paths:
+        raise typer.BadParameter("--ray works on files, so it takes no image on stdin (-)")
+
+
 def write_rows(
     opening: "AbstractContextManager[Labeler]",
     provenance: "Provenance",

@@ -19,7 +19,7 @@ from ghostnet.model.forward import Forward, open_forward
 from ghostnet.model.result import printable
 
 
-def embedding_provenance(model: Model, layer: Layer, *, normalized: bool) -> Provenance:
+def vectors_of(model: Model, layer: Layer, *, normalized: bool) -> Vectors:
     """Describe the embeddings of a model.
 
     Args:
@@ -29,7 +29,18 @@ def embedding_provenance(model: Model, layer: Layer, *, normalized: bool) -> Pro
     """
     table = model.architecture
     length = table.head_channels if layer is Layer.HEAD else table.last_channels
-    return Provenance.of(model, 0, Vectors(layer, length, normalized))
+    return Vectors(layer, length, normalized)
+
+
+def open_layer(model: Model, layer: Layer) -> Forward:
+    """Return what computes a layer of a model.
+
+    Raises:
+        KernelError: The layer is ``pooled``, and the fused kernels cannot run the network.
+    """
+    if layer is Layer.HEAD:
+        return open_forward(model, features=True)
+    return Session(model.architecture, model.parameters, pooled=True)
 
 
 def embed_with(model: Model, vectors: Vectors, *, batch_size: int) -> Labeler:
@@ -41,28 +52,35 @@ def embed_with(model: Model, vectors: Vectors, *, batch_size: int) -> Labeler:
         batch_size: Images that go through the network together.
 
     Raises:
-        KernelError: The layer is ``pooled``, and the fused kernels cannot run the network.
+        KernelError: As `open_layer`.
     """
-    if vectors.layer is Layer.HEAD:
-        forward: Forward = open_forward(model, features=True)
-    else:
-        forward = Session(model.architecture, model.parameters, pooled=True)
+    forward = open_layer(model, vectors.layer)
 
-    def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
+    def answers(images: Iterable[ImageSource]) -> Iterator[Answer]:
         with closing(Bursts(images)) as bursts:
             for burst in bursts:
-                yield from _embedded(model, burst, forward, batch_size, vectors)
+                yield from embedded(model, burst, forward, batch_size=batch_size, vectors=vectors)
 
     return answers
 
 
-def _embedded(
+def embedded(
     model: Model,
     images: Iterable[ImageSource],
     forward: Forward,
+    *,
     batch_size: int,
     vectors: Vectors,
 ) -> Iterator[Answer]:
+    """Yield the embedding of each image, or its error.
+
+    Args:
+        model: The model.
+        images: The images.
+        forward: What computes the layer.
+        batch_size: Images that go through the network together.
+        vectors: The layer, and whether to normalize.
+    """
     for image, outcome in model.outcomes(images, batch_size=batch_size, forward=forward):
         name = printable(image.name)
         if isinstance(outcome, ImageError):
@@ -86,7 +104,7 @@ def embed_like(model: Model, image: ImageSource, provenance: Provenance) -> NDAr
         raise ResultsError("the file has predictions; name one that `ghostnet embed` wrote")
     if difference := Provenance.of(model, 0, vectors).difference(provenance):
         raise ResultsError(f"the file of embeddings {difference}; name its model with --model")
-    (answer,) = embed_with(model, vectors, batch_size=1)([image], 0)
+    (answer,) = embed_with(model, vectors, batch_size=1)([image])
     if "error" in answer:
         raise ImageError(answer["error"])
     embedding: NDArray[np.float32] = answer["embedding"]

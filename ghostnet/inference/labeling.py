@@ -19,20 +19,21 @@ SPOOL_BYTES = 1024 * 1024
 """Size from which the names of failed images are kept in a temporary file."""
 
 
-def label_with(model: Model, *, batch_size: int, forward: Forward) -> Labeler:
+def label_with(model: Model, top_k: int, *, batch_size: int, forward: Forward) -> Labeler:
     """Return what labels images in this process; no batch waits for long until it is full.
 
     Args:
         model: The model.
+        top_k: Labels of an image.
         batch_size: Images that go through the network together.
         forward: What computes the logits.
     """
 
-    def answers(images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
+    def answers(images: Iterable[ImageSource]) -> Iterator[Answer]:
         with closing(Bursts(images)) as bursts:
             for burst in bursts:
                 for result in model.results(burst, batch_size=batch_size, forward=forward):
-                    yield result.to_dict(count)
+                    yield result.to_dict(top_k)
 
     return answers
 

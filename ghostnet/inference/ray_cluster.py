@@ -1,21 +1,21 @@
-"""Files labeled on a Ray cluster, with the rows in their order."""
+"""Files labeled or embedded on a Ray cluster, with the rows in their order."""
 
 import logging
 import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ghostnet.errors import ClusterError
-from ghostnet.inference.ray_classifier import RayClassifier
+from ghostnet.inference.ray_actor import RayActor
 from ghostnet.inference.results import answers_in
 from ghostnet.inference.rows import Answer
-from ghostnet.model import ImageSource, Model
+from ghostnet.model import ImageSource
 from ghostnet.packages import needs
 
 BLOCK_IMAGES = 256
@@ -29,26 +29,25 @@ WAIT_SECONDS = 10
 
 
 class RayCluster:
-    """A Ray cluster that labels files, with an actor for each of its processors.
+    """A Ray cluster that labels or embeds files, with an actor for each of its processors.
 
     Args:
         ray: The package, connected to the cluster.
-        model: The model, which is sent to the actors.
-        batch_size: Images that go through the network together.
+        actor: Class of the actors.
+        settings: What it is constructed with, by name; a model in it is sent to the actors.
     """
 
-    def __init__(self, ray: Any, model: Model, batch_size: int) -> None:
-        self.model = model
-        self.batch_size = batch_size
+    def __init__(self, ray: Any, actor: type[RayActor], settings: Mapping[str, Any]) -> None:
         self._ray = ray
+        self._actor = actor
+        self._settings = settings
 
-    def __call__(self, images: Iterable[ImageSource], count: int) -> Iterator[Answer]:
-        """Yield the ``count`` likeliest labels of each image, or its error, in their order.
+    def __call__(self, images: Iterable[ImageSource]) -> Iterator[Answer]:
+        """Yield the answer of each image, or its error, in their order.
 
         Args:
             images: Files, whose names are paths that every machine of the cluster can read;
                 relative ones start at the current folder.
-            count: Number of labels.
 
         Raises:
             ClusterError: The actors fail, or the cluster is lost.
@@ -57,7 +56,7 @@ class RayCluster:
             blocks = [self._ray.put(block) for block in _blocks(images)]
             if blocks:
                 self._wait_for_processor()
-                for table in self._labeled(blocks, count):
+                for table in self._answered(blocks):
                     yield from answers_in(table)
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -78,19 +77,19 @@ class RayCluster:
             )
         self._ray.get(turn)
 
-    def _labeled(self, blocks: list[Any], count: int) -> Iterator[Any]:
+    def _answered(self, blocks: list[Any]) -> Iterator[Any]:
         """Return tables of answers, in the order of their blocks."""
         data = self._ray.data
         actors = min(len(blocks), int(self._ray.cluster_resources().get("CPU", 1)))
-        labeled = data.from_arrow_refs(blocks).map_batches(
-            RayClassifier,
-            fn_constructor_args=(self.model, count, self.batch_size, Path.cwd()),
+        answered = data.from_arrow_refs(blocks).map_batches(
+            self._actor,
+            fn_constructor_kwargs={**self._settings, "folder": Path.cwd()},
             batch_size=None,
             num_cpus=1,
             compute=data.ActorPoolStrategy(size=actors),
         )
-        labeled.context.execution_options.preserve_order = True
-        tables: Iterable[Any] = labeled.iter_batches(batch_size=None, batch_format="pyarrow")
+        answered.context.execution_options.preserve_order = True
+        tables: Iterable[Any] = answered.iter_batches(batch_size=None, batch_format="pyarrow")
         return iter(tables)
 
 
@@ -105,13 +104,17 @@ def _blocks(images: Iterable[ImageSource]) -> Iterator[Any]:
 
 @contextmanager
 def connect(
-    model: Model, *, batch_size: int, address: str | None = None, verbose: bool = False
+    actor: type[RayActor],
+    settings: Mapping[str, Any],
+    *,
+    address: str | None = None,
+    verbose: bool = False,
 ) -> Iterator[RayCluster]:
     """Connect to a cluster for the time of the block.
 
     Args:
-        model: The model that labels.
-        batch_size: Images that go through the network together.
+        actor: Class of the actors.
+        settings: What it is constructed with, by name.
         address: Address of a running cluster: ``host:port`` or ``auto``; by default, the
             environment's ``RAY_ADDRESS``. Without either, a cluster of this machine's processors is
             started, and stopped after the block.
@@ -142,7 +145,7 @@ def connect(
                 "--head`, or leave out the address"
             ) from error
     try:
-        yield RayCluster(ray, model, batch_size)
+        yield RayCluster(ray, actor, settings)
     finally:
         ray.shutdown()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
+
 from ghostnet.errors import ResultsError
 from ghostnet.files import locked, raising, replacing
 from ghostnet.inference.fingerprints import Fingerprints
@@ -23,9 +25,6 @@ PART_ROWS = 10_000
 
 PART_SECONDS = 60
 """How long a row waits for others before its part is written."""
-
-ANSWER_COLUMNS = ("file", "predictions", "error")
-"""Columns of a table of answers."""
 
 METADATA_KEY = b"ghostnet"
 """Where a part's schema says what made its rows."""
@@ -276,4 +275,7 @@ def answer_table(answers: Sequence[Answer], vectors: Vectors | None = None) -> A
 def answers_in(table: Any) -> Iterator[Answer]:
     """Yield the answers in a table of Arrow."""
     for row in table.to_pylist():
-        yield {name: value for name, value in row.items() if value is not None}
+        answer = {name: value for name, value in row.items() if value is not None}
+        if "embedding" in answer:
+            answer["embedding"] = np.array(answer["embedding"], np.float32)
+        yield answer

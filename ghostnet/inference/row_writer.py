@@ -10,8 +10,8 @@ from ghostnet.inference.fingerprints import Fingerprint
 from ghostnet.inference.rows import Answer, Rows
 from ghostnet.model import ImageSource
 
-Labeler: TypeAlias = Callable[[Iterable[ImageSource], int], Iterator[Answer]]
-"""Maps images, and the number of labels for each, to answers in the order of the images."""
+Labeler: TypeAlias = Callable[[Iterable[ImageSource]], Iterator[Answer]]
+"""Maps images to answers in their order."""
 
 REPLACED_TOGETHER = 10_000
 """Most answers that are collected before the rows in whose places they belong are replaced."""
@@ -78,7 +78,7 @@ class RowWriter:
                 yield self._source(task.name)
 
         try:
-            for answer in self._labeler(images(), self._rows.provenance.top_k):
+            for answer in self._labeler(images()):
                 self._take(waiting.popleft(), answer)
         finally:
             self._replace()
