@@ -23,7 +23,13 @@ from PIL import Image
 from toy_images import draw
 
 import ghostnet as package
-from ghostnet.data.archives import archive, gzip_content, is_sequential, open_archive, open_image
+from ghostnet.data.archives import (
+    archive,
+    gzip_content,
+    open_archive,
+    open_image,
+    sequential_archive,
+)
 from ghostnet.data.image_folder import walk_images
 from ghostnet.data.left_out import LeftOut
 from ghostnet.data.transforms import decode
@@ -57,7 +63,7 @@ def test_images_are_read_at_any_place(tmp_path: Path, images: dict[str, bytes], 
     for name in images:
         with open_image(packed / name) as file:
             assert file.read() == images[name]
-    assert is_sequential(packed / "one/0.png") is (kind in ("tar.gz", "tgz"))
+    assert sequential_archive(packed / "one") == (None if kind in ("tar", "zip") else packed)
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
@@ -151,6 +157,33 @@ def test_what_is_no_image_is_left_out(tmp_path: Path, images: dict[str, bytes]) 
     assert decode(packed / "0001.png").size == (44, 40)
 
 
+def test_a_hard_link_is_the_image_that_it_is_a_link_to(
+    tmp_path: Path, images: dict[str, bytes]
+) -> None:
+    packed = pack(tmp_path / "a.tar", {"one/0.png": images["one/0.png"]})
+    with tarfile.open(packed, "a") as file:
+        link = tarfile.TarInfo("two/again.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "./one/0.png"
+        file.addfile(link)
+        link.name, link.linkname = "two/none.png", "none.png"
+        file.addfile(link)
+    names, left_out = found(packed)
+    assert names == [f"{packed}/one/0.png", f"{packed}/two/again.png"]
+    assert left_out == {"not a regular file": 1}
+    with open_image(packed / "two/again.png") as file:
+        assert file.read() == images["one/0.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_in_an_archive(tmp_path: Path, images: dict[str, bytes], kind: str) -> None:
+    packed = pack(tmp_path / f"a.{kind}", images)
+    assert found(f"{packed}/two/")[0] == [f"{packed}/{name}" for name in images if "two" in name]
+    assert found(f"{packed}/")[0] == found(packed)[0]
+    assert found(f"{packed}/none", f"{packed}/two/0.png")[0] == [
+        f"{packed}/none", f"{packed}/two/0.png"
+    ]  # fmt: skip
+
+
 def test_names_that_lead_out_of_an_archive_are_only_names(
     tmp_path: Path, images: dict[str, bytes]
 ) -> None:
@@ -189,6 +222,8 @@ def test_archives_that_cannot_be_read_say_why(tmp_path: Path, images: dict[str, 
     assert error_of(tmp_path / "x.tar.zst").endswith(
         "an archive of a kind that is not read; pack its images as .tar or .zip"
     )
+    nested = pack(tmp_path / "nested.zip", {"b.tar": b"x"})
+    assert "an archive in an archive, which is not opened" in error_of(nested / "b.tar")
     broken = pack(tmp_path / "middle.tar", images)
     content = bytearray(broken.read_bytes())
     second = content.index(b"one/1.png")

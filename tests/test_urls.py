@@ -1,6 +1,8 @@
 """Images at URLs: several at once, in their order, within bounds, and never from a local file."""
 
 import json
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bundled_models import FLOWERS
-from command_line import Ghostnet
+from command_line import FROM_A_TERMINAL, Ghostnet
 from http_server import (
     Handler,
     MisbehavingServer,
@@ -17,11 +19,13 @@ from http_server import (
     in_turn,
     redirect,
     serving,
+    stalling,
     status,
     whole,
 )
 from packed import contents
 from toy_images import draw
+from waiting import wait_for
 
 import ghostnet as package
 from ghostnet.data import remote
@@ -125,14 +129,33 @@ def test_several_are_downloaded_at_once_and_come_in_order(
     assert {image.source.result() for image in sources} == {images[0]}
 
 
+def test_an_interrupted_run_does_not_wait_for_downloads(
+    server: MisbehavingServer, tmp_path: Path
+) -> None:
+    urls = [server.url(f"/{number}", stalling(bytes(999))) for number in range(AT_ONCE + 1)]
+    (tmp_path / "list").write_text("\n".join(urls))
+    words = ["predict", "--list", "list", "--model", FLOWERS, "--out", "rows.csv"]
+    command = [sys.executable, "-c", FROM_A_TERMINAL, *map(str, words)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: len(server.requests) == AT_ONCE)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == "ghostnet: interrupted\n"
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "FILE:///etc/passwd", "ftp://host/x", "s3::file:///etc/passwd",
-     "simplecache::file:///etc/passwd", "s3://a::file:///etc/passwd", "github://a/b"],
+     "simplecache::file:///etc/passwd", "s3://a::file:///etc/passwd", "github://a/b", "https://[bad"],
 )  # fmt: skip
 def test_other_urls_are_refused(model: Model, url: str) -> None:
-    with pytest.raises(ImageError, match=r"of URLs, only .* are opened|no such file"):
+    with pytest.raises(ImageError, match=r"of URLs, only .* are opened|no such file|not a link"):
         model.predict(url)
+
+
+def test_archives_at_urls_are_refused_before_they_are_downloaded() -> None:
+    with pytest.raises(ImageError, match="an archive is read from a disk only; download it"):
+        remote.read_remote("https://host/shards/0000.tar?signature=a.b")
 
 
 def test_plain_http_is_for_images_only() -> None:

@@ -110,15 +110,19 @@ class Walk:
             elif status and self._is_image(path, status):
                 yield path
 
-    def members(self, archive: Path) -> Iterator[Path]:
+    def members(self, archive: Path, folder: str = "") -> Iterator[Path]:
         """Yield the images in an archive, as ``ARCHIVE/NAME``, in its order.
 
         What cannot be read to its end ends with the name of the archive, and decoding that says
         why.
+
+        Args:
+            archive: The archive.
+            folder: Folder in the archive; by default, all of it.
         """
         try:
             opened = open_archive(archive)
-            for member in opened.members():
+            for member in opened.members(folder):
                 path = archive / member.name
                 if reason := member.problem or self._member_reason(opened, member):
                     self.left_out.add(path, reason)

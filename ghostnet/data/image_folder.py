@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from ghostnet.data.archives import is_archive, split_path
-from ghostnet.data.image_files import Walk
+from ghostnet.data.archives import open_archive, split_path
+from ghostnet.data.image_files import SUFFIXES, Walk
 from ghostnet.data.left_out import LeftOut
 from ghostnet.data.remote import URL
 from ghostnet.data.shards import labeled_images, read_shard
@@ -64,16 +64,26 @@ def walk_images(names: Iterable[str], left_out: LeftOut) -> Iterator[str]:
         elif holds_images(name):
             searched.add(os.path.abspath(name))
             root = Path(name)
-            walk = Walk(root, left_out)
-            for file in walk.images(root) if root.is_dir() else walk.members(root):
-                yield name if file == root else os.path.join(name, file.relative_to(root))
+            walk, packed = Walk(root, left_out), split_path(root)
+            for file in walk.members(*packed) if packed else walk.images(root):
+                is_below = root in file.parents
+                yield os.path.join(name, file.relative_to(root)) if is_below else str(file)
         else:
             yield name
 
 
 def holds_images(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a folder or an archive."""
-    return os.path.isdir(name) or (is_archive(Path(name)) and os.path.isfile(name))
+    """Whether a name is that of a folder, of an archive, or of a folder in one."""
+    if os.path.isdir(name):
+        return True
+    packed = split_path(Path(name))
+    if not packed or Path(name).suffix.lower() in SUFFIXES:
+        return False
+    archive, folder = packed
+    try:
+        return not folder or any(open_archive(archive).members(folder))
+    except OSError:
+        return False
 
 
 def read_folder(root: Path) -> ImageFolder:

@@ -1,7 +1,9 @@
 """Images elsewhere: at web addresses and in object stores."""
 
 import re
+from pathlib import Path
 
+from ghostnet.data.archives import is_archive
 from ghostnet.errors import FetchError, ImageError
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -27,6 +29,8 @@ def read_remote(url: str) -> bytes:
     """
     found = URL.match(url)
     scheme = found[1].lower() if found else ""
+    if is_archive(Path(url.partition("?")[0])):
+        raise ImageError(f"{url}: an archive is read from a disk only; download it")
     if scheme in WEB:
         return _from_web(url)
     if scheme in STORES and "::" not in url:

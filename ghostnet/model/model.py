@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -163,7 +164,8 @@ class Model:
             image.put(preprocess, place)
 
         pipeline = Pipeline(forward, put, preprocess.blank, batch_size, ahead)
-        return pipeline.run(downloaded(named(images)))
+        with closing(downloaded(named(images))) as sources:
+            yield from pipeline.run(sources)
 
     @overload
     def features(  # type: ignore[overload-overlap]

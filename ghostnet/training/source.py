@@ -10,7 +10,7 @@ import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.data.archives import image_sha256, is_sequential, open_image
+from ghostnet.data.archives import image_sha256, open_image, sequential_archive
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.files import raising
 from ghostnet.threads import thread_pool
@@ -42,12 +42,14 @@ class FolderSource:
 
     def __init__(self, files: tuple[tuple[Path, int], ...], hashes: Hashes | None = None) -> None:
         self.files = files
-        for folder in {file.parent for file, _ in files}:
-            if is_sequential(folder):
-                raise DatasetError(
-                    f"{folder}: training reads images in any order, and a compressed tar file is "
-                    "fast to read only in its own; decompress it first with gunzip"
-                )
+        packed = next(
+            filter(None, map(sequential_archive, {file.parent for file, _ in files})), None
+        )
+        if packed:
+            raise DatasetError(
+                f"{packed}: training reads images in any order, and a compressed tar file is fast "
+                "to read only in its own; decompress it first with gunzip"
+            )
         if hashes is not None:
             self.hashes = hashes
 

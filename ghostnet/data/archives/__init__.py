@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
@@ -21,16 +22,19 @@ __all__ = [
     "image_version",
     "is_archive",
     "is_other_archive",
-    "is_sequential",
     "open_archive",
     "open_image",
     "problem_of",
+    "sequential_archive",
     "split_path",
     "version_of",
 ]
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 """Suffixes of archives, in lower case; the first bytes tell the kind."""
+
+MARKS = re.compile("|".join(map(re.escape, SUFFIXES)), re.IGNORECASE)
+"""What a path that leads into an archive has somewhere."""
 
 OTHER_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 """Suffixes of archives that are not read."""
@@ -64,10 +68,10 @@ def open_archive(path: Path) -> Archive:
     return _opened(path, version_of(path), os.getpid())
 
 
-def is_sequential(path: Path) -> bool:
-    """Whether a file is in an archive that is fast to read in its own order only."""
+def sequential_archive(path: Path) -> Path | None:
+    """Return the archive that a path leads into, if that is fast to read in its own order only."""
     found = split_path(path)
-    return found is not None and open_archive(found[0]).is_sequential
+    return found[0] if found and open_archive(found[0]).is_sequential else None
 
 
 def split_path(path: Path) -> tuple[Path, str] | None:
@@ -75,6 +79,8 @@ def split_path(path: Path) -> tuple[Path, str] | None:
 
     The name is empty for the archive itself.
     """
+    if not MARKS.search(str(path)):
+        return None
     for place in (*reversed(path.parents), path):
         if is_archive(place) and place.is_file():
             return place, "" if place == path else path.relative_to(place).as_posix()
@@ -140,6 +146,8 @@ def problem_of(path: Path) -> str:
         return "an archive of a kind that is not read; pack its images as .tar or .zip"
     if not is_archive(path):
         return ""
+    if not path.is_file():
+        return "an archive in an archive, which is not opened; unpack it first"
     try:
         open_archive(path).check()
     except OSError as error:

@@ -68,18 +68,23 @@ class Archive(ABC):
             OSError: It cannot be read, or ends early.
         """
 
-    def members(self) -> Iterator[Member]:
+    def members(self, folder: str = "") -> Iterator[Member]:
         """Yield the members in their order, and remember their places.
 
         Only the first of several members with one name can be read.
 
+        Args:
+            folder: Folder whose members to yield; by default, all.
+
         Raises:
             OSError: The archive is broken there.
         """
+        start = folder and folder + "/"
         try:
             for member in self.scan():
                 is_twice = not member.problem and not self._is_new(member)
-                yield replace(member, problem="named like another") if is_twice else member
+                if member.name.startswith(start):
+                    yield replace(member, problem="named like another") if is_twice else member
         except Exception as error:  # readers of archives raise almost anything on broken bytes
             self._error = _broken(error)
             raise self._error from error
@@ -114,6 +119,10 @@ class Archive(ABC):
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "the archive has no such image")
         return found
+
+    def known_place(self, name: str) -> Place | None:
+        """Return the place of a member that was listed; None if there is none."""
+        return self._places.get(name)
 
     def read(self, name: str) -> bytes:
         """Read a member.

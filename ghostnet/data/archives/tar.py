@@ -8,6 +8,12 @@ from ghostnet.data.archives.archive import ENDS_EARLY, Archive, Member, plain
 from ghostnet.data.archives.content import Content, Cursor, Headers
 from ghostnet.data.archives.places import Place
 
+BUFFER = 4096
+"""Bytes that are read for a header: also the last one of the member before."""
+
+NOWHERE = Place(0, 0, 0)
+"""Place of a member that cannot be read."""
+
 ZEROS = bytes(tarfile.BLOCKSIZE)
 """The block with which an archive ends."""
 
@@ -17,7 +23,7 @@ class Tar(Archive):
 
     def scan(self) -> Iterator[Member]:
         """Yield the members in their order."""
-        headers = Headers(Cursor(self.content), tarfile.BLOCKSIZE)
+        headers = Headers(Cursor(self.content), BUFFER)
         end = 0
         with tarfile.open(fileobj=headers, mode="r:") as tar:
             while entry := tar.next():
@@ -34,9 +40,12 @@ class Tar(Archive):
         return self.content(place.offset, length)
 
     def _member(self, entry: tarfile.TarInfo) -> Member:
-        is_file = entry.isreg() and not entry.issparse()
-        place = Place(entry.offset_data, entry.size, entry.size)
-        return Member(plain(entry.name), "" if is_file else "not a regular file", place)
+        place: Place | None = Place(entry.offset_data, entry.size, entry.size)
+        if entry.islnk():  # to a member before it, which has the content
+            place = self.known_place(plain(entry.linkname))
+        elif not entry.isreg() or entry.issparse():
+            place = None
+        return Member(plain(entry.name), "" if place else "not a regular file", place or NOWHERE)
 
 
 def _check_end(content: Content, offset: int) -> None:
