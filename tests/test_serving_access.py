@@ -71,6 +71,25 @@ def test_a_line_of_text_has_no_control_characters(tmp_path: Path) -> None:
     assert line.split()[1:5] == ["127.0.0.1", "GET", "/healthz\\n\\u001b[31m", "404"]
 
 
+def test_the_trace_of_a_client_is_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    cases = {
+        f"00-{trace}-b7ad6b7169203331-01": trace,
+        f"cc-{trace}-b7ad6b7169203331-01-what-will-be": trace,
+        f"ff-{trace}-b7ad6b7169203331-01": "-",
+        f"00-{trace.upper()}-b7ad6b7169203331-01": "-",
+        f"00-{'0' * 32}-b7ad6b7169203331-01": "-",
+        f"00-{trace}-{'0' * 16}-01": "-",
+        "": "-",
+    }
+    with serving("--access-log", "json", log=log) as server:
+        for given in cases:
+            server.get("healthz", headers={"traceparent": given})
+    lines = [json.loads(line) for line in log.read_text().splitlines() if "/healthz" in line]
+    assert [line["trace_id"] for line in lines] == list(cases.values())
+
+
 METRICS = re.compile(r"metrics on (http://\S+:\d+)/metrics\n")
 
 

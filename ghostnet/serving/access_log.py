@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ghostnet.serving.access import LogFormat
+from ghostnet.serving.trace_context import trace_id
 
 REQUEST_ID = "X-Request-ID"
 """The header of a request and of its response that identifies them in logs."""
@@ -61,6 +62,7 @@ class AccessLog:
             "status": status,
             "milliseconds": round(1000 * seconds, 1),
             "request_id": identity,
+            "trace_id": trace_id(scope) or "-",
         }
         if self.log is LogFormat.JSON:
             text = json.dumps(line)

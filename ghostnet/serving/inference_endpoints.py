@@ -1,6 +1,8 @@
 """The endpoints of the Open Inference Protocol, under ``/v2``."""
 
-from anyio import CapacityLimiter, to_thread
+import asyncio
+
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -53,7 +55,7 @@ class InferenceEndpoints:
         self.repository = repository
         self.batcher = batcher
         self.intake = intake
-        self._parsing = CapacityLimiter(1)  # a parser holds the interpreter; one, for long enough
+        self._parsing = asyncio.Lock()  # a parser holds the interpreter; one, for long enough
 
     async def show_server(self, request: Request) -> Response:
         """Answer ``GET /v2``."""
@@ -89,9 +91,8 @@ class InferenceEndpoints:
         model = self._model(request)
         length = _json_length(request)
         async with self.intake.body(request, COPIES) as body:
-            parsed, sources = await to_thread.run_sync(
-                self._read, model, body, length, limiter=self._parsing
-            )
+            async with self._parsing:
+                parsed, sources = await run_in_threadpool(self._read, model, body, length)
             results = await unless_left(request, self.batcher.run(model, sources))
         head = {"model_name": model.name, "model_version": VERSION}
         content, header = format_response(parsed, head, outputs(model, parsed, results))

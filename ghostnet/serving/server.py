@@ -33,6 +33,7 @@ from ghostnet.serving.memory import keep_memory_small
 from ghostnet.serving.metrics import SHARED_FOLDER, Metrics, MetricsPort
 from ghostnet.serving.repository import Opening, Repository
 from ghostnet.serving.rpc.address import Address
+from ghostnet.serving.trace_context import exports_traces
 
 GRACE_SECONDS = 25
 """Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
@@ -198,7 +199,11 @@ def open_application(
     loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
     metrics = Metrics()
     repository = Repository(openings, limits.batch, metrics.observe_batch)
-    application = create_application(repository, limits, access, metrics, rpc)
+    application: ASGIApp = create_application(repository, limits, access, metrics, rpc)
+    if exports_traces():
+        from ghostnet.serving.tracing import Tracing
+
+        application = Tracing(application)
     return application if metrics_port is None else MetricsPort(application, metrics, metrics_port)
 
 
