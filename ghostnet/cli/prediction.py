@@ -32,9 +32,11 @@ from ghostnet.cli.options import (
 )
 from ghostnet.cli.output import count_left_out, counting, print_json, print_table, say
 from ghostnet.cli.row_file import OUT_BATCH, RowFile, check_cluster, source, write_rows
+from ghostnet.cli.settings import given_settings, table_of, with_settings
 from ghostnet.export.formats import Backend
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.runtime import Device, Execution
+from ghostnet.training.config import TABLE
 
 if TYPE_CHECKING:
     from ghostnet.inference.report import Draw
@@ -203,6 +205,7 @@ def _cells(result: "Result", top_k: int) -> tuple[str, str]:
     return "\n".join(labels), f"{result.milliseconds:.1f}"
 
 
+@with_settings(TABLE)
 def eval(
     folder: Annotated[
         Path, typer.Argument(help="Folder or archive with a sub-folder of images per class.")
@@ -225,17 +228,17 @@ def eval(
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
+    **settings: Any,
 ) -> None:
     """Measure the accuracy of a model on labeled images: top-1, top-5 and per class."""
     _check_explain(explain, report)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
-    from ghostnet.data.image_folder import read_folder
-    from ghostnet.data.parts import measured_part
+    from ghostnet.data.split import read_measured
     from ghostnet.model.evaluation import evaluate
     from ghostnet.model.forward import open_forward
 
-    images = read_folder(measured_part(folder))
+    images = read_measured(folder, table_of(given_settings(settings)))
     left_out = count_left_out(images.left_out)
     forward = open_forward(opened, fused=fuse)
     files = [file for file, _ in images.files]

@@ -1,12 +1,11 @@
 """The verbs that train networks: `finetune` and `train`."""
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,12 +27,13 @@ from ghostnet.cli.output import (
     print_table,
     progress_bar,
 )
+from ghostnet.cli.settings import given_settings, table_of, with_settings
 from ghostnet.models.registry import BACKBONE_MODEL
 from ghostnet.training.config import (
     CONFIG,
     MOVABLE,
-    PARTS,
     SETTINGS,
+    TABLE,
     Balance,
     TrainingConfig,
     check,
@@ -55,37 +55,7 @@ class Mode(str, Enum):
     FULL = "full"
 
 
-def _with_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace ``**settings`` of a verb by an option for each of some settings of a training run."""
-    options = [_option(name) for name in names]
-
-    def replaced(verb: Callable[..., None]) -> Callable[..., None]:
-        own = signature(verb).parameters.values()
-        parameters = [p for p in own if p.kind is not Parameter.VAR_KEYWORD] + options
-        verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-        verb.__annotations__ = {p.name: p.annotation for p in parameters}
-        return verb
-
-    return replaced
-
-
-def _option(name: str) -> Parameter:
-    """Return the option of a setting; without it on the command line, its value is None."""
-    part, field = SETTINGS[name]
-    kind, *_, text = get_args(get_type_hints(PARTS[part], include_extras=True)[field])
-    if get_args(kind)[1:] == (Ellipsis,):  # Typer's type for an option that is repeated
-        kind = list[get_args(kind)[0]]  # type: ignore[misc]
-    choice = typer.Option(help=text, rich_help_panel=part.capitalize())
-    option = Annotated[kind | None, choice]  # type: ignore[valid-type]
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
-
-
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are on the command line."""
-    return {name: value for name, value in settings.items() if value not in (None, [])}
-
-
-HEAD_SETTINGS = ["balance"]
+HEAD_SETTINGS = [*TABLE, "balance"]
 """Settings that a new classifier has too."""
 
 FINETUNE_SETTINGS = [
@@ -99,7 +69,7 @@ FINETUNE_SETTINGS = [
 """Settings of `finetune`; the others have fixed values there."""
 
 
-@_with_settings(FINETUNE_SETTINGS)
+@with_settings(FINETUNE_SETTINGS)
 def finetune(
     folder: Annotated[
         Path,
@@ -129,7 +99,7 @@ def finetune(
     **settings: Any,
 ) -> None:
     """Teach a model your own classes."""
-    given = _given(settings)
+    given = given_settings(settings)
     whole = [name for name in given if name not in HEAD_SETTINGS]
     if whole and mode is Mode.HEAD:
         hint = f"--{whole[0].replace('_', '-')}"
@@ -145,7 +115,7 @@ def finetune(
     from ghostnet.training.head.finetune import finetune_head
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
-    train, measured = read_split(folder, measured_with)
+    train, measured = read_split(folder, measured_with, table_of(given))
     opened = open_model(model, cache_dir, allow_short_hash=short_hash, new_classifier=True)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
@@ -172,7 +142,7 @@ def finetune(
         _print_tuned(tuned, card)
 
 
-@_with_settings(SETTINGS)
+@with_settings(SETTINGS)
 def train(
     out: Annotated[
         Path, typer.Option(help="Folder for model, card, log, curve, config and state.")
@@ -191,7 +161,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a network; start several workers with `msrun … ghostnet train …`."""
-    given = _given(settings)
+    given = given_settings(settings)
     if resume and (config or given.keys() - set(MOVABLE)):
         raise typer.BadParameter(
             "a run continues with the settings in OUT/config.yaml; only these can be changed: "

@@ -7,13 +7,14 @@ import numpy as np
 
 from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, read_folder
+from ghostnet.data.label_table import LabelTable
 from ghostnet.data.labels import check_labels
 from ghostnet.data.parts import HELD_OUT, measured_part, training_part
 from ghostnet.errors import DatasetError, listed
 
 
 def read_split(
-    folder: Path, held_out: Path | float | None = None
+    folder: Path, held_out: Path | float | None = None, table: LabelTable | None = None
 ) -> tuple[ImageFolder, ImageFolder]:
     """List the training and the held-out images, checked before any work is done.
 
@@ -22,16 +23,49 @@ def read_split(
             such as ``train`` and ``val``.
         held_out: Another such folder, or the fraction of the training images to hold out, in
             (0, 1); by default the data set's own part, or `HELD_OUT`.
+        table: Classes of the images, in place of sub-folders; its parts are the data set's own.
 
     Raises:
         DatasetError: There are fewer than two classes, a class without images, too few images to
             hold any out, a class that only ``held_out`` has, an image on both sides, or a name that
             a card cannot hold.
     """
+    if table:
+        return _read_table(folder, held_out, table)
     folder, own = training_part(folder, with_held_out=held_out is None)
     train = read_folder(folder)
     check_classes(train, folder)
     return split_folder(train, folder, held_out or own or HELD_OUT)
+
+
+def read_measured(folder: Path, table: LabelTable | None = None) -> ImageFolder:
+    """List the images that a finished model is measured with.
+
+    Args:
+        folder: As for `read_split`; its part for tests counts, or else the one for validation.
+        table: Classes of the images, in place of sub-folders.
+
+    Raises:
+        DatasetError: As `ghostnet.data.image_folder.read_folder`, or as `LabelTable.read`.
+    """
+    if table is None:
+        return read_folder(measured_part(folder))
+    parts = table.read(folder)
+    return next((parts[name] for name in ("test", "val") if parts[name].files), parts["train"])
+
+
+def _read_table(
+    folder: Path, held_out: Path | float | None, table: LabelTable
+) -> tuple[ImageFolder, ImageFolder]:
+    """List the training and the held-out images that a table labels."""
+    parts = table.read(folder)
+    train = parts["train"]
+    check_classes(train, folder)
+    own = next((parts[name] for name in ("val", "test") if parts[name].files), None)
+    if held_out or own is None:
+        return split_folder(train, folder, held_out or HELD_OUT)
+    check_apart([file for file, _ in train.files], own, table.path)
+    return train, own
 
 
 def check_classes(train: ImageFolder, folder: Path) -> None:

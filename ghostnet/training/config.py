@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt, Interval, Lt
 
 from ghostnet.data.parts import HELD_OUT
 from ghostnet.errors import TrainingError
 
+if TYPE_CHECKING:
+    from ghostnet.data.label_table import LabelTable
+
 MOVABLE = (
-    "data", "val", "unlabeled", "skip_broken", "decode_threads",
+    "data", "labels_csv", "val", "unlabeled", "skip_broken", "decode_threads",
     "model", "teacher", "teacher_labels", "epochs", "save_steps", "patience",
 )  # fmt: skip
 """Settings that may change when a run is resumed: paths, and what does not affect past steps."""
@@ -103,6 +106,20 @@ class DataSettings:
 
     path: Annotated[Path | None, "Training images. Omit it to learn a teacher's classes."] = None
     layout: Annotated[Layout, "How DATA is stored."] = Layout.FOLDER
+    labels_csv: Annotated[
+        Path | None,
+        "Table of the images in DATA and their classes, in place of sub-folders: CSV, JSON lines "
+        "or Parquet.",
+    ] = None
+    image_column: Annotated[
+        str | None, "Column of the images' names in it. Default: image, file_name, id, …"
+    ] = None
+    label_column: Annotated[
+        str | None, "Column of their classes. Default: label, class, breed, …"
+    ] = None
+    split_column: Annotated[
+        str | None, "Column that says whether an image is for train, val or test."
+    ] = None
     val: Annotated[
         str | None,
         "Held-out images: a folder, or a fraction of DATA. Default: DATA's own val or test, or "
@@ -121,6 +138,14 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.val is not None:
             held_out(self.val)
+
+    @property
+    def table(self) -> "LabelTable | None":
+        """The table of labels, if there is one."""
+        from ghostnet.data.label_table import LabelTable
+
+        columns = self.image_column, self.label_column, self.split_column
+        return LabelTable(self.labels_csv, *columns) if self.labels_csv else None
 
     @property
     def held_out(self) -> Path | float | None:
@@ -271,6 +296,9 @@ class TrainingConfig:
         }
 
 
+TABLE = ("labels_csv", "image_column", "label_column", "split_column")
+"""Settings of a table of labels."""
+
 PARTS = {"data": DataSettings, "recipe": Recipe, "teacher": TeacherSettings}
 """The parts of the settings."""
 
@@ -344,6 +372,7 @@ def located(config: TrainingConfig) -> TrainingConfig:
         replace(
             data,
             path=data.path and _absolute(data.path),
+            labels_csv=data.labels_csv and _absolute(data.labels_csv),
             val=str(_absolute(data.held_out)) if isinstance(data.held_out, Path) else data.val,
             unlabeled=tuple(map(_absolute, data.unlabeled)),
         ),

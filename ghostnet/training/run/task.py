@@ -122,7 +122,7 @@ def _labeled_task(data: DataSettings, path: Path) -> Task:
             check_classes(images, path)
             train, held_out = split_folder(images, path, data.held_out or HELD_OUT)
         case Layout.FOLDER:
-            train, held_out = read_split(path, data.held_out)
+            train, held_out = read_split(path, data.held_out, data.table)
     left_out = LeftOut.joined(train.left_out, held_out.left_out)
     if data.skip_broken:
         train, held_out = readable(train, held_out)
