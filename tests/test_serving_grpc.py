@@ -350,6 +350,9 @@ def test_triton_client_reads_what_the_server_says(client: Any) -> None:
     ]
     (statistics,) = client.get_inference_statistics(MODEL).model_stats
     assert statistics.name == MODEL
+    names = [counted.name for counted in client.get_inference_statistics().model_stats]
+    assert names == [MODEL, "flowers"]
+    assert not client.is_model_ready("cats")
     with pytest.raises(triton.InferenceServerException, match="choose from"):
         client.get_model_metadata("cats")
 

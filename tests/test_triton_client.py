@@ -51,6 +51,7 @@ def test_triton_client_reads_configuration_and_statistics(
     assert client.get_model_config(MODEL)["input"][0]["name"] == "images"
     (statistics,) = client.get_inference_statistics(MODEL)["model_stats"]
     assert statistics["name"] == MODEL
+    assert client.get_inference_statistics()["model_stats"][0]["name"] == MODEL
 
 
 def tensor(values: np.ndarray, *, is_binary: bool) -> "triton.InferInput":

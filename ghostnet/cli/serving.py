@@ -141,6 +141,10 @@ def serve(
     )
     if 2 * limits.body > limits.bodies:
         raise typer.BadParameter("--memory-mib must be at least 8 times --max-body-mib")
+    if grpc_port is not None and 3 * limits.body > limits.bodies:
+        raise typer.BadParameter(
+            "with --grpc-port, --memory-mib must be at least 12 times --max-body-mib"
+        )
     models = model or [DEFAULT_MODEL]
     openings = named_openings(models, cache_dir)
     with ExitStack() as stack:

@@ -105,6 +105,7 @@ def _routes(repository: Repository, batcher: Batcher, intake: Intake) -> list[Ba
         Route("/v2", inference.show_server),
         Route("/v2/health/live", inference.show_live),
         Route("/v2/health/ready", inference.show_ready),
+        Route("/v2/models/stats", inference.show_all_statistics),
         *(Route(path, inference.show_model) for path in models),
         *(Route(f"{path}/ready", inference.show_model_ready) for path in models),
         *(Route(f"{path}/config", inference.show_configuration) for path in models),

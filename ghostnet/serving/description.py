@@ -1,5 +1,6 @@
 """What a server says about itself and its models, in the terms of the Open Inference Protocol."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import ghostnet
@@ -55,8 +56,12 @@ def model_configuration(model: ServedModel, most_images: int) -> Document:
     }
 
 
-def model_statistics(model: ServedModel) -> Document:
-    """Count what a model has computed in this process, as Triton does."""
+def statistics(models: Iterable[ServedModel]) -> Document:
+    """Count what models have computed in this process, as Triton does."""
+    return {"model_stats": [_counted(model) for model in models]}
+
+
+def _counted(model: ServedModel) -> Document:
     counted = model.counted
     executions = {"count": counted.batches, "ns": round(1e9 * counted.seconds)}
     return {

@@ -11,8 +11,8 @@ from ghostnet.serving.departure import unless_left
 from ghostnet.serving.description import (
     model_configuration,
     model_metadata,
-    model_statistics,
     server_metadata,
+    statistics,
 )
 from ghostnet.serving.inference import outputs, read_sources
 from ghostnet.serving.intake import Intake
@@ -84,7 +84,11 @@ class InferenceEndpoints:
 
     async def show_statistics(self, request: Request) -> Response:
         """Answer ``GET /v2/models/NAME/stats``, as Triton does, for the worker that answers."""
-        return JSONResponse({"model_stats": [model_statistics(self._model(request))]})
+        return JSONResponse(statistics([self._model(request)]))
+
+    async def show_all_statistics(self, request: Request) -> Response:
+        """Answer ``GET /v2/models/stats``, as Triton does, for the worker that answers."""
+        return JSONResponse(statistics(self.repository.loaded))
 
     async def infer(self, request: Request) -> Response:
         """Answer ``POST /v2/models/NAME/infer``."""

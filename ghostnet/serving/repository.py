@@ -63,6 +63,11 @@ class Repository:
         """All models, in their order."""
         return [Entry(name, name in self._loaded, self._reasons[name]) for name in self._openings]
 
+    @property
+    def loaded(self) -> list[ServedModel]:
+        """The models that take images."""
+        return list(self._loaded.values())
+
     def first(self) -> ServedModel:
         """Return the model of requests that name none.
 

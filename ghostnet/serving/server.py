@@ -69,7 +69,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ServingError(
             f"cannot listen on {host}:{port} ({error.strerror}); choose another address with "
-            "--host, --port or --metrics-port"
+            "--host, --port, --metrics-port or --grpc-port"
         ) from error
 
 
@@ -168,6 +168,12 @@ class Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self._hangup = Hangup(self._reload)
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died, at once if they die while they are asked how they are."""
+        for process in self.processes:
+            process.child_conn.close()  # theirs is a copy; a pipe that has both never ends
+        super().keep_subprocess_alive()
 
     def handle_hup(self) -> None:
         """React to SIGHUP."""

@@ -15,9 +15,9 @@ from ghostnet.serving.batcher import Batcher, Source
 from ghostnet.serving.description import (
     model_configuration,
     model_metadata,
-    model_statistics,
     repository_index,
     server_metadata,
+    statistics,
 )
 from ghostnet.serving.inference import outputs, read_sources
 from ghostnet.serving.intake import Intake
@@ -177,7 +177,8 @@ class Service:
         return server_metadata()
 
     async def _model_ready(self, message: Any) -> dict[str, Any]:
-        return {"ready": self.repository.has(message.name, message.version or VERSION)}
+        ready = [(model.name, VERSION) for model in self.repository.loaded]
+        return {"ready": (message.name, message.version or VERSION) in ready}
 
     async def _model_metadata(self, message: Any) -> dict[str, Any]:
         return model_metadata(self._model(message))
@@ -187,7 +188,7 @@ class Service:
         return {"config": model_configuration(self._model(message), most_images)}
 
     async def _model_statistics(self, message: Any) -> dict[str, Any]:
-        return {"model_stats": [model_statistics(self._model(message))]}
+        return statistics([self._model(message)] if message.name else self.repository.loaded)
 
     async def _model_infer(self, message: Any) -> Any:
         model = self.repository.model(message.model_name, message.model_version or VERSION)
