@@ -39,9 +39,10 @@ def listed(content: bytes, *, null: bool = False) -> list[str]:
 def test_a_row_has_the_name_that_was_given(ghostnet: Ghostnet, images: Path) -> None:
     names = ["./a/one/0.png", "a//two/1.png", "a/../a/one/1.png", "file://host/x.jpg", "./a//two/"]
     ghostnet("predict", *names, "--out", "rows.jsonl", status=1)
-    expected = [*names[:-1], "./a//two/0.png", "./a//two/1.png"]
+    expected = [*names[:-1], "./a//two/0.png"]  # the other is listed before
     assert files_in(Path("rows.jsonl")) == expected
-    answers = ghostnet.json("predict", *names, status=1)
+    *answers, last = ghostnet.json("predict", *names, status=1)
+    assert last == {"left_out": {"listed before the folder that it is in": 1}}
     assert [answer["file"] for answer in answers] == expected
     assert answers[3]["error"].startswith("file://host/x.jpg: of URLs, only https://")
 
@@ -111,6 +112,25 @@ def test_what_find_prints_is_labeled_once(ghostnet: Ghostnet, images: Path) -> N
     assert counts["below a folder that is listed before it"] == len(found) - 1
 
 
+@pytest.mark.parametrize("kept", [1, 1000])
+def test_what_find_prints_depth_first_is_labeled_once(
+    images: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghostnet.data.path_set.KEPT", kept)
+    whole = sorted(walk_images(["a"], LeftOut()))
+    before, below = (
+        "listed before the folder that it is in",
+        "below a folder that is listed before it",
+    )
+    for words, reason in (((), before), (("-type", "d"), below)):
+        command = ["find", "a", "-depth", *words]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        left_out = LeftOut()
+        found = [*walk_images(printed.splitlines(), left_out)]
+        assert sorted(found) == whole, words
+        assert reason in str(left_out)
+
+
 def test_a_folder_hides_only_what_is_below_it(images: Path) -> None:
     names = ["a/one", "a/one.png", "a/two/0.png", "../x.png", "a/one/../two/1.png"]
     assert [*walk_images([".", "../x"], LeftOut())][-1] == "../x"
@@ -128,4 +148,4 @@ def test_stdin_is_one_thing(ghostnet: Ghostnet, images: Path) -> None:
     ghostnet("predict", "-", "--list", "-", status=2)
     assert "stdin is either an image (-) or a list (--list -)" in ghostnet.err
     ghostnet("predict", "-", "--ray", "--out", "rows.jsonl", status=2)
-    assert "--ray labels files" in ghostnet.err
+    assert "--ray works on files" in ghostnet.err

@@ -11,7 +11,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "ghostnet"
 
 FLOORS = (
-    ("errors", "lazy", "packages", "files", "threads", "runtime", "numpy_interface", "http"),
+    (
+        "errors",
+        "lazy",
+        "packages",
+        "files",
+        "database",
+        "threads",
+        "runtime",
+        "numpy_interface",
+        "http",
+    ),
     ("models",),
     ("checkpoints",),
     ("data",),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
@@ -9,9 +10,13 @@ from unicodedata import normalize
 from ghostnet.data.archives import open_archive, split_path
 from ghostnet.data.image_files import SUFFIXES, Walk
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.path_set import PathSet
 from ghostnet.data.remote import URL
 from ghostnet.data.shards import labeled_images, read_shard
 from ghostnet.errors import DatasetError, listed
+
+BELOW = "below a folder that is listed before it"
+"""Why a name is left out that its folder stands for."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +53,54 @@ def walk_images(names: Iterable[str], left_out: LeftOut) -> Iterator[str]:
     """Yield the names of image files as they are found.
 
     Files keep the names that they were given, and those below a folder or in an archive follow its
-    own. What is below a folder that came before is left out: `find` lists a folder and then all
-    that is in it.
+    own. `find` lists a folder and then all that is in it, or with ``-depth`` first what is in it;
+    what is met again through its folder is left out.
 
     Args:
         names: Files, folders, archives and URLs of images.
         left_out: Counts what is left out.
     """
     searched: set[str] = set()
-    for name in names:
-        if URL.match(name):
-            yield name
-        elif searched and not searched.isdisjoint(map(str, Path(os.path.abspath(name)).parents)):
-            left_out.add(name, "below a folder that is listed before it")
-        elif holds_images(name):
-            searched.add(os.path.abspath(name))
-            root = Path(name)
-            walk, packed = Walk(root, left_out), split_path(root)
-            for file in walk.members(*packed) if packed else walk.images(root):
-                is_below = root in file.parents
-                yield os.path.join(name, file.relative_to(root)) if is_below else str(file)
-        else:
-            yield name
+    with closing(PathSet()) as listed_files:
+        for name in names:
+            path = os.path.abspath(name)
+            if URL.match(name):
+                yield name
+            elif _is_below(path, searched):
+                left_out.add(name, BELOW)
+            elif holds_images(name):
+                for file in _images_in(name, left_out):
+                    if reason := _met_before(file, searched, listed_files):
+                        left_out.add(file, reason)
+                    else:
+                        yield file
+                searched.add(path)
+            else:
+                listed_files.add(path)
+                yield name
+
+
+def _images_in(name: str, left_out: LeftOut) -> Iterator[str]:
+    """Yield the names of the images in a folder or an archive, which follow its own."""
+    root = Path(name)
+    walk, packed = Walk(root, left_out), split_path(root)
+    for file in walk.members(*packed) if packed else walk.images(root):
+        is_below = root in file.parents
+        yield os.path.join(name, file.relative_to(root)) if is_below else str(file)
+
+
+def _met_before(name: str, searched: set[str], listed_files: PathSet) -> str:
+    """Say how an image in a folder was met before; empty if it was not."""
+    if not searched and not listed_files:
+        return ""
+    path = os.path.abspath(name)
+    if _is_below(path, searched):
+        return BELOW
+    return "listed before the folder that it is in" if path in listed_files else ""
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    return bool(folders) and not folders.isdisjoint(map(str, Path(path).parents))
 
 
 def holds_images(name: str | os.PathLike[str]) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ghostnet.data.archives import image_version, open_image
+from ghostnet.database import Database
 from ghostnet.files import sha256_of_rest
-from ghostnet.inference.database import Database
 
 COMMIT_SECONDS = 5
 """How long a fingerprint may wait in memory; a killed process forgets it."""

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from ghostnet.inference.database import Database
+from ghostnet.database import Database
 
 SCHEMA = """
 PRAGMA journal_mode = OFF;

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,15 @@ class Database:
         """
         with self._lock, self._raising():
             return self._connection.execute(statement, values).fetchall()
+
+    def run_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Run a statement for the values of each row.
+
+        Raises:
+            ResultsError: The database cannot be read or written.
+        """
+        with self._lock, self._raising():
+            self._connection.executemany(statement, rows)
 
     def commit(self) -> None:
         """Make what was written survive the process.
