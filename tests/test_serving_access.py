@@ -115,7 +115,9 @@ def test_a_port_that_is_taken_is_an_error(ghostnet: Ghostnet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ghostnet("serve", "--port", 0, "--metrics-port", port, status=1)
-    assert "choose another address with --host, --port or --metrics-port" in ghostnet.err
+    assert (
+        "choose another address with --host, --port, --metrics-port or --grpc-port" in ghostnet.err
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``ghostnet serve --grpc-port``: the Open Inference Protocol over gRPC."""
 
+import json
 import re
 import socket
 import subprocess
@@ -268,6 +269,21 @@ def test_a_token_is_asked_for_and_models_are_controlled(tmp_path: Path) -> None:
         assert code is grpc.StatusCode.UNAVAILABLE
         call("RepositoryModelLoad", TOKEN, model_name=MODEL)
         assert call("ModelInfer", TOKEN, model_name=MODEL, **encoded(CAT)).outputs
+
+
+def test_requests_are_logged_with_their_ids(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        serving("--access-log", "json", *WORDS, log=log) as server,
+        grpc.insecure_channel(address(server)) as channel,
+    ):
+        answer = begin(channel, "ServerMetadata", metadata=(("x-request-id", "seven"),))
+        assert answer.result().name == "ghostnet"
+        assert dict(answer.trailing_metadata())["x-request-id"] == "seven"
+        line = wait_for(lambda: re.search(r"^{.*seven.*}$", log.read_text(), re.MULTILINE))
+        found = json.loads(line[0])
+    assert found["path"] == f"/{SERVICE}/ServerMetadata"
+    assert (found["client"], found["status"]) == ("127.0.0.1", 200)
 
 
 def test_without_the_option_models_are_not_controlled(call: Call) -> None:

@@ -110,12 +110,11 @@ def serve(
         from ghostnet.serving.authorization import read_token
         from ghostnet.serving.certificate import Certificate
         from ghostnet.serving.limits import MEBIBYTE, Limits
+        from ghostnet.serving.rpc.address import Address
         from ghostnet.serving.trace_context import exports_traces
     if exports_traces():
         with needs("opentelemetry-exporter-otlp-proto-http", extra="otel"):
             import ghostnet.serving.tracing  # noqa: F401
-        from ghostnet.serving.rpc.address import Address
-
     if grpc_port is not None:
         with needs("grpcio", extra="grpc"):
             import grpc  # noqa: F401

@@ -35,9 +35,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        is_good = 0 < len(given) <= MOST_CHARACTERS and given.isascii() and given.isprintable()
-        identity = given if is_good else uuid.uuid4().hex
+        identity = request_id(scope)
         start, status = time.perf_counter(), 500
 
         async def watch(message: Message) -> None:
@@ -50,23 +48,33 @@ class AccessLog:
         try:
             await self.app(scope, receive, watch)
         finally:
-            if self.log is not LogFormat.OFF:
-                self._write(scope, status, time.perf_counter() - start, identity)
+            write_line(self.log, scope, status, time.perf_counter() - start, identity)
 
-    def _write(self, scope: Scope, status: int, seconds: float, identity: str) -> None:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "client": (scope["client"] or ["-"])[0],
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": status,
-            "milliseconds": round(1000 * seconds, 1),
-            "request_id": identity,
-            "trace_id": trace_id(scope) or "-",
-        }
-        if self.log is LogFormat.JSON:
-            text = json.dumps(line)
-        else:
-            text = " ".join(json.dumps(value).strip('"') for value in line.values())
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+
+def request_id(scope: Scope) -> str:
+    """Return the ID of a request: its own, or a new one."""
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    is_good = 0 < len(given) <= MOST_CHARACTERS and given.isascii() and given.isprintable()
+    return given if is_good else uuid.uuid4().hex
+
+
+def write_line(log: LogFormat, scope: Scope, status: int, seconds: float, identity: str) -> None:
+    """Write a line about a request that was answered, unless the log is off."""
+    if log is LogFormat.OFF:
+        return
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "client": (scope["client"] or ["-"])[0],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "milliseconds": round(1000 * seconds, 1),
+        "request_id": identity,
+        "trace_id": trace_id(scope) or "-",
+    }
+    if log is LogFormat.JSON:
+        text = json.dumps(line)
+    else:
+        text = " ".join(json.dumps(value).strip('"') for value in line.values())
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

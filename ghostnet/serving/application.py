@@ -53,10 +53,14 @@ def create_application(
         async with AsyncExitStack() as stack:
             stack.callback(batcher.close)
             if rpc:
+                from ghostnet.serving.rpc.methods import Methods
                 from ghostnet.serving.rpc.server import running
                 from ghostnet.serving.rpc.service import Service
 
-                service = Service(repository, batcher, intake, metrics, access)
+                methods = Methods(repository, batcher).by_name(
+                    controls_models=access.controls_models
+                )
+                service = Service(methods, intake, metrics, access)
                 await stack.enter_async_context(running(service, rpc, limits))
             yield
 

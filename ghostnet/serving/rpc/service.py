@@ -1,34 +1,25 @@
-"""The Open Inference Protocol's service: each method, and what all methods have in common."""
+"""The Open Inference Protocol's service: what all its methods have in common."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from ghostnet.serving.access import Access
+from ghostnet.serving.access_log import REQUEST_ID, request_id, write_line
 from ghostnet.serving.authorization import is_authorized
-from ghostnet.serving.batcher import Batcher, Source
-from ghostnet.serving.description import (
-    model_configuration,
-    model_metadata,
-    repository_index,
-    server_metadata,
-    statistics,
-)
-from ghostnet.serving.inference import outputs, read_sources
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.metrics import LEFT, Metrics
-from ghostnet.serving.protocol import InferenceRequest
 from ghostnet.serving.refusal import Refusal
-from ghostnet.serving.repository import VERSION, Repository
 from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
-from ghostnet.serving.rpc.tensors import format_response, read_request
+from ghostnet.serving.rpc.methods import Method
 from ghostnet.serving.rpc.wire import parse
-from ghostnet.serving.served_model import ServedModel
 
 OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
 """Methods that need no token; they reveal no data."""
@@ -51,15 +42,12 @@ CODES = {
 }
 """What gRPC calls the statuses of HTTP, which the metrics count."""
 
-Method = Callable[[Any], Awaitable[dict[str, Any] | Any]]
-
 
 class Service:
-    """The methods.
+    """Answers requests: reads and parses them within limits, and counts and logs them.
 
     Args:
-        repository: The models.
-        batcher: What runs the images.
+        methods: What clients may call, by name.
         intake: What counts the messages in memory.
         metrics: What counts the requests.
         access: Who may use it.
@@ -67,35 +55,17 @@ class Service:
 
     def __init__(
         self,
-        repository: Repository,
-        batcher: Batcher,
+        methods: Mapping[str, Method],
         intake: Intake,
         metrics: Metrics,
         access: Access,
     ) -> None:
-        self.repository = repository
-        self.batcher = batcher
         self.intake = intake
         self.metrics = metrics
         self.access = access
         limits = intake.limits
         self._turns = asyncio.Semaphore(max(1, int(limits.bodies * ARRIVING / limits.body)))
-        self._methods: dict[str, Method] = {
-            "ServerLive": self._server_live,
-            "ServerReady": self._server_ready,
-            "ServerMetadata": self._server_metadata,
-            "ModelReady": self._model_ready,
-            "ModelMetadata": self._model_metadata,
-            "ModelConfig": self._model_config,
-            "ModelStatistics": self._model_statistics,
-            "ModelInfer": self._model_infer,
-        }
-        if access.controls_models:
-            self._methods |= {
-                "RepositoryIndex": self._repository_index,
-                "RepositoryModelLoad": self._repository_model_load,
-                "RepositoryModelUnload": self._repository_model_unload,
-            }
+        self._methods = methods
 
     @property
     def handler(self) -> grpc.GenericRpcHandler:
@@ -115,6 +85,9 @@ class Service:
     def _answering(self, name: str) -> Callable[[AsyncIterator[bytes], Any], Awaitable[Any]]:
         async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
             start, status = time.perf_counter(), 500
+            scope = _scope(name, context)
+            identity = request_id(scope)
+            context.set_trailing_metadata(((REQUEST_ID.lower(), identity),))
             try:
                 response = await self._answer(name, messages, context)
                 status = 200
@@ -130,7 +103,9 @@ class Service:
                 sentence = "the server failed on this request; its log says why"
                 await context.abort(CODES[status], sentence)
             finally:
-                self.metrics.observe_request(name, status, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                self.metrics.observe_request(name, status, seconds)
+                write_line(self.access.log, scope, status, seconds, identity)
 
         return answer
 
@@ -142,8 +117,7 @@ class Service:
         content = await self._arrival(messages)
         with self.intake.held(COPIES * len(content)):
             message = await run_in_threadpool(parse, content, MESSAGES[f"{name}Request"])
-            answer = await method(message)
-        return response(**answer) if isinstance(answer, dict) else answer
+            return response(**await method(message))
 
     def _authorize(self, context: Any) -> None:
         token = self.access.token
@@ -165,53 +139,16 @@ class Service:
             except StopAsyncIteration as error:
                 raise Refusal(400, "the request has no message; send one") from error
 
-    # The methods ------------------------------------------------------------------------------
 
-    async def _server_live(self, message: Any) -> dict[str, Any]:
-        return {"live": True}
-
-    async def _server_ready(self, message: Any) -> dict[str, Any]:
-        return {"ready": self.repository.is_ready}
-
-    async def _server_metadata(self, message: Any) -> dict[str, Any]:
-        return server_metadata()
-
-    async def _model_ready(self, message: Any) -> dict[str, Any]:
-        ready = [(model.name, VERSION) for model in self.repository.loaded]
-        return {"ready": (message.name, message.version or VERSION) in ready}
-
-    async def _model_metadata(self, message: Any) -> dict[str, Any]:
-        return model_metadata(self._model(message))
-
-    async def _model_config(self, message: Any) -> dict[str, Any]:
-        most_images = self.batcher.limits.queue
-        return {"config": model_configuration(self._model(message), most_images)}
-
-    async def _model_statistics(self, message: Any) -> dict[str, Any]:
-        return statistics([self._model(message)] if message.name else self.repository.loaded)
-
-    async def _model_infer(self, message: Any) -> Any:
-        model = self.repository.model(message.model_name, message.model_version or VERSION)
-        request, sources = await run_in_threadpool(_read, model, message)
-        results = await self.batcher.run(model, sources)
-        head = {"model_name": model.name, "model_version": VERSION}
-        return format_response(request, head, outputs(model, request, results))
-
-    async def _repository_index(self, message: Any) -> dict[str, Any]:
-        return {"models": repository_index(self.repository)}
-
-    async def _repository_model_load(self, message: Any) -> dict[str, Any]:
-        await self.repository.load(message.model_name)
-        return {}
-
-    async def _repository_model_unload(self, message: Any) -> dict[str, Any]:
-        await self.repository.unload(message.model_name)
-        return {}
-
-    def _model(self, message: Any) -> ServedModel:
-        return self.repository.model(message.name, message.version or VERSION)
-
-
-def _read(model: ServedModel, message: Any) -> tuple[InferenceRequest, list[Source]]:
-    request, binary = read_request(message)
-    return request, read_sources(model, request, binary)
+def _scope(name: str, context: Any) -> Scope:
+    """Describe a request as one of HTTP, which it is."""
+    metadata = context.invocation_metadata()
+    headers = [(key.encode(), text.encode()) for key, text in metadata if isinstance(text, str)]
+    host = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{SERVICE}/{name}",
+        "client": (host, 0),
+        "headers": headers,
+    }

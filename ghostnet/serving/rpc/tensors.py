@@ -12,7 +12,6 @@ from ghostnet.serving.protocol import (
     to_bytes,
 )
 from ghostnet.serving.refusal import Refusal
-from ghostnet.serving.rpc.messages import MESSAGES
 
 PIECE = 2**16
 """Numbers that are copied before other threads have their turn."""
@@ -72,8 +71,10 @@ def _parameters(entries: Any) -> dict[str, Any]:
     return {key: getattr(value, choice) for key, value, choice in chosen if choice}
 
 
-def format_response(request: InferenceRequest, model: dict[str, str], tensors: list[Tensor]) -> Any:
-    """Return a ``ModelInferResponse``, with raw contents if the request has them.
+def format_response(
+    request: InferenceRequest, model: dict[str, str], tensors: list[Tensor]
+) -> dict[str, Any]:
+    """Return the fields of a ``ModelInferResponse``, with raw contents if the request has them.
 
     Args:
         request: What it answers, as `read_request` returns it.
@@ -91,9 +92,7 @@ def format_response(request: InferenceRequest, model: dict[str, str], tensors: l
         for tensor in tensors
     ]
     raw = [to_bytes(tensor.values) for tensor in tensors] if is_raw else []
-    return MESSAGES["ModelInferResponse"](
-        **model, id=request.id, outputs=outputs, raw_output_contents=raw
-    )
+    return {**model, "id": request.id, "outputs": outputs, "raw_output_contents": raw}
 
 
 def _typed(tensor: Tensor) -> dict[str, list[Any]]:
