@@ -80,16 +80,25 @@ def test_an_image_that_takes_more_than_there_is_is_422(small: ModelServer) -> No
 @needs_kernels
 @pytest.mark.parametrize(
     "part",
-    [b"[],", b"{},", b'"",', b'{"":{}},', b"[[[[0]]]],", b"0,"],
+    [b"[],", b"{},", b'"",', b'{"":{}},', b"[[[[0]]]],", b"null,"],
     ids=lambda part: part.decode(),
 )
 def test_json_with_more_parts_than_images_have_is_413(small: ModelServer, part: bytes) -> None:
     before = forget(small)
-    body = HEAD + part * (6 * MEBIBYTE // len(part)) + b"0]}]}"
+    body = HEAD + b'"",' + part * (6 * MEBIBYTE // len(part)) + b"0]}]}"
     for content, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
         response = small.post(INFER, content, headers=headers)
         assert response.status_code == 413
         assert "send binary data, or fewer images" in response.json()["error"]
+    assert growth(small) - before < WORK
+
+
+@needs_kernels
+def test_numbers_in_json_take_little_more_than_their_array(small: ModelServer) -> None:
+    before = forget(small)
+    response = small.post(INFER, HEAD + b"0," * (3 * MEBIBYTE) + b"0]}]}")
+    assert response.status_code == 400
+    assert "has 3,145,729 values" in response.json()["error"]
     assert growth(small) - before < WORK
 
 

@@ -19,18 +19,21 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from ghostnet.data.transforms import Content
+from ghostnet.serving.number_lists import PIECE, put_back, take_numbers
 from ghostnet.serving.refusal import Refusal
 
 PARTS = 20_000
-VALUES = 1_250_000
-"""Most lists, texts and objects in the JSON of a request, and most numbers: those of 8 images."""
+"""Most lists, texts, objects and single values in the JSON of a request."""
 
 PART_BYTES = 400
-VALUE_BYTES = 100
-"""What the parser takes for each, and for the array that the numbers become."""
+"""What the parser takes for each of them."""
 
-BETWEEN_PARTS = bytes(set(range(256)) - set(b'[{:"'))
-"""Characters that begin no part of JSON."""
+TEXT_BYTES = 7
+"""What it takes for each byte: three of text, and four of arrays, of which there are two for a time
+(a number has at least a digit and a comma)."""
+
+BETWEEN_PARTS = bytes(set(range(256)) - set(b'[]{}:"'))
+"""Characters that neither begin nor end a part of JSON."""
 
 EXTENSIONS = ("binary_tensor_data", "classification")
 
@@ -155,26 +158,37 @@ def parsing_bytes(text: bytearray) -> int:
     """Return the most bytes that parsing the JSON of a request takes.
 
     Raises:
-        Refusal: It has more values, or more structure, than the images of a request.
+        Refusal: It has more parts than the images of a request.
     """
-    parts, values = len(text.translate(None, BETWEEN_PARTS)), text.count(b",")
-    if parts > PARTS or values > VALUES:
-        raise Refusal(
-            413,
-            f"the JSON has more than {VALUES:,} numbers, or more than {PARTS:,} lists, texts and "
-            "objects; send binary data, or fewer images",
-        )
-    return 2 * len(text) + VALUE_BYTES * values + PART_BYTES * parts
+    pieces = (text[start : start + PIECE] for start in range(0, len(text), PIECE))
+    parts = sum(len(piece.translate(None, BETWEEN_PARTS)) for piece in pieces)
+    _check_parts(parts)
+    return PART_BYTES * parts + TEXT_BYTES * len(text)
 
 
 def parse_request(text: bytearray) -> InferenceRequest:
     """Parse the JSON of a request, whose size `parsing_bytes` has bounded.
 
     Raises:
-        Refusal: It is malformed.
+        Refusal: It is malformed, or has more single values than the images of a request.
     """
+    rest, taken = take_numbers(text)
+    _check_parts(rest.count(b","))
     with _refusing():
-        return InferenceRequest.model_validate_json(text)
+        request = InferenceRequest.model_validate_json(rest)
+    numbers = iter(taken)
+    for tensor in request.inputs:
+        tensor.data = put_back(tensor.data, numbers)
+    return request
+
+
+def _check_parts(count: int) -> None:
+    if count > PARTS:
+        raise Refusal(
+            413,
+            f"the JSON has more than {PARTS:,} lists, texts, objects and single values; send "
+            "binary data, or fewer images",
+        )
 
 
 def checked_request(document: dict[str, Any]) -> InferenceRequest:
@@ -228,20 +242,23 @@ def read_floats(tensor: Input, binary: memoryview, shape: tuple[int, ...]) -> ND
 
 
 def _from_lists(tensor: Input) -> NDArray[np.float32]:
-    numbers: list[int | float] = []
-    parts = [tensor.data]
-    while parts:
-        part = parts.pop()
-        if not isinstance(part, list):
-            raise Refusal(400, f"the data of {tensor.name} must be lists of numbers")
-        if set(map(type, part)) <= {int, float}:
-            numbers += part
-        else:
-            parts += reversed(part)
     try:
-        return np.array(numbers, np.float32)
-    except OverflowError as error:
-        raise Refusal(400, f"the data of {tensor.name} has integers that no float holds") from error
+        return np.concatenate([np.empty(0, np.float32), *_arrays(tensor.data)])
+    except (TypeError, OverflowError) as error:
+        raise Refusal(400, f"the data of {tensor.name} must be lists of numbers") from error
+
+
+def _arrays(data: Any) -> Iterator[NDArray[np.float32]]:
+    """Yield the numbers in nested lists."""
+    if isinstance(data, np.ndarray):
+        yield data
+    elif not isinstance(data, list):
+        raise TypeError
+    elif set(map(type, data)) <= {int, float}:
+        yield np.array(data, np.float32)
+    else:
+        for part in data:
+            yield from _arrays(part)
 
 
 def _from_bytes(tensor: Input, content: memoryview) -> NDArray[np.float32]:
