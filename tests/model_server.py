@@ -104,3 +104,15 @@ def children(process: int) -> list[int]:
         for thread in Path(f"/proc/{process}/task").iterdir()
         for number in (thread / "children").read_text().split()
     ]
+
+
+def serving_children(server: ModelServer) -> list[int]:
+    """The workers: children that have loaded the kernels."""
+
+    def is_worker(process: int) -> bool:
+        try:
+            return "libghostnet_cpu" in Path(f"/proc/{process}/maps").read_text()
+        except OSError:
+            return False
+
+    return [child for child in children(server.process.pid) if is_worker(child)]

@@ -15,7 +15,7 @@ import pytest
 import read_only_root
 import requests
 from command_line import Ghostnet
-from model_server import ModelServer, children, serving
+from model_server import ModelServer, children, serving, serving_children
 from serving_requests import CAT, HALVES, IMAGES, INFER, MODEL, SLOW, ends, form
 from waiting import WAIT_SECONDS, wait_for
 
@@ -287,18 +287,6 @@ def test_a_killed_worker_loses_only_what_was_in_flight(tmp_path: Path) -> None:
         assert statuses.count(200) == 20
         assert server.metric("ghostnet_batch_images_sum") == 21
         assert server.metric("ghostnet_errors_total") == 0
-
-
-def serving_children(server: ModelServer) -> list[int]:
-    """The workers: children that have loaded the kernels."""
-
-    def is_worker(process: int) -> bool:
-        try:
-            return "libghostnet_cpu" in Path(f"/proc/{process}/maps").read_text()
-        except OSError:
-            return False
-
-    return [child for child in children(server.process.pid) if is_worker(child)]
 
 
 def try_to_post(server: ModelServer) -> int:

@@ -14,7 +14,7 @@ import pytest
 import requests
 from bundled_models import BREEDS, FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
-from model_server import ADDRESS, ModelServer, serving
+from model_server import ADDRESS, ModelServer, serving, serving_children
 from serving_requests import CAT, SLOW, form
 from waiting import WAIT_SECONDS, wait_for
 
@@ -189,6 +189,21 @@ def test_a_bad_new_model_leaves_the_old_one_serving(card: Path, tmp_path: Path) 
         wait_for(lambda: "cannot load own" in log.read_text())
         assert "the old one goes on" in log.read_text()
         assert labels(server) == {*FLOWER_LABELS}
+
+
+@pytest.mark.nightly
+def test_a_worker_that_dies_beside_a_bad_model_is_tried_again(card: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    checkpoint = card.with_suffix(".ckpt")
+    with serving("--model", card, "--workers", 2, log=log) as server:
+        workers = wait_for(lambda: (found := serving_children(server))[1:] and found)
+        content = checkpoint.read_bytes()
+        checkpoint.write_bytes(b"broken")
+        os.kill(workers[0], signal.SIGKILL)
+        wait_for(lambda: "a worker cannot start: " in log.read_text())
+        assert labels(server) == {*FLOWER_LABELS}
+        checkpoint.write_bytes(content)
+        wait_for(lambda: len(serving_children(server)) == 2)
 
 
 def test_a_terminal_that_closes_ends_the_server_in_order() -> None:

@@ -1,1 +1,1 @@
-"""A model behind HTTP: the server, its limits, and the protocols that it speaks."""
+"""Models behind HTTP and gRPC: the server, its limits, and the protocols that it speaks."""

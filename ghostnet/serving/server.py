@@ -1,6 +1,7 @@
 """The server: a socket, one or more processes, and an orderly end."""
 
 import asyncio
+import logging
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from ghostnet import kernels
-from ghostnet.errors import ServingError
+from ghostnet.errors import GhostNetError, ServingError
 from ghostnet.files import raising
 from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.library import default_threads
@@ -210,7 +211,13 @@ def open_application(
     # Before the models are opened: the loop reacts afterwards, so that no signal is missed.
     loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
     metrics = Metrics()
-    repository = Repository(openings, limits.batch, metrics.observe_batch)
+    try:
+        repository = Repository(openings, limits.batch, metrics.observe_batch)
+    except GhostNetError as error:
+        if parent is None:
+            raise
+        logging.getLogger(__name__).error("a worker cannot start: %s; it is tried again", error)
+        raise SystemExit(1) from error
     application: ASGIApp = create_application(repository, limits, access, metrics, rpc)
     if exports_traces():
         from ghostnet.serving.tracing import Tracing
