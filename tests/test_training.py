@@ -98,6 +98,9 @@ def test_train_leaves_a_model_with_card_log_and_curve(
     assert rows[-1].loss < rows[0].loss
     with Image.open(out / "curve.png") as curve:
         assert curve.size == (960, 540)
+    page = (out / "report.html").read_text()
+    assert "Loss and top-1 by epoch" in page
+    assert "Confusion" in page
     assert read_config(out / "config.yaml", {}) == config
     evaluation = ghostnet.json("eval", config.data.path, "--model", out / "card.md")
     assert evaluation["labels"] == ["blue one", "Green", "rot"]
@@ -648,3 +651,26 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_finite_state(
     for checkpoint in tmp_path.glob("*.ckpt"):
         for name, values in read_checkpoint(checkpoint).items():
             assert np.isfinite(values).all(), (checkpoint, name)
+
+
+# The log elsewhere --------------------------------------------------------------------------
+
+
+def test_tensorboard_reads_the_log(
+    ghostnet: Ghostnet, config: TrainingConfig, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboardX", reason="needs the extra tensorboard")
+    from tensorboardX.proto.event_pb2 import Event
+
+    ghostnet("train", *words(changed(config, epochs=2)), "--out", tmp_path, "--tensorboard")
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    content, events = file.read_bytes(), []
+    while content:  # a record: its length, a checksum, the event, a checksum
+        length = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    found = {(e.step, v.tag): v.simple_value for e in events for v in e.summary.value}
+    rows = read_log(tmp_path, 3)
+    for row in rows:
+        assert found[row.epoch, "loss"] == pytest.approx(row.loss)
+        assert found[row.epoch, "balanced"] == pytest.approx(row.balanced)

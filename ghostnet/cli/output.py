@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,17 @@ def progress_bar(*columns: Any) -> "Progress":
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int = 20) -> str:
+    """Draw the last values as a line of blocks, from the least of them to the largest."""
+    shown = values[-width:]
+    low, high = min(shown), max(shown)
+    step = (high - low) / (len(LEVELS) - 1) or 1.0
+    return "".join(LEVELS[round((value - low) / step)] for value in shown)
 
 
 @contextmanager

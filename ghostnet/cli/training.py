@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ from ghostnet.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    sparkline,
 )
 from ghostnet.cli.settings import given_settings, table_of, with_settings
 from ghostnet.models.registry import BACKBONE_MODEL
@@ -45,6 +46,7 @@ from ghostnet.training.run.folder import check_folder
 
 if TYPE_CHECKING:
     from ghostnet.training.head.finetune import Tuned
+    from ghostnet.training.run.log import Row
     from ghostnet.training.run.loop import Progress
 
 
@@ -154,6 +156,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in OUT, bit for bit.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the log for TensorBoard, too, into OUT.")
+    ] = False,
     device: DeviceOption = runtime.Device.AUTO,
     short_hash: ShortHashOption = False,
     as_json: JsonOption = False,
@@ -169,11 +174,21 @@ def train(
         )
     check_folder(out, resume=resume)
     configure(device, verbose=verbose)
+    from ghostnet.training.run.events import event_file
+
     if resume:
         chosen = read_config(out / CONFIG, given)
     else:
         chosen = read_config(config, given) if config else check(given, "command line")
-    _train(chosen, out, as_json, resume=resume, short_hash=short_hash)
+    with event_file(out) if tensorboard else nullcontext(lambda row: None) as write_events:
+        _train(
+            chosen,
+            out,
+            as_json,
+            resume=resume,
+            short_hash=short_hash,
+            evaluated=write_events,
+        )
 
 
 def _train(
@@ -184,14 +199,19 @@ def _train(
     *,
     resume: bool = False,
     short_hash: bool = False,
+    evaluated: "Callable[[Row], None]" = lambda row: None,
 ) -> None:
     """Train, and print the result."""
     runtime.start_mindspore()
     from ghostnet.hub.card import read_card
     from ghostnet.training.run import loop
 
+    def show_epoch(row: "Row") -> None:
+        show_curve(row)
+        evaluated(row)
+
     left_out: dict[str, int] = {}
-    with _training_bar() as (show, show_teacher):
+    with _training_bar() as (show, show_teacher, show_curve):
         card = loop.train(
             config,
             out,
@@ -202,6 +222,7 @@ def _train(
             opened=lambda task: left_out.update(count_left_out(task.left_out)),
             progress=show,
             teacher_progress=show_teacher,
+            evaluated=show_epoch,
         )
     if card is None:  # another worker prints the result
         return
@@ -209,24 +230,34 @@ def _train(
     if as_json:
         print_json({"card": str(card), "top1": top1, "left_out": left_out})
     else:
-        print_table(str(card), None, [("top-1", f"{top1:.2%}"), ("log", out / "log.csv")])
+        rows = [("top-1", f"{top1:.2%}"), ("log", out / "log.csv"), ("page", out / loop.REPORT)]
+        print_table(str(card), None, rows)
+
+
+Watchers = tuple[
+    "Callable[[Progress], None]", "Callable[[int, int], None]", "Callable[[Row], None]"
+]
+"""What shows steps, a teacher's answers, and epochs."""
 
 
 @contextmanager
-def _training_bar() -> "Iterator[tuple[Callable[[Progress], None], Callable[[int, int], None]]]":
-    """Show steps, loss, images per second and a teacher's work on stderr, if it is a terminal."""
+def _training_bar() -> Iterator[Watchers]:
+    """Show the run on stderr, if it is a terminal: steps, top-1 by epoch, a teacher's work."""
     with progress_bar() as bar:
         task = bar.add_task("train")
         teacher = bar.add_task("teacher", visible=False)
+        shares: list[float] = []
 
         def show(progress: "Progress") -> None:
             text = f"loss {progress.loss:.3f}, {progress.images_per_second:.1f} images/s"
+            if shares:
+                text += f", top-1 {sparkline(shares)} {shares[-1]:.1%}"
             bar.update(task, completed=progress.step, total=progress.steps, description=text)
 
         def show_teacher(done: int, wanted: int) -> None:
             bar.update(teacher, completed=done, total=wanted, visible=done < wanted)
 
-        yield show, show_teacher
+        yield show, show_teacher, lambda row: shares.append(row.top1)
 
 
 def _print_tuned(tuned: "Tuned", card: Path) -> None:

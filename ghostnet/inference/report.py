@@ -106,6 +106,7 @@ def evaluation_page(
     folder: ImageFolder,
     results: Iterable[Result],
     draw: Draw = thumbnail,
+    curve: bytes | None = None,
 ) -> str:
     """Return a page about the accuracy of a model, with its worst mistakes first.
 
@@ -115,11 +116,13 @@ def evaluation_page(
         folder: The images that were classified.
         results: The results for its files, in their order.
         draw: Draws the image of a result.
+        curve: PNG of the curve of its training.
     """
     mistakes = _mistakes(evaluation, folder, results)
     numbers = {
         "top-1": f"{evaluation.top1:.1%}",
         "top-5": f"{evaluation.top5:.1%}",
+        "balanced": f"{evaluation.balanced:.1%}",
         "images": f"{evaluation.images:,}",
         "mistakes": f"{len(mistakes):,}",
     }
@@ -130,6 +133,7 @@ def evaluation_page(
         draw,
     )
     parts = {
+        "Training": _curve(curve) if curve else "",
         "Worst mistakes": cards + _rest(len(mistakes) - len(shown), "mistakes"),
         "Accuracy by class": _classes(evaluation),
         "Confusion": _confusion(evaluation),
@@ -188,6 +192,12 @@ def _image(content: bytes | None) -> str:
         return '<div class="none">no image</div>'
     data = base64.b64encode(content).decode()
     return f'<img src="data:image/jpeg;base64,{data}" alt="" loading="lazy">'
+
+
+def _curve(content: bytes) -> str:
+    """Return the plot of a training inside a page."""
+    source = base64.b64encode(content).decode()
+    return f'<img alt="Loss and top-1 by epoch" src="data:image/png;base64,{source}">\n'
 
 
 def _answer(result: Result, top_k: int) -> str:

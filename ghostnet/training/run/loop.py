@@ -13,9 +13,11 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import TrainingError
 from ghostnet.files import raising, write_whole
+from ghostnet.inference.report import evaluation_page, write_report
 from ghostnet.model import Model
-from ghostnet.model.evaluation import Evaluation
+from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.model.forward import open_forward
+from ghostnet.model.result import Result
 from ghostnet.runtime import current_device
 from ghostnet.training.augment import Augment
 from ghostnet.training.class_balance import warn_if_unbalanced
@@ -25,7 +27,7 @@ from ghostnet.training.rand_augment import RandAugment
 from ghostnet.training.run import workers
 from ghostnet.training.run.batches import Batches
 from ghostnet.training.run.folder import STATE, check_folder
-from ghostnet.training.run.log import Row, read_log, write_log
+from ghostnet.training.run.log import CURVE, Row, read_log, write_log
 from ghostnet.training.run.resumption import read_state, resume_batches
 from ghostnet.training.run.step import learning_rates
 from ghostnet.training.run.task import Task, open_task, start
@@ -38,6 +40,8 @@ from ghostnet.training.teacher.network import Teacher
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 32
+
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def train(
     allow_short_hash: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
     teacher_progress: Callable[[int, int], None] = lambda done, wanted: None,
+    evaluated: Callable[[Row], None] = lambda row: None,
 ) -> Path | None:
     """Train a network.
 
@@ -75,8 +80,9 @@ def train(
 
     Args:
         config: Settings of the run.
-        out: Folder for ``config.yaml``, ``log.csv``, ``curve.png``, ``state.ckpt`` (everything that
-            resuming needs) and, for the best epoch so far, ``ghostnet.ckpt`` with its ``card.md``.
+        out: Folder for ``config.yaml``, ``log.csv``, ``curve.png``, ``report.html``, ``state.ckpt``
+            (everything that resuming needs) and, for the best epoch so far, ``ghostnet.ckpt`` with
+            its ``card.md``.
         command: Command line, for the card.
         resume: Continue from ``state.ckpt``, bit for bit.
         cache_dir: Root of the cache, for the model to start from.
@@ -85,6 +91,8 @@ def train(
         progress: Called after each step.
         teacher_progress: Called with the number of the teacher's answers that are known, and of
             those that the next epoch needs.
+        evaluated: Called by the first worker with the row of each epoch, those before a resumption
+            included.
 
     Returns:
         The card of the best epoch; None for all workers but the first.
@@ -143,6 +151,8 @@ def train(
         make_folder(out)
         with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
             write_whole(out / CONFIG, as_yaml(config).encode())
+        for known in rows:
+            evaluated(known)
     name = recipe.model or recipe.architecture
     origin = Origin(command, name, len(task.source), current_device())
     for epoch in range(trainer.position.step // batches.steps, recipe.epochs):
@@ -156,6 +166,7 @@ def train(
             evaluation = examiner.evaluate()
             rows.append(row(trainer, evaluation, epoch, speed))
             write_log(rows, out)
+            examiner.report(evaluation, out)
             accuracy = accuracy_of(evaluation, recipe.best_by)
             if accuracy > trainer.position.best:
                 trainer.position.best, trainer.position.best_epoch = accuracy, epoch + 1
@@ -163,6 +174,7 @@ def train(
         trainer.position.losses.clear()
         if worker.rank == 0:
             trainer.save(state)
+            evaluated(rows[-1])
     return out / CARD if worker.rank == 0 else None
 
 
@@ -229,12 +241,24 @@ class Examiner:
             Preprocess(trainer.recipe.measured_size),
         )
         self.forward = open_forward(self.model)
+        self.results: list[Result] = []
 
     def evaluate(self) -> Evaluation:
         """Evaluate the network as it is now."""
         self.model = replace(self.model, parameters=self.trainer.averages())
         self.forward.refresh(self.model.parameters)
-        return self.model.evaluate(self.held_out, batch_size=EVALUATION_BATCH, forward=self.forward)
+        files = [file for file, _ in self.held_out.files]
+        self.results = [
+            *self.model.results(files, batch_size=EVALUATION_BATCH, forward=self.forward)
+        ]
+        return evaluate(self.model.name, self.model.labels, self.held_out, self.results)
+
+    def report(self, evaluation: Evaluation, out: Path) -> None:
+        """Write the page of a run after an evaluation: its curve, and the worst mistakes."""
+        curve = out / CURVE
+        drawn = curve.read_bytes() if curve.exists() else None
+        page = evaluation_page(out.name, evaluation, self.held_out, self.results, curve=drawn)
+        write_report(out / REPORT, page)
 
 
 def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:
