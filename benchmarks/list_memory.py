@@ -3,25 +3,28 @@
 ``python benchmarks/list_memory.py`` labels a list in a process of its own for each format, and then
 resumes the file, which tries all that failed again. Of the names, 32 in 16,000 are images, and the
 others are missing, so that the network does not take hours; a folder that is listed 100 times has
-1,000 files that are left out. A third process brings a file up to date that has a row for each name
-below links to a folder of 1,000 images, of which two have changed and one is gone. The benchmark
-writes results/list_memory.json.
+1,000 files that are left out. Archives have as many members, most of them broken. Another process
+brings a file up to date that has a row for each name below links to a folder of 1,000 images, of
+which two have changed and one is gone. The benchmark writes results/list_memory.json.
 """
 
 import argparse
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from machine import machine
@@ -50,6 +53,8 @@ FOLDERS, FILES_LEFT_OUT = 100, 1_000
 LINKED = 1_000
 SAMPLE_SECONDS = 0.1
 
+Pack: TypeAlias = Callable[[Path, Iterable[tuple[str, bytes]]], None]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -73,6 +78,9 @@ def main() -> None:
             runs[f"{suffix}, updated"] = measure(
                 "--update", names_of_rows, out.with_stem("updated")
             )
+        for kind, pack in ARCHIVES.items():
+            names = pack_images(Path(folder), f"images.{kind}", pack, arguments.names)
+            runs[f"csv, from a .{kind}"] = measure("--resume", names, names.with_suffix(".csv"))
     report = {"machine": machine(("numpy", "pyarrow")), "names": arguments.names, "runs": runs}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
@@ -93,6 +101,37 @@ def write_list(folder: Path, count: int) -> Path:
             if number % (count // FOLDERS) == 0:
                 file.write(f"{left_out}\n")
     return path
+
+
+def pack_images(folder: Path, name: str, pack: Pack, count: int) -> Path:
+    """Write an archive of images, most of them broken, and a list that names it."""
+    images = cycle([file.read_bytes() for file in (assets_folder() / "images").glob("*.jpg")])
+    members = (
+        (f"folder/{number}.jpg", next(images) if number % APART < BATCH else b"no image")
+        for number in range(count)
+    )
+    pack(folder / name, members)
+    path = folder / f"{name}.txt"
+    path.write_text(f"{folder / name}\n")
+    return path
+
+
+def pack_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+            archive.members.clear()  # type: ignore[attr-defined]  # they would take memory
+
+
+def pack_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+
+
+ARCHIVES: dict[str, Pack] = {"tar": pack_tar, "zip": pack_zip}
 
 
 def write_rows(folder: Path, out: Path, count: int) -> Path:

@@ -319,7 +319,7 @@ def test_gzip_goes_back_and_on_to_a_second_stream(
     whole = random.Random(0).randbytes(30_000)
     path = tmp_path / "a.gz"
     parts = [gzip.compress(whole[:9_999]), gzip.compress(whole[9_999:])]
-    path.write_bytes(parts[0] + parts[1] + bytes(300))
+    path.write_bytes(parts[0] + parts[1] + bytes(300) + b"something else")
     content = gzip_content.GzipContent(path)
     for start in random.Random(1).sample(range(30_100), 60):
         assert content.read(start, 1_500) == whole[start : start + 1_500]

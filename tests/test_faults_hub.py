@@ -30,11 +30,11 @@ from ghostnet.checkpoints import write_checkpoint
 from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.files import sha256_of
-from ghostnet.http import DownloadLimits
 from ghostnet.hub import read_card
 from ghostnet.hub.card import Asset
 from ghostnet.hub.catalog import assets_folder
 from ghostnet.hub.checkpoint_file import locate, promised
+from ghostnet.web import DownloadLimits
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -29,10 +29,10 @@ from http_server import (
 from waiting import wait_for
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
-from ghostnet.http import DownloadLimits, check_link, fetch_text
 from ghostnet.hub.card import Asset
 from ghostnet.hub.checkpoint_file import promised
 from ghostnet.hub.verified_file import read_verified
+from ghostnet.web import DownloadLimits, check_link, fetch_text
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -19,10 +19,10 @@ from bundled_models import FLOWERS
 from schedule import at_night
 
 from ghostnet.errors import CardError, FetchError, IntegrityError
-from ghostnet.http import DownloadLimits
 from ghostnet.hub.cache import model_folder
 from ghostnet.hub.catalog import assets_folder, find_card, shipped_text, shipped_uids
 from ghostnet.hub.install import ASSETS, ENTRY, install
+from ghostnet.web import DownloadLimits
 
 PETS = "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets"
 ONCE = DownloadLimits(2**20, connect_time=1, attempts=1)

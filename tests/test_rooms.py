@@ -20,7 +20,7 @@ FLOORS = (
         "threads",
         "runtime",
         "numpy_interface",
-        "http",
+        "web",
     ),
     ("models",),
     ("checkpoints",),

@@ -32,9 +32,9 @@ from ghostnet.data import remote
 from ghostnet.data.image_folder import walk_images
 from ghostnet.data.left_out import LeftOut
 from ghostnet.errors import FetchError, ImageError
-from ghostnet.http import check_link
 from ghostnet.model import ImageSource, Model
 from ghostnet.model.downloads import AT_ONCE, downloaded
+from ghostnet.web import check_link
 
 
 @pytest.fixture

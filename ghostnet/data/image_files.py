@@ -191,8 +191,9 @@ class Walk:
             return "label or text"
         if is_archive(path):
             return "archive in an archive"
+        length = min(member.place.size, HEAD_BYTES)
         try:
-            return _format_reason(path, lambda: archive.content_at(member.place, HEAD_BYTES))
+            return _format_reason(path, lambda: archive.content_at(member.place, length))
         except OSError as error:
             self.left_out.is_partial = True
             return str(error.strerror)

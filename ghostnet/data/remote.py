@@ -40,13 +40,13 @@ def read_remote(url: str) -> bytes:
 
 
 def _from_web(url: str) -> bytes:
-    from ghostnet import http  # requests takes 0.1 s to import
+    from ghostnet import web  # requests takes 0.1 s to import
 
-    limits = http.DownloadLimits(
+    limits = web.DownloadLimits(
         MAX_BYTES, head_time=30, stall_time=30, stall_bytes=256 * 1024, attempts=3, https_only=False
     )
     try:
-        return http.read(url, lambda _, chunks: b"".join(chunks), limits)
+        return web.read(url, lambda _, chunks: b"".join(chunks), limits)
     except FetchError as error:
         raise ImageError(str(error)) from error
 

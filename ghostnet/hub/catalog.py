@@ -56,7 +56,7 @@ def find_card(name: str | Path, *, allow_short_hash: bool = False) -> ModelCard:
 
 def _read_card(name: str) -> ModelCard:
     if name.startswith(("https://", "http://")):
-        from ghostnet.http import fetch_text  # requests takes 0.1 s to import
+        from ghostnet.web import fetch_text  # requests takes 0.1 s to import
 
         return parse_card(fetch_text(name), name)
     if name.endswith(".md"):

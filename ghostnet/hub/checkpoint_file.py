@@ -30,7 +30,7 @@ from ghostnet.hub.verified_file import (
 )
 
 if TYPE_CHECKING:
-    from ghostnet.http import DownloadLimits
+    from ghostnet.web import DownloadLimits
 
 Watch: TypeAlias = Callable[[str, int | None, Iterator[bytes]], Iterator[bytes]]
 """Passes on the chunks of a download, given the name of the file and its length if known."""
@@ -163,12 +163,12 @@ class CheckpointFile:
         return self.path
 
     def _download(self, link: str, limits: "DownloadLimits | None", watch: Watch) -> None:
-        from ghostnet import http  # requests takes 0.1 s to import
+        from ghostnet import web  # requests takes 0.1 s to import
 
         def consume(length: int | None, chunks: Iterator[bytes]) -> None:
             store(watch(self.path.name, length, chunks), self.path, self.sha256, link)
 
-        http.read(link, consume, limits or http.DownloadLimits(MAX_BYTES))
+        web.read(link, consume, limits or web.DownloadLimits(MAX_BYTES))
 
     def _advice(self, found: str) -> str:
         return (

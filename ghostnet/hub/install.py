@@ -24,7 +24,7 @@ from ghostnet.hub.checkpoint_file import Watch, locate, unwatched
 from ghostnet.hub.verified_file import read_verified, writing
 
 if TYPE_CHECKING:
-    from ghostnet.http import DownloadLimits
+    from ghostnet.web import DownloadLimits
 
 ENTRY_FILE = "mindspore_hub_conf.py"
 ENTRY = '''"""The entry point that hub clients look for: `create_network`."""

@@ -10,7 +10,7 @@ from typing import IO
 
 from ghostnet.data.archives.archive import Archive, Member
 from ghostnet.data.archives.content import content_of_file
-from ghostnet.data.archives.gzip_content import GzipContent
+from ghostnet.data.archives.gzip_content import SIGNATURE, GzipContent
 from ghostnet.data.archives.tar import Tar
 from ghostnet.data.archives.zip import Zip
 from ghostnet.files import open_regular, sha256_of_rest
@@ -39,8 +39,8 @@ MARKS = re.compile("|".join(map(re.escape, SUFFIXES)), re.IGNORECASE)
 OTHER_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 """Suffixes of archives that are not read."""
 
-GZIP, ZIP = b"\x1f\x8b", b"PK"
-"""First bytes of a compressed tar file, and of a zip file."""
+ZIP = b"PK"
+"""First bytes of a zip file."""
 
 MAX_OPEN = 1024
 """Archives whose places are kept, each with 32 bytes for a member."""
@@ -173,7 +173,7 @@ def _opened(path: Path, version: tuple[int, ...], process: int) -> Archive:
     head = content_of_file(path, 0, len(ZIP))
     if head == ZIP:
         return Zip(partial(content_of_file, path), path.stat().st_size)
-    if head == GZIP:
+    if head == SIGNATURE:
         return Tar(partial(_content_of_gzip, path, version, process), is_sequential=True)
     return Tar(partial(content_of_file, path))
 

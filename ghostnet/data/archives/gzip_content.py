@@ -13,6 +13,9 @@ from ghostnet.data.archives.content import content_of_file
 BLOCK = 1024 * 1024
 """Bytes that are decompressed at a time."""
 
+SIGNATURE = b"\x1f\x8b"
+"""First bytes of a stream."""
+
 CHUNK = 16 * 1024
 """Bytes of the file that are read at a time."""
 
@@ -133,16 +136,15 @@ class _State:
         return bytes(content)
 
     def _has_stream(self) -> bool:
-        """Whether a stream is under way, or another follows after any zeros."""
+        """Whether a stream is under way, or another follows; other bytes there do not count."""
         if not self._decompressor.eof:
             return True
-        rest = self._decompressor.unused_data.lstrip(b"\0")
-        while not rest and (chunk := self._chunk()):
-            rest = chunk.lstrip(b"\0")
-        if rest:
-            self.offset -= len(rest)
-            self._decompressor = zlib.decompressobj(FORMAT)
-        return bool(rest)
+        end = self.offset - len(self._decompressor.unused_data)
+        if content_of_file(self._path, end, len(SIGNATURE)) != SIGNATURE:
+            return False
+        self.offset = end
+        self._decompressor = zlib.decompressobj(FORMAT)
+        return True
 
     def _chunk(self) -> bytes:
         chunk = content_of_file(self._path, self.offset, CHUNK)

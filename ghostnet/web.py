@@ -1,4 +1,4 @@
-"""Read from the network: the only module that opens a connection.
+"""Read from the web within limits of time and size, as cards, checkpoints and images are.
 
 Redirects are followed here rather than by requests, which reads the body of a redirect whatever its
 size and follows one from a public address to a private one. Deadlines are kept here because the
