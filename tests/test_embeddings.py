@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import ghostnet as package
 from ghostnet import hub
 from ghostnet.embeddings import search
+from ghostnet.embeddings.approximate import likely_pairs
 from ghostnet.embeddings.array_file import names_of
 from ghostnet.embeddings.collection import Embeddings, read_embeddings
 from ghostnet.errors import ResultsError
@@ -174,3 +175,26 @@ def test_search_is_exact_whatever_the_blocks(rows: int, block: int, seed: int) -
             others = vectors @ vectors[row] / lengths / lengths[row]
         others[row] = 0
         assert (f"{row}" in grouped) == bool((others > 0.99).any())
+
+
+def test_an_index_finds_the_pairs_that_exact_search_finds(
+    ghostnet: Ghostnet, images: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss", reason="needs the extra faiss")
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((3000, 96)).astype(np.float32)
+    vectors[2000:2200] = vectors[:200] + random.normal(0, 0.1, (200, 96))
+    vectors[7] = np.nan
+    gone = np.zeros(len(vectors), bool)
+    gone[9] = True
+    embeddings = Embeddings([f"{row}" for row in range(len(vectors))], vectors, gone=gone)
+    exact = search.duplicates(embeddings, 0.9)
+    assert len(exact) == 198
+    found = search.duplicates(embeddings, 0.9, likely_pairs)
+    assert set(map(tuple, found)) <= set(map(tuple, exact))
+    assert len(found) >= 190
+    assert search.duplicates(Embeddings([], vectors[:0]), 0.9, likely_pairs) == []
+    out = tmp_path / "out.npy"
+    ghostnet("embed", images, "--out", out, "--model", FLOWERS, status=1)
+    words = ("duplicates", out, "--at-least", 0.999)
+    assert ghostnet.json(*words, "--approximate") == ghostnet.json(*words)

@@ -140,13 +140,22 @@ def duplicates(
     at_least: Annotated[
         float, typer.Option(min=0, max=1, help="Least similarity within a group.")
     ] = 0.95,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate", help="Use an index of FAISS: faster beyond 100,000 images, misses few."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Group the images that are nearly the same."""
+    from ghostnet.embeddings.approximate import likely_pairs
     from ghostnet.embeddings.collection import read_embeddings
     from ghostnet.embeddings.search import duplicates as search
+    from ghostnet.embeddings.search import exact_pairs
 
-    groups = search(read_embeddings(embeddings), at_least)
+    pairs = likely_pairs if approximate else exact_pairs
+    groups = search(read_embeddings(embeddings), at_least, pairs)
     if as_json:
         print_json(groups)
     elif groups:
