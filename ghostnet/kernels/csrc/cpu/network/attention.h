@@ -62,7 +62,7 @@ class AttentionTask {
     const auto multiply = layers_.upsampling == Upsampling::kNearest
                               ? &multiply_rows<Lanes, Upsampling::kNearest>
                               : &multiply_rows<Lanes, Upsampling::kBilinear>;
-    multiply(gates, gates_, in, map_.width, out, rows_, own_.strips);
+    multiply(gates, gates_, in, map_.width, out, rows_);
   }
 
  private:

@@ -32,13 +32,13 @@ inline Floats<Lanes> exp2(Floats<Lanes> x) {
   constexpr float kRounding = 12582912 + 127;
   const Floats<Lanes> shifted = x + broadcast<Lanes>(kRounding);
   const Floats<Lanes> t = x - (shifted - broadcast<Lanes>(kRounding));
-  // The Taylor polynomial, to within 2 · 10⁻⁷ for t from -0.5 to 0.5.
-  Floats<Lanes> power = broadcast<Lanes>(1.5403530e-4F);
-  power = power * t + 1.3333558e-3F;
-  power = power * t + 9.6181291e-3F;
-  power = power * t + 5.5504109e-2F;
-  power = power * t + 2.4022651e-1F;
-  power = power * t + 6.9314718e-1F;
+  // The polynomial of degree 5 that is nearest in relative terms for t from -0.5 to 0.5, of those
+  // that begin with 1: to within 2 · 10⁻⁷ in float32.
+  Floats<Lanes> power = broadcast<Lanes>(1.3264727e-3F);
+  power = power * t + 9.6715130e-3F;
+  power = power * t + 5.5507336e-2F;
+  power = power * t + 2.4022242e-1F;
+  power = power * t + 6.9314700e-1F;
   power = power * t + 1.0F;
   const Bits<Lanes> scale = reinterpret_cast<Bits<Lanes>>(shifted) << 23;
   return power * reinterpret_cast<Floats<Lanes>>(scale);
@@ -49,9 +49,7 @@ template <int Lanes>
 inline Floats<Lanes> sigmoid(Floats<Lanes> x) {
   constexpr float kLog2E = 1.44269504F;
   constexpr float kLimit = 126;
-  Floats<Lanes> power = x * -kLog2E;
-  power = power > kLimit ? broadcast<Lanes>(kLimit) : power;
-  power = power < -kLimit ? broadcast<Lanes>(-kLimit) : power;
+  const Floats<Lanes> power = clamped<Lanes>(x * -kLog2E, -kLimit, kLimit);
   return 1.0F / (1.0F + exp2<Lanes>(power));
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -78,17 +79,38 @@ void pool_plane(const float* in, const Grid& in_grid, float* out, const Grid& gr
   }
 }
 
-// Convolves a vector of positions. The taps are `step` positions apart, and `index` is the row (or
-// column) of each position among `length`.
+// The pixels under each tap of a strip, for a vector of positions.
 template <int Lanes>
-inline Floats<Lanes> strip_sum(const float* filter, float bias, const float* center,
-                               std::ptrdiff_t step, int length, Bits<Lanes> index) {
+using TapPixels = std::array<Floats<Lanes>, Strip::kTaps>;
+
+// Along the rows, where taps are one position apart, the vectors on both sides hold what shifts in.
+template <int Lanes>
+inline TapPixels<Lanes> pixels_in_row(const float* center) {
+  const auto before = in_register<Lanes>(load<Lanes>(center - Lanes));
+  const auto here = in_register<Lanes>(load<Lanes>(center));
+  const auto after = in_register<Lanes>(load<Lanes>(center + Lanes));
+  return {shifted<Lanes, Lanes - 2>(before, here), shifted<Lanes, Lanes - 1>(before, here), here,
+          shifted<Lanes, 1>(here, after), shifted<Lanes, 2>(here, after)};
+}
+
+template <int Lanes>
+inline TapPixels<Lanes> pixels_in_column(const float* center, std::ptrdiff_t width) {
+  TapPixels<Lanes> pixels;
+#pragma GCC unroll 8
+  for (int tap = 0; tap < Strip::kTaps; ++tap) {
+    pixels[tap] = load<Lanes>(center + (tap - Strip::kHalf) * width);
+  }
+  return pixels;
+}
+
+// Convolves a vector of positions; `index` is the row (or column) of each among `length`.
+template <int Lanes>
+inline Floats<Lanes> strip_sum(const float* filter, float bias, const TapPixels<Lanes>& pixels,
+                               int length, Bits<Lanes> index) {
   Floats<Lanes> sum = broadcast<Lanes>(bias);
 #pragma GCC unroll 8
   for (int tap = 0; tap < Strip::kTaps; ++tap) {
-    const int offset = tap - Strip::kHalf;
-    const auto pixels = load<Lanes>(center + offset * step);
-    sum += filter[tap] * clear_outside<Lanes>(length, index, offset, pixels);
+    sum += filter[tap] * clear_outside<Lanes>(length, index, tap - Strip::kHalf, pixels[tap]);
   }
   return sum;
 }
@@ -103,8 +125,8 @@ void convolve_rows(const Strip& strip, Range channels, Planes in, const Grid& gr
   for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
     const auto column = load_bits<Lanes>(grid.column + p);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      const auto sum =
-          strip_sum<Lanes>(layer.filter(c), layer.bias[c], in.plane(c) + p, 1, width, column);
+      const auto pixels = pixels_in_row<Lanes>(in.plane(c) + p);
+      const auto sum = strip_sum<Lanes>(layer.filter(c), layer.bias[c], pixels, width, column);
       store<Lanes>(out.plane(c) + p, sum);
     }
   }
@@ -120,52 +142,59 @@ void convolve_columns(const Strip& strip, Range channels, Planes in, const Grid&
   for (std::ptrdiff_t p = span.begin; p < span.end; p += Lanes) {
     const auto row = load_bits<Lanes>(grid.row + p);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
-      const auto sum =
-          strip_sum<Lanes>(layer.filter(c), layer.bias[c], in.plane(c) + p, width, height, row);
+      const auto pixels = pixels_in_column<Lanes>(in.plane(c) + p, width);
+      const auto sum = strip_sum<Lanes>(layer.filter(c), layer.bias[c], pixels, height, row);
       store<Lanes>(gates.plane(c) + p, sigmoid<Lanes>(sum));
     }
   }
 }
 
-// The gates of a vector of columns, from a row of gates.
-template <int Lanes, Upsampling Kind>
-inline Floats<Lanes> gates_at(const float* row, const GateSources& columns, std::ptrdiff_t column) {
-  const std::int32_t first = columns.near[column];
-  const Floats<Lanes> gates = load<Lanes>(row + first);
-  const auto near = permuted<Lanes>(gates, load_bits<Lanes>(columns.near + column) - first);
-  if constexpr (Kind == Upsampling::kNearest) return near;
-  const auto far = permuted<Lanes>(gates, load_bits<Lanes>(columns.far + column) - first);
-  return near + (far - near) * load<Lanes>(columns.far_weight + column);
-}
-
-// Interpolates between two rows of gates.
+// Where a vector of columns takes its gates from, in a row of gates from `first` on.
 template <int Lanes>
-void interpolate_rows(const float* near, const float* far, float far_weight, int width,
-                      float* row) {
-  for (std::ptrdiff_t x = 0; x < width; x += Lanes) {
-    const auto first = load<Lanes>(near + x);
-    store<Lanes>(row + x, first + (load<Lanes>(far + x) - first) * far_weight);
-  }
+struct ColumnSources {
+  std::int32_t first;
+  Bits<Lanes> near;
+  Bits<Lanes> far;
+  Floats<Lanes> far_weight;
+
+  ColumnSources(const GateSources& columns, std::ptrdiff_t column)
+      : first(columns.near[column]),
+        near(load_bits<Lanes>(columns.near + column) - first),
+        far(load_bits<Lanes>(columns.far + column) - first),
+        far_weight(load<Lanes>(columns.far_weight + column)) {}
+};
+
+template <int Lanes>
+inline Floats<Lanes> interpolated(Floats<Lanes> near, Floats<Lanes> far, Floats<Lanes> far_weight) {
+  return near + (far - near) * far_weight;
 }
 
-// Multiplies some rows of a plane by their gates. `scratch` has room for a row of gates.
+// The gates of a vector of columns in a row of the map.
+template <int Lanes, Upsampling Kind>
+inline Floats<Lanes> gates_at(const float* gates, const GateGrid& grid, std::ptrdiff_t row,
+                              const ColumnSources<Lanes>& columns) {
+  const auto row_of = [&](std::int32_t source) {
+    return load<Lanes>(gates + std::ptrdiff_t{source} * grid.grid.width + columns.first);
+  };
+  Floats<Lanes> values = row_of(grid.rows.near[row]);
+  if constexpr (Kind == Upsampling::kNearest) return permuted<Lanes>(values, columns.near);
+  values = interpolated<Lanes>(values, row_of(grid.rows.far[row]),
+                               broadcast<Lanes>(grid.rows.far_weight[row]));
+  return interpolated<Lanes>(permuted<Lanes>(values, columns.near),
+                             permuted<Lanes>(values, columns.far), columns.far_weight);
+}
+
+// Multiplies some rows of a plane by their gates, from right to left: the last vector of a row
+// writes wrong values into the next row, which are overwritten later.
 template <int Lanes, Upsampling Kind>
 void multiply_rows(const float* gates, const GateGrid& grid, const float* in, int width, float* out,
-                   Range rows, float* scratch) {
+                   Range rows) {
   const std::ptrdiff_t end = rows.end * width;
-  const auto row_at = [&](std::int32_t row) {
-    return gates + std::ptrdiff_t{row} * grid.grid.width;
-  };
-  for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
-    const float* gate_row = row_at(grid.rows.near[row]);
-    if constexpr (Kind == Upsampling::kBilinear) {
-      interpolate_rows<Lanes>(gate_row, row_at(grid.rows.far[row]), grid.rows.far_weight[row],
-                              grid.grid.width, scratch);
-      gate_row = scratch;
-    }
-    for (std::ptrdiff_t x = 0; x < width; x += Lanes) {
+  for (std::ptrdiff_t x = (width - 1) / Lanes * Lanes; x >= 0; x -= Lanes) {
+    const ColumnSources<Lanes> columns(grid.columns, x);
+    for (std::ptrdiff_t row = rows.begin; row < rows.end; ++row) {
       const std::ptrdiff_t position = row * width + x;
-      const auto gate = gates_at<Lanes, Kind>(gate_row, grid.columns, x);
+      const auto gate = gates_at<Lanes, Kind>(gates, grid, row, columns);
       store_first<Lanes>(out + position, load<Lanes>(in + position) * gate, end - position);
     }
   }

@@ -72,9 +72,19 @@ struct ChannelTileParams {
   }
 };
 
-// How far ahead a register tile prefetches its own weights, in floats: far enough for them to
-// arrive from memory in time.
+// How far ahead a register tile prefetches its own weights, in floats: into the second-level cache
+// far enough for them to arrive from memory in time, even where few positions leave little
+// arithmetic for each, and from there into the first.
 constexpr std::ptrdiff_t kPrefetchDistance = 1024;
+constexpr std::ptrdiff_t kFarPrefetchDistance = 4096;
+
+inline void prefetch_weights(const void* weights) {
+  constexpr int kForReading = 0;
+  constexpr int kSecondLevel = 2;
+  const auto* const first = static_cast<const float*>(weights);
+  __builtin_prefetch(first + kPrefetchDistance);
+  __builtin_prefetch(first + kFarPrefetchDistance, kForReading, kSecondLevel);
+}
 
 // What a register tile computes after its whole vectors of positions. A map of 7 × 7 is three
 // vectors of 16 positions and one position, for which a fourth vector would be nearly all waste.
@@ -158,7 +168,7 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
   for (int k = 0; k < params.depth; ++k, weights += TileChannels) {
     const float* in = params.in + params.offsets[k] + position;
     lines.prefetch(k);
-    __builtin_prefetch(weights + kPrefetchDistance);
+    prefetch_weights(weights);
     Floats<Lanes> pixels[std::max(1, Vectors)];
     for (int v = 0; v < Vectors; ++v) pixels[v] = load<Lanes>(in + v * Lanes);
     Floats<Lanes / 2> last;

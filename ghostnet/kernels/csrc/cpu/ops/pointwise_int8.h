@@ -127,7 +127,7 @@ class Int8Pointwise {
     const CacheLines lines = prefetcher_->take(groups_);
     for (int group = 0; group < groups_; ++group, weights += TileChannels, bytes += Lanes) {
       lines.prefetch(group);
-      __builtin_prefetch(weights + kPrefetchDistance);
+      prefetch_weights(weights);
       Bits<Lanes> pixels[Vectors];
       for (int v = 0; v < Vectors; ++v) pixels[v] = load_bits<Lanes>(bytes + v * groups_ * Lanes);
 #pragma GCC unroll 16

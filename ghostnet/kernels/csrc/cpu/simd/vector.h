@@ -181,6 +181,23 @@ inline Floats<8> permuted<8>(Floats<8> values, Bits<8> index) {
 }
 #endif
 
+// Limits values to a range; keeps a NaN.
+template <int Lanes>
+inline Floats<Lanes> clamped(Floats<Lanes> x, float low, float high) {
+  x = x > high ? broadcast<Lanes>(high) : x;
+  return x < low ? broadcast<Lanes>(low) : x;
+}
+
+#if defined(__AVX512F__)
+// GCC makes four instructions of the above, since it does not know that these keep a NaN.
+template <>
+inline Floats<16> clamped<16>(Floats<16> x, float low, float high) {
+  constexpr __mmask16 kAll = 0xFFFF;
+  x = _mm512_maskz_min_ps(kAll, broadcast<16>(high), x);
+  return _mm512_maskz_max_ps(kAll, broadcast<16>(low), x);
+}
+#endif
+
 // Half a vector, followed by zeros.
 template <int Lanes>
 inline Floats<Lanes> zero_extended(Floats<Lanes / 2> half) {
