@@ -293,6 +293,26 @@ def test_an_interrupted_update_keeps_what_it_has(images: Path, tmp_path: Path) -
         assert (done.changed, done.unchanged) == (4, 2), suffix
 
 
+def test_what_is_at_a_url_is_labeled_once(tmp_path: Path) -> None:
+    """What failed is tried again."""
+    broken = {"https://host/b.jpg"}
+
+    def remote(images: Iterable[ImageSource]) -> Iterator[Answer]:
+        for image in images:
+            label = {"label": "a", "index": 0, "probability": 0.5}
+            failed = image.name in broken
+            yield {"file": image.name, **({"error": "404"} if failed else {"predictions": [label]})}
+
+    def run() -> Updated:
+        names = [f"https://host/{name}.jpg" for name in "abc"]
+        with open_results(tmp_path / "rows.jsonl", PREDICTIONS, resume=True) as rows:
+            return update(remote, iter(names), rows, LeftOut())
+
+    assert (run().new, run().unchanged, run().retried) == (3, 2, 1)
+    broken.clear()
+    assert (run().errors, run().unchanged) == (0, 3)
+
+
 PREDICTIONS = Provenance("a model", "0" * 64, ("a", "b"), 3)
 EMBEDDINGS = Provenance("a model", "0" * 64, ("a", "b"), 0, Vectors(Layer.HEAD, 1, False))
 
