@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed import KINDS, contents, pack
 from PIL import Image
+from schedule import at_night
 from toy_images import draw
 
 import ghostnet as package
@@ -66,7 +67,7 @@ def test_images_are_read_at_any_place(tmp_path: Path, images: dict[str, bytes], 
     assert sequential_archive(packed / "one") == (None if kind in ("tar", "zip") else packed)
 
 
-@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+@pytest.mark.parametrize("kind", ["tar.gz", *at_night("zip")])
 def test_rows_name_members_and_an_interrupted_run_goes_on(
     ghostnet: Ghostnet, tmp_path: Path, images: dict[str, bytes], kind: str
 ) -> None:
@@ -293,7 +294,7 @@ def test_memory_does_not_grow_with_members(tmp_path: Path) -> None:
     header = tarfile.TarInfo("0")
     header.size = 1
     with open(path, "wb") as file:
-        for number in range(5_000):
+        for number in range(2_000):
             header.name = f"{number}.png"
             file.write(header.tobuf(tarfile.USTAR_FORMAT) + bytes(512))
         file.write(bytes(1024))
@@ -301,12 +302,12 @@ def test_memory_does_not_grow_with_members(tmp_path: Path) -> None:
     next(members)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in members) == 4_999
+        assert sum(1 for _ in members) == 1_999
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept < 5_000 * 60
-    assert open_archive(path).place("4999.png").size == 1
+    assert kept < 2_000 * 60
+    assert open_archive(path).place("1999.png").size == 1
 
 
 def test_gzip_goes_back_and_on_to_a_second_stream(
@@ -344,7 +345,7 @@ TINY_PNG = io.BytesIO()
 Image.new("RGB", (3, 2), (9, 8, 7)).save(TINY_PNG, "PNG")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(["tar", "tar.gz", "zip"]), st.data())
 def test_damage_is_only_ever_an_error_row(kind: str, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ from ghostnet.data.parts import Parts, find_parts
 from ghostnet.data.split import read_split
 from ghostnet.errors import DatasetError
 from ghostnet.training.augment import Augment
+from ghostnet.training.head.features import View, extract
 
 FLOWER_LABELS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 
@@ -158,6 +159,24 @@ def test_accuracy_on_an_archive_is_that_on_its_files(
     assert of_shard["left_out"] == {"label or text": 18}
 
 
+def test_features_of_an_archive_are_those_of_its_files(
+    tmp_path: Path, folder: Path, images: dict[str, bytes]
+) -> None:
+    packed = pack(tmp_path / "a.tar.gz", images)
+    model, cache = package.open_model(FLOWERS), tmp_path / "cache"
+    of_members, _ = extract(
+        model, [View(packed / "rot/0.png"), View(packed / "x")], cache_dir=cache
+    )
+    assert [*of_members] == [View(packed / "rot/0.png")]
+    done: list[int] = []
+    of_files, _ = extract(
+        model, [View(folder / "rot/0.png")], cache_dir=cache, progress=done.append
+    )
+    assert done == [1]  # the cache knows the image by its content
+    np.testing.assert_array_equal(*of_members.values(), *of_files.values())
+
+
+@pytest.mark.nightly
 def test_a_classifier_is_fitted_to_an_archive(
     ghostnet: Ghostnet, tmp_path: Path, images: dict[str, bytes]
 ) -> None:
