@@ -93,7 +93,7 @@ def test_the_trace_of_a_client_is_in_the_log(tmp_path: Path) -> None:
 METRICS = re.compile(r"metrics on (http://\S+:\d+)/metrics\n")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_metrics_have_a_port_of_their_own(tmp_path: Path, workers: int) -> None:
     log = tmp_path / "log"
     words = ("--metrics-port", 0, "--workers", workers)
