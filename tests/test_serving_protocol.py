@@ -176,6 +176,18 @@ def test_floats_that_are_not_finite_are_refused(server: ModelServer) -> None:
     assert "send finite values" in response.json()["error"]
 
 
+@pytest.mark.parametrize("count", [1, 10**6])
+def test_elements_are_counted_before_they_take_memory(server: ModelServer, count: int) -> None:
+    size = 3 * 2**20
+    sent = {**BYTES, "shape": [count], "parameters": {"binary_data_size": size}}
+    sent.pop("data")
+    before = server.metric("process_resident_memory_bytes")
+    response = infer(server, {"inputs": [sent]}, bytes(size))  # 786,432 empty elements
+    assert response.status_code == 400
+    assert "send fewer images" in response.json()["error"]
+    assert server.metric("process_resident_memory_bytes") < before + 10 * size
+
+
 @pytest.mark.parametrize("path", ["v2/models/other/infer", f"v2/models/{MODEL}/versions/2/infer"])
 def test_another_model_is_404(server: ModelServer, path: str) -> None:
     response = server.post(path, b"{}")

@@ -277,11 +277,11 @@ def read_elements(tensor: Input, binary: memoryview) -> list[Content]:
         Refusal: It is malformed, or the number of elements does not match its shape.
     """
     elements: list[Content]
+    count = _count(tensor)
     if tensor.parameters.binary_data_size is None:
         elements = [_from_base64(tensor, text) for text in _flat(tensor.data)]
     else:
-        elements = _split(tensor, _binary(tensor, binary))
-    count = _count(tensor)
+        elements = _split(tensor, _binary(tensor, binary), min(count, PARTS))
     if len(elements) != count:
         raise Refusal(400, f"{tensor.name} has {len(elements)} elements, but its shape has {count}")
     return elements
@@ -320,10 +320,13 @@ def _from_base64(tensor: Input, text: Any) -> bytes:
         ) from error
 
 
-def _split(tensor: Input, content: memoryview) -> list[Content]:
+def _split(tensor: Input, content: memoryview, most: int) -> list[Content]:
+    """Return the elements of binary data, of which there may be millions in few bytes."""
     elements: list[Content] = []
     start = 0
     while start < len(content):
+        if len(elements) == most:
+            raise Refusal(400, f"{tensor.name} has more than {most} elements; send fewer images")
         head = content[start : start + LENGTH.size]
         end = start + LENGTH.size + (LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0)
         if len(head) < LENGTH.size or end > len(content):
