@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import family
 import mindspore
 import numpy as np
 import pytest
@@ -463,8 +464,19 @@ def freeze(network: nn.Cell, step: int) -> None:
 @pytest.mark.parametrize("table", [TINY, TINY_MOBILENET], ids=lambda table: table.family)
 @pytest.mark.parametrize("step", [1, 2])
 def test_frozen_norms_stay_frozen(table: Architecture, step: int, mode: str) -> None:
+    check_frozen_norms(table, step, mode, size=32)
+
+
+@pytest.mark.parametrize("mode", ["pynative", pytest.param("graph", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("name", ["ghostnetv2_100", "ghostnetv3_050", "repghostnet_050"])
+def test_frozen_norms_of_successors_stay_frozen(name: str, mode: str) -> None:
+    check_frozen_norms(family.tiny(name), 2, mode, size=96)
+
+
+def check_frozen_norms(table: Architecture, step: int, mode: str, size: int) -> None:
+    """Compare a step of the fused network, with frozen norms, to one of the plain network."""
     mindspore.set_context(mode=MODES[mode])
-    images, weights = batch(32, 4)[0], Tensor(np.arange(20, dtype=np.float32).reshape(4, 5))
+    images, weights = batch(size, 4)[0], Tensor(np.arange(20, dtype=np.float32).reshape(4, 5))
     plain, other = tiny(table), tiny(table)
     for each in (plain, other):
         freeze(each, step)

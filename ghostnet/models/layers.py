@@ -254,9 +254,13 @@ class GhostModule(nn.Cell):
         self.gates = Attention(*channels) if attention == "nearest" else None
         self.short_conv = Attention(*channels) if attention == "bilinear" else None
 
-    def construct(self, x: Tensor) -> Tensor:
+    def without_attention(self, x: Tensor) -> Tensor:
+        """Compute both halves of the channels."""
         primary = self.primary_conv(x)
-        y = ops.cat((primary, self.cheap_operation(primary)), axis=1)
+        return ops.cat((primary, self.cheap_operation(primary)), axis=1)
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.without_attention(x)
         if self.gates is not None:
             gates = ops.interpolate(self.gates(x), size=y.shape[2:], mode="nearest")
             y = y * gates

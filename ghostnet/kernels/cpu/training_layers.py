@@ -272,7 +272,7 @@ class FusedBranchedDepthwise(nn.Cell):
 
 
 class FusedBranchedGhostModule(nn.Cell):
-    """A Ghost module of branches, and the addition of a residual where there is one."""
+    """A Ghost module of branches without its attention, and the addition of a residual, if any."""
 
     def __init__(self, module: GhostModule, *, residual: bool) -> None:
         super().__init__(auto_prefix=False)
@@ -290,7 +290,7 @@ class FusedBranchedGhostModule(nn.Cell):
     def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
         primary, cheap = self.primary_norms, self.cheap_norms
         if primary.are_frozen() or cheap.are_frozen():
-            plain = self.module(x)
+            plain = self.module.without_attention(x)
             return plain + residual[0] if residual else plain
         weights = self.concat(self.weights)
         y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
@@ -358,7 +358,7 @@ class FusedAttention(nn.Cell):
 
 
 class FusedGhostModule(nn.Cell):
-    """A Ghost module, and the addition of a residual where there is one."""
+    """A Ghost module without its attention, and the addition of a residual, if any."""
 
     def __init__(self, module: GhostModule, *, residual: bool) -> None:
         super().__init__(auto_prefix=False)
@@ -375,7 +375,7 @@ class FusedGhostModule(nn.Cell):
     def construct(self, x: Tensor, *residual: Tensor) -> Tensor:
         primary, cheap = self.primary_norm, self.cheap_norm
         if not (primary.training and cheap.training):
-            plain = self.module(x)
+            plain = self.module.without_attention(x)
             return plain + residual[0] if residual else plain
         y, _, mean, variance, _, cheap_mean, cheap_variance = self.operator(
             self.pointwise(x, self.primary.weight),
