@@ -213,6 +213,16 @@ def test_messages_of_many_parts_are_refused_before_they_take_memory(
             infer(content or b"\xf8\x07\x00" * 2**20, timeout=WAIT_SECONDS)
 
 
+def test_refused_messages_do_not_stay_in_memory(call: Call, rpc_server: ModelServer) -> None:
+    broken = {"model_name": MODEL, **encoded(b"no image" + bytes(3 * 2**20))}
+    for _ in range(40):
+        refused(call, "ModelInfer", **broken)
+    before = rpc_server.metric("process_resident_memory_bytes")
+    for _ in range(80):
+        refused(call, "ModelInfer", **broken)
+    assert rpc_server.metric("process_resident_memory_bytes") < before + 120 * 2**20
+
+
 def test_the_queue_is_that_of_http(call: Call, rpc_server: ModelServer) -> None:
     with grpc.insecure_channel(address(rpc_server)) as channel:
 

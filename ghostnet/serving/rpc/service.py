@@ -84,7 +84,7 @@ class Service:
 
     def _answering(self, name: str) -> Callable[[AsyncIterator[bytes], Any], Awaitable[Any]]:
         async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
-            start, status = time.perf_counter(), 500
+            start, status, sentence = time.perf_counter(), 500, ""
             scope = _scope(name, context)
             identity = request_id(scope)
             context.set_trailing_metadata(((REQUEST_ID.lower(), identity),))
@@ -93,19 +93,19 @@ class Service:
                 status = 200
                 return response
             except Refusal as refusal:
-                status = refusal.status
-                await context.abort(CODES[status], str(refusal))
+                status, sentence = refusal.status, str(refusal)
             except asyncio.CancelledError:  # the client left, or its deadline is over
                 status = LEFT
                 raise
             except Exception:
                 logging.getLogger(__name__).exception("a request failed")
                 sentence = "the server failed on this request; its log says why"
-                await context.abort(CODES[status], sentence)
             finally:
                 seconds = time.perf_counter() - start
                 self.metrics.observe_request(name, status, seconds)
                 write_line(self.access.log, scope, status, seconds, identity)
+            # Not while the error is handled: its traceback would keep the message in memory.
+            return await context.abort(CODES[status], sentence)
 
         return answer
 
@@ -117,6 +117,7 @@ class Service:
         content = await self._arrival(messages)
         with self.intake.held(COPIES * len(content)):
             message = await run_in_threadpool(parse, content, MESSAGES[f"{name}Request"])
+            del content
             return response(**await method(message))
 
     def _authorize(self, context: Any) -> None:
