@@ -1,9 +1,10 @@
 """Measure servers under load: images a second, latency and memory at several numbers of clients.
 
-``python benchmarks/serving.py`` starts ``ghostnet serve``, and LitServe and BentoML around ONNX
-Runtime, with the bundled model and the same photograph, and drives them in turn with wrk on
-loopback; ``ghostnet serve`` also over gRPC, with ``grpc_load.py``, which takes more of the
-processors than wrk. It writes ``serving.json`` beside this file in ``results``, and prints a table.
+``python benchmarks/serving.py`` starts ``ghostnet serve``, and two servers around ONNX Runtime
+(``litserve_server.py``, ``bentoml_server.py``), with the bundled model and the same photograph, and
+drives them in turn with wrk on loopback; ``ghostnet serve`` also over gRPC, with ``grpc_load.py``,
+which takes more of the processors than wrk. It writes ``serving.json`` beside this file in
+``results``, and prints a table.
 It needs the extra ``bench`` and wrk (``apt-get install wrk``). ``--soak-minutes 30`` adds a long
 run of ``ghostnet serve`` at 64 connections, for its memory.
 """
