@@ -23,6 +23,7 @@ import numpy as np
 from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, Job
 from ghostnet.benchmark.preparation import prepare
 from ghostnet.errors import BenchmarkError, GhostNetError
+from ghostnet.threads import processors
 
 R = TypeVar("R")
 
@@ -100,7 +101,7 @@ def benchmark(
         raise BenchmarkError(
             f"there is no engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}"
         )
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or processors()
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
         job = Job(model, cache_dir, Path(folder), batch, threads)
         with own_process() as process:

@@ -17,6 +17,7 @@ from ghostnet.inference.results import answers_in
 from ghostnet.inference.rows import Answer
 from ghostnet.model import ImageSource
 from ghostnet.packages import needs
+from ghostnet.threads import processors
 
 BLOCK_IMAGES = 256
 """Images that an actor labels at a time, and that another labels again if the first one is lost."""
@@ -130,7 +131,7 @@ def connect(
         ray = _import_ray()
         logging.getLogger("ray.data").setLevel(level)
         ray.data.DataContext.get_current().enable_progress_bars = verbose
-        local = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
+        local = {"num_cpus": processors(), "include_dashboard": False}
         try:
             _check(address)
             ray.init(

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from ghostnet.model.pipeline import Logits, finite_logits
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.refusal import Refusal, busy
+from ghostnet.threads import processors
 
 AHEAD = 2
 """Batches that may be decoded ahead of the network."""
@@ -113,7 +113,7 @@ class Batcher:
             self._free.put(Memory())
         self._accepted: SimpleQueue[Work | None] = SimpleQueue()
         self._decoded: SimpleQueue[Work | None] = SimpleQueue()
-        self._decoding = [False] * len(os.sched_getaffinity(0))
+        self._decoding = [False] * processors()
         self._decoders = [
             threading.Thread(target=self._decode_all, args=(number,), daemon=True)
             for number in range(len(self._decoding))

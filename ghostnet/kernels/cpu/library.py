@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints.folding import Array
 from ghostnet.errors import KernelError
+from ghostnet.threads import processors
 
 PATH = Path(__file__).parents[1] / "libghostnet_cpu.so"
 
@@ -126,9 +127,9 @@ def load() -> ctypes.CDLL:
 
 def default_threads() -> int:
     """Return the processors of this process, or ``OMP_NUM_THREADS`` where that is lower."""
-    processors = len(os.sched_getaffinity(0))
+    most = processors()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(processors, int(wanted)) if wanted.isdecimal() and int(wanted) else processors
+    return min(most, int(wanted)) if wanted.isdecimal() and int(wanted) else most
 
 
 def set_threads(count: int) -> None:

@@ -1,6 +1,5 @@
 """The batches of an epoch, from any step on: a pure function of seed, epoch and step."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
+from ghostnet.threads import processors
 from ghostnet.training.augment import Augment
 from ghostnet.training.class_balance import balanced_sample
 from ghostnet.training.config import Balance
@@ -133,7 +133,7 @@ class Batches:
             return self.augment(decode(image.tobytes()), generator), index
 
         order = self.order(epoch)[first_step:].ravel()
-        threads = min(self.threads, len(os.sched_getaffinity(0)))
+        threads = min(self.threads, processors())
         turns = [(np.array(turn),) for turn in self._turns(epoch)[first_step:].ravel()]
         rows = self.source.dataset(order), ds.GeneratorDataset(turns, [TURN], shuffle=False)
         pipeline = (
