@@ -139,6 +139,7 @@ def corners(image: Image.Image) -> list[int]:
         ],
     ),
 )
+@pytest.mark.nightly
 def test_heic_is_turned_by_exif_where_nothing_else_turns_it(
     orientation: int, expected: list[int]
 ) -> None:
@@ -173,6 +174,7 @@ def test_avif_is_turned_once() -> None:
     assert corners(decode(buffer.getvalue())) == [-1, 0, -1, 1]
 
 
+@pytest.mark.nightly
 def test_heic_is_not_turned_twice() -> None:
     turned = bytearray(heic(6, height=32))
     start = turned.index(b"clap")  # the crop of 64 rows to 32, in whose place a rotation fits

@@ -103,6 +103,12 @@ def test_damage_gives_tensors_or_our_error(data: st.DataObject) -> None:
         parse_pytorch(bytes(content[: data.draw(st.integers(0, len(content)))]))
 
 
+def test_an_unknown_escape_in_a_name_is_damage() -> None:
+    damaged = LEGACY.replace(b"ctorch._utils", rb"ctorch\outils", 1)
+    with pytest.raises(CheckpointError, match="damaged, or not a pickle"):
+        parse_pytorch(damaged)
+
+
 @given(rows=st.lists(st.lists(st.sampled_from(OPERATIONS), max_size=12), min_size=3, max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_any_pickle_gives_tensors_or_our_error(rows: list[list[bytes]]) -> None:

@@ -123,6 +123,7 @@ def test_a_full_disk_while_keeping_features(fill: Fill, tmp_path: Path) -> None:
     assert set(cache.read()) == {"before"}
 
 
+@pytest.mark.nightly
 def test_a_full_disk_under_the_command(fill: Fill, ghostnet: Ghostnet, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs the extra export")
     fill()

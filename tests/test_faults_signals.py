@@ -119,7 +119,7 @@ def test_interrupted_fetch(server: MisbehavingServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda x: x.name)
-@pytest.mark.parametrize("verb", ["export", "convert"])
+@pytest.mark.parametrize("verb", ["convert", *at_night("export")])
 def test_stopped_while_writing(verb: str, number: signal.Signals, tmp_path: Path) -> None:
     if verb == "export":
         pytest.importorskip("onnx", reason="needs the extra export")

@@ -120,8 +120,7 @@ def test_other_suffixes_and_cards_are_refused(ghostnet: Ghostnet, tmp_path: Path
 
 @pytest.mark.parametrize("name", cases_with("torch", ["ghostnet_050"]))
 def test_pytorch_reads_the_file(name: str, ghostnet: Ghostnet, tmp_path: Path) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch", reason="needs the extra torch")
     parameters = random_parameters(find_model(name).architecture, 5)
     write_checkpoint(parameters, tmp_path / "own.ckpt")
     ghostnet("convert", tmp_path / "own.ckpt", tmp_path / "timm.pth", "--to", "timm")

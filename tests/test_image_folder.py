@@ -339,6 +339,7 @@ def test_avif_is_read(tmp_path: Path) -> None:
     assert decode(file).size == decode(named).size == (16, 12)
 
 
+@pytest.mark.nightly
 def test_heic_is_read_where_its_package_is_installed(tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif", reason="needs the extra heif").register_heif_opener()
     file = put(tmp_path / "IMG_1.HEIC", encoded("HEIF"))
@@ -585,6 +586,7 @@ def test_the_commands_use_the_parts(ghostnet: Ghostnet, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not PARQUET, reason="needs the extra parquet")
+@pytest.mark.nightly
 def test_results_among_the_images_are_no_class(ghostnet: Ghostnet, tmp_path: Path) -> None:
     root = draw(tmp_path / "flowers", 2, ("roses", "tulips"))
     model = ("--model", FLOWERS, "--cache-dir", tmp_path / "cache")

@@ -66,6 +66,7 @@ def test_new_files_have_what_the_umask_gives(writer: str, mask: int, tmp_path: P
     assert set(found.values()) == {0o666 & ~mask}
 
 
+@pytest.mark.nightly
 def test_new_parquet_files_have_what_the_umask_gives(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra parquet")
     for mask in UMASKS:

@@ -321,6 +321,7 @@ def test_a_part_that_cannot_be_read_is_a_failure(ghostnet: Ghostnet, tmp_path: P
 
 
 @needs_parquet
+@pytest.mark.nightly
 def test_parquet_finds_an_unwritable_place_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with (
@@ -331,6 +332,7 @@ def test_parquet_finds_an_unwritable_place_before_the_work(tmp_path: Path) -> No
 
 
 @needs_parquet
+@pytest.mark.nightly
 def test_parquet_has_a_part_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if the next row does not come, as from a pipe that pauses."""
     monkeypatch.setattr("ghostnet.inference.results.PART_SECONDS", 0.01)
@@ -344,6 +346,7 @@ def test_parquet_has_a_part_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @needs_parquet
+@pytest.mark.nightly
 def test_a_lost_part_of_parquet_overwrites_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

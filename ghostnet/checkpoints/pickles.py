@@ -5,6 +5,7 @@ ask for gigabytes, or for a key that takes years to hash. Protocol 2, which ``to
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
@@ -63,15 +64,20 @@ class Pickle:
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
         try:
+            self._read(file)
+        except PickleError:
+            raise
+        except (ValueError, LookupError, DeprecationWarning) as error:
+            raise PickleError("damaged, or not a pickle of protocol 2") from error
+
+    def _read(self, file: IO[bytes]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # of an unknown escape in a name
             for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
                 if count == MAX_OPERATIONS:
                     raise PickleError(f"more than {MAX_OPERATIONS:,} operations")
                 _STEPS[operation.name](self, argument)
-            self.value = self._stack.pop()
-        except PickleError:
-            raise
-        except (ValueError, LookupError) as error:
-            raise PickleError("damaged, or not a pickle of protocol 2") from error
+        self.value = self._stack.pop()
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
