@@ -625,7 +625,7 @@ def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_pat
     logs = "".join(log.read_text() for log in (tmp_path / "logs").glob("worker_*.log"))
     assert done.returncode == 0, logs
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "card.md", "config.yaml", "curve.png", "ghostnet.ckpt", "log.csv", "state.ckpt"
+        "card.md", "config.yaml", "curve.png", "ghostnet.ckpt", "log.csv", "report.html", "state.ckpt"
     }  # fmt: skip
     state = read_checkpoint(tmp_path / "run" / "state.ckpt")
     shards = []
