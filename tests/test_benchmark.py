@@ -19,6 +19,7 @@ from ghostnet.benchmark.runner import Measurement, benchmark, own_process
 from ghostnet.checkpoints import parameters_of, write_checkpoint
 
 
+@pytest.mark.nightly
 def test_engines_take_turns_and_agree() -> None:
     turns: list[int] = []
     engines = ("ghostnet", "mindspore-fused-graph")

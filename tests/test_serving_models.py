@@ -15,6 +15,7 @@ import requests
 from bundled_models import BREEDS, FLOWER_LABELS, FLOWERS
 from command_line import Ghostnet
 from model_server import ADDRESS, ModelServer, serving, serving_children
+from schedule import at_night
 from serving_requests import CAT, SLOW, form
 from waiting import WAIT_SECONDS, wait_for
 
@@ -168,7 +169,7 @@ def labels(server: ModelServer) -> set[str]:
     return {row["label"] for (answer,) in answers for row in answer["predictions"]}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, *at_night(2)])
 def test_sighup_reads_the_cards_again(card: Path, tmp_path: Path, workers: int) -> None:
     with serving("--model", card, "--workers", workers, log=tmp_path / "log") as server:
         assert labels(server) == {*FLOWER_LABELS}

@@ -19,6 +19,7 @@ from interruption import interrupt_at
 from mindspore import ParameterTuple, Tensor, nn
 from PIL import Image
 from random_parameters import random_parameters
+from schedule import at_night
 from tiny_network import TINY, TINY_MODEL
 from toy_images import draw
 from waiting import wait_for
@@ -152,6 +153,7 @@ def test_a_run_is_not_overwritten_and_only_a_run_is_resumed(
     assert f"{nothing} holds no training run to resume (state.ckpt is missing)" in error
 
 
+@pytest.mark.nightly
 def test_each_epoch_is_measured_with_its_own_averages(config: TrainingConfig) -> None:
     trainer = make_trainer(config)
     examiner = Examiner(trainer, open_task(config.data))
@@ -371,6 +373,7 @@ def training_batches(config: TrainingConfig) -> Batches:
     return Batches(source, Augment(32), config.recipe.batch_size, config.recipe.seed)
 
 
+@pytest.mark.nightly
 def test_a_run_goes_on_when_an_image_was_repaired(
     late: tuple[TrainingConfig, Path], whole_run: Path, tmp_path: Path
 ) -> None:
@@ -527,7 +530,7 @@ def test_more_blocks_than_there_are_cannot_be_frozen(
         loop.train(changed(config, freeze=2), tmp_path, command="")
 
 
-@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("fuse", [True, *at_night(False)])
 def test_a_backbone_of_rate_0_stays_as_it_is(
     images: Path, whole_run: Path, tmp_path: Path, fuse: bool
 ) -> None:
@@ -625,7 +628,8 @@ def test_two_workers_average_the_gradients_of_their_shards(images: Path, tmp_pat
     logs = "".join(log.read_text() for log in (tmp_path / "logs").glob("worker_*.log"))
     assert done.returncode == 0, logs
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "card.md", "config.yaml", "curve.png", "ghostnet.ckpt", "log.csv", "report.html", "state.ckpt"
+        "card.md", "config.yaml", "curve.png", "ghostnet.ckpt", "log.csv", "report.html",
+        "state.ckpt",
     }  # fmt: skip
     state = read_checkpoint(tmp_path / "run" / "state.ckpt")
     shards = []

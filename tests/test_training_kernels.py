@@ -342,9 +342,7 @@ def train_step(cell: nn.Cell, parameters: list[mindspore.Parameter]) -> nn.Cell:
 @pytest.mark.parametrize(
     "name",
     [
-        "ghostnet_050",
-        pytest.param("ghostnet_nose", marks=pytest.mark.nightly),
-        pytest.param("ghostnet-600", marks=pytest.mark.nightly),
+        *at_night("ghostnet_050", "ghostnet_nose", "ghostnet-600"),
     ],
 )
 def test_training_step_is_that_of_the_plain_network(name: str) -> None:
@@ -363,7 +361,7 @@ def test_training_step_is_that_of_the_plain_network(name: str) -> None:
 
 
 # The gradients of all 52 norms of MobileNetV2-1x amplify rounding, in the plain network too.
-@pytest.mark.parametrize("table", [TINY, TINY_MOBILENET], ids=lambda table: table.family)
+@pytest.mark.parametrize("table", [TINY, *at_night(TINY_MOBILENET)], ids=lambda table: table.family)
 def test_mindspores_model_trains_the_fused_cell_as_the_plain_network(table: Architecture) -> None:
     columns = [array.asnumpy() for array in batch(32, 8)]
     after = {}
@@ -391,7 +389,7 @@ def test_parameters_keep_names_order_and_identity(name: str) -> None:
         assert own is shared
 
 
-@pytest.mark.parametrize("table", [TINY, TINY_MOBILENET], ids=lambda table: table.family)
+@pytest.mark.parametrize("table", [TINY, *at_night(TINY_MOBILENET)], ids=lambda table: table.family)
 def test_evaluates_as_the_plain_network_with_moving_statistics(table: Architecture) -> None:
     plain = tiny(table)
     fused = fuse(plain, training=True)
@@ -468,7 +466,7 @@ def test_frozen_norms_stay_frozen(table: Architecture, step: int, mode: str) -> 
 
 
 @pytest.mark.parametrize("mode", ["pynative", pytest.param("graph", marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("name", ["ghostnetv2_100", "ghostnetv3_050", "repghostnet_050"])
+@pytest.mark.parametrize("name", ["ghostnetv2_100", "repghostnet_050", *at_night("ghostnetv3_050")])
 def test_frozen_norms_of_successors_stay_frozen(name: str, mode: str) -> None:
     check_frozen_norms(family.tiny(name), 2, mode, size=96)
 
