@@ -22,18 +22,20 @@ from ghostnet.models.architectures import Upsampling
 from ghostnet.models.specs import ATTENTIONS
 from ghostnet.models.weights import Use
 
-_BATCH_NORM = {
+BATCH_NORM = {
     "weight": "gamma",
     "bias": "beta",
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
+"""Parameters of a batch norm: PyTorch's names, and the released ones."""
+
 _GHOST = r"(ghost[12]\.(?:primary_conv|cheap_operation))"
 _UNIT = (
     r"((?:ghost[12]\.(?:primary_conv|cheap_operation)|dw)(?:\.branches\.[0-2]|\.scale)?"
     r"|ghost1\.(?:gates|short_conv)\.[0-2]|shortcut\.[01])"
 )
-_CHAINS = (("shortcut", "shortcut", 2), ("ghost1.short_conv", "ghost1.gates", 3))
+CHAINS = (("shortcut", "shortcut", 2), ("ghost1.short_conv", "ghost1.gates", 3))
 """Units, each a convolution and a batch norm, that PyTorch numbers in one sequence."""
 
 _IN_BLOCK_MODULES = (
@@ -44,7 +46,7 @@ _IN_BLOCK_MODULES = (
     (r"bn_dw", "dw.bn"),
     *(
         (re.escape(f"{chain}.{2 * index + odd}"), f"{released}.{index}.{kind}")
-        for chain, released, length in _CHAINS
+        for chain, released, length in CHAINS
         for index in range(length)
         for odd, kind in enumerate(("conv", "bn"))
     ),
@@ -170,6 +172,6 @@ def _released_name(name: str, order: Mapping[str, int]) -> str | None:
     for pattern, target in _IN_BLOCK_MODULES if match else _OUTER_MODULES:
         if re.fullmatch(pattern, module):
             module = re.sub(pattern, target, module)
-            leaf = _BATCH_NORM.get(leaf, leaf) if module.endswith(_NORMS) else leaf
+            leaf = BATCH_NORM.get(leaf, leaf) if module.endswith(_NORMS) else leaf
             return f"{prefix}{module}.{leaf}"
     return None

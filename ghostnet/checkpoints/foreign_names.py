@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ghostnet.checkpoints.conversion import BATCH_NORM, CHAINS
 from ghostnet.checkpoints.parameters import Parameters
 from ghostnet.errors import CheckpointError, listed
 from ghostnet.models import MODELS, Architecture, find_model
@@ -13,15 +14,14 @@ from ghostnet.models.registry import network_name
 Rules = tuple[tuple[str, str], ...]
 """Patterns in released names, and what stands for them."""
 
-
 _UNITS: Rules = (
     (r"\.(primary_conv|cheap_operation)\.conv\.", r".\1.0."),
     (r"\.(primary_conv|cheap_operation)\.bn\.", r".\1.1."),
     (r"\.dw\.conv\.", ".conv_dw."),
     (r"\.dw\.bn\.", ".bn_dw."),
     *(
-        (rf"\.{released}\.{index}\.{kind}\.", f".{chain}.{2 * index + odd}.")
-        for released, chain, length in (("shortcut", "shortcut", 2), ("gates", "short_conv", 3))
+        (re.escape(f".{released}.{index}.{kind}."), f".{chain}.{2 * index + odd}.")
+        for chain, released, length in CHAINS
         for index in range(length)
         for odd, kind in enumerate(("conv", "bn"))
     ),
@@ -35,11 +35,8 @@ _BRANCHES: Rules = (
     (r"\.dw\.branches\.", ".dw_rpr_conv."),
     (r"\.dw\.scale\.", ".dw_rpr_scale."),
 )
-_PYTORCH_NORMS: Rules = (
-    (r"\.gamma$", ".weight"),
-    (r"\.beta$", ".bias"),
-    (r"\.moving_mean$", ".running_mean"),
-    (r"\.moving_variance$", ".running_var"),
+_PYTORCH_NORMS: Rules = tuple(
+    (rf"\.{released}$", f".{name}") for name, released in BATCH_NORM.items()
 )
 _MINDCV_LAST: Rules = (
     (r"^(blocks\.\d+)\.0\.conv\.", r"\1.features.0."),

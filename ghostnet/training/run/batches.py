@@ -108,6 +108,8 @@ class Batches:
     def _turns(self, epoch: int) -> Order:
         """Return how often each image of `order` was met in the epoch before, by any worker."""
         order = self._order_of_all(epoch)
+        if self.balance is not Balance.SAMPLING:  # each image comes once
+            return np.zeros_like(order[..., self.worker.rank])
         met: Counter[int] = Counter()
         turns = np.empty(order.size, np.int64)
         for place, index in enumerate(order.ravel().tolist()):
