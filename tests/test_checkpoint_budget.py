@@ -1,6 +1,7 @@
 """Small files that ask for much: each is refused, or read, within a bounded memory."""
 
 import contextlib
+import math
 import struct
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from pytorch_files import a_pickle, legacy_file, pickled, tensor, zip_file
 from safetensors.numpy import save_file
 
 from ghostnet.checkpoints import find_network, read_foreign, write_checkpoint
-from ghostnet.checkpoints.budget import MAX_BYTES
+from ghostnet.checkpoints.budget import LARGEST_NETWORK, MAX_BYTES
 from ghostnet.checkpoints.pickles import MAX_OPERATIONS, Call, Name, Reference
 from ghostnet.checkpoints.pytorch import parse_pytorch
 from ghostnet.errors import CheckpointError
 from ghostnet.files import read_whole
+from ghostnet.models import MODELS, network_spec
 
 MEBIBYTE = 1024**2
 
@@ -203,6 +205,12 @@ def test_a_file_beyond_the_budget_is_not_read(start: bytes, tmp_path: Path) -> N
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(CheckpointError, match=f"more than the {MAX_BYTES:,} allowed"):
         read_foreign(path)
+
+
+def test_the_largest_network_is_that_of_the_registry() -> None:
+    specs = [network_spec(entry.architecture, 1000) for entry in MODELS.values()]
+    sizes = [sum(map(math.prod, spec.parameter_shapes().values())) for spec in specs]
+    assert max(sizes) * np.dtype(np.float32).itemsize == LARGEST_NETWORK
 
 
 def test_a_file_is_read_within_a_limit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 import ghostnet
-from ghostnet.cli.main import app
+from ghostnet.cli.main import command
 
 pytest.importorskip("mkdocs", reason="needs the extra docs")
 
@@ -56,7 +56,7 @@ def test_every_public_name_is_on_an_api_page(site: Path) -> None:
 
 @pytest.mark.slow
 def test_every_verb_is_on_the_page_of_the_command_line(site: Path) -> None:
-    verbs = typer.main.get_command(app).commands
+    verbs = typer.main.get_command(command()).commands
     plain = {verb for verb, command in verbs.items() if not hasattr(command, "commands")}
     assert (
         plain | {f"hub-{verb}" for verb in verbs["hub"].commands}

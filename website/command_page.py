@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import typer
 
-from ghostnet.cli.main import app
+from ghostnet.cli.main import command
 
 INTRODUCTION = """# Command line
 
@@ -16,8 +16,8 @@ and progress go to stderr. Exit status: 0 success, 1 failure, 2 usage error.
 
 def page() -> str:
     """Return the page as Markdown: a section for each command, with its arguments and options."""
-    command = typer.main.get_command(app)
-    return "\n".join([INTRODUCTION, *_sections(command, typer.Context(command), "ghostnet")])
+    group = typer.main.get_command(command())
+    return "\n".join([INTRODUCTION, *_sections(group, typer.Context(group), "ghostnet")])
 
 
 def _sections(command: typer.core.TyperCommand, context: typer.Context, name: str) -> Iterator[str]:

@@ -1,61 +1,71 @@
-"""The ``ghostnet`` command: collects its commands, and turns errors into a line and a status."""
+"""The ``ghostnet`` command: finds its verb, and turns errors into a line and a status."""
 
+import gc
 import logging
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Final, NoReturn, cast
 
 import typer
 
-from ghostnet.cli import (
-    checks,
-    conversion,
-    embedding,
-    explanation,
-    hub,
-    prediction,
-    serving,
-    training,
-)
 from ghostnet.cli.output import VisibleFormatter, print_json, say
 from ghostnet.errors import GhostNetError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal, as in a shell."""
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in (
-    prediction.predict,
-    prediction.eval,
-    explanation.explain,
-    embedding.embed,
-    embedding.similar,
-    embedding.duplicates,
-    serving.serve,
-    training.finetune,
-    training.train,
-    conversion.export,
-    conversion.convert,
-    checks.verify,
-    checks.benchmark,
-    checks.doctor,
-):
-    app.command()(verb)
-app.add_typer(hub.app, name="hub")
+VERBS: Final[Mapping[str, str]] = {
+    "predict": "prediction",
+    "eval": "evaluation",
+    "explain": "explanation",
+    "embed": "embedding",
+    "similar": "embedding",
+    "duplicates": "embedding",
+    "serve": "serving",
+    "finetune": "training",
+    "train": "training",
+    "export": "conversion",
+    "convert": "conversion",
+    "verify": "checks",
+    "benchmark": "checks",
+    "doctor": "checks",
+    "hub": "hub",
+}
+"""The module of each verb, in the order of the help."""
+
+
+def command(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command with all verbs, or with one if that is the first of some words.
+
+    The modules of the other verbs are then not imported, which would take as long as the network
+    takes for 20 images.
+    """
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, callback=options)
+    first = next(iter(words), "")
+    for verb in [first] if first in VERBS else VERBS:
+        module = import_module(f"ghostnet.cli.{VERBS[verb]}")
+        if verb == "hub":
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
 
 
 def print_version(wanted: bool) -> None:
     """Print the versions of this package and what it runs on, and exit."""
     if wanted:
-        for name, version in checks.versions().items():
+        from ghostnet.cli.checks import versions
+
+        for name, version in versions().items():
             print(name, version)
         raise typer.Exit()
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool,
@@ -69,6 +79,7 @@ def options(
 
 def main() -> NoReturn:
     """Run the command. Exit status: 0 success, 1 failure, 2 usage error."""
+    start_quickly()
     handle_signals()
     open_streams()
     # Pillow warns of large images, whose size is checked, and of odd metadata, which is ignored.
@@ -78,7 +89,7 @@ def main() -> NoReturn:
         logging.lastResort.setFormatter(VisibleFormatter())
     try:
         try:
-            app()
+            command(sys.argv[1:])()
         except SystemExit as stopped:
             if stopped.code == INTERRUPTED:
                 say("interrupted")
@@ -90,6 +101,16 @@ def main() -> NoReturn:
     except OSError as error:  # stdout is on a full disk, say
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     sys.exit(0)
+
+
+def start_quickly() -> None:
+    """Keep Python from what takes time at the start and finds nothing.
+
+    Imports make a hundred thousand objects and next to no garbage, which the collector would look
+    for every 700 objects; Pydantic would look for plugins in every installed package.
+    """
+    gc.set_threshold(10_000)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def handle_signals() -> None:
