@@ -3,10 +3,12 @@
 #include <atomic>
 #include <cstddef>
 #include <exception>
+#include <memory>
 
 #include "network/context.h"
 #include "network/model.h"
 #include "network/schedule.h"
+#include "network/schedule_cache.h"
 #include "network/workspace.h"
 #include "ops/range.h"
 #include "runtime/arena.h"
@@ -65,7 +67,7 @@ class BatchRunner {
       : model_(model),
         batch_(batch),
         forward_(forward),
-        schedule_(model, 1, batch.height, batch.width) {}
+        schedule_(find_schedule(model, 1, batch.height, batch.width)) {}
 
   void run(std::ptrdiff_t images, int threads) const {
     if (threads == 1) return run_alone({0, images});
@@ -91,7 +93,7 @@ class BatchRunner {
     const Pieces pieces(images, threads);
     std::atomic<std::ptrdiff_t> next{0};
     const ArenaLease arena;
-    Workspace space = make_workspace(model_, schedule_, threads, *arena);
+    Workspace space = make_workspace(model_, *schedule_, threads, *arena);
     Barrier barrier(threads);
     lease.run(kIdleSpins, [&](int rank) {
       const std::exception_ptr failure = exception_of([&] {
@@ -100,7 +102,7 @@ class BatchRunner {
         }
       });
       // A thread that failed takes part too, since the others wait for it at the barrier.
-      const ForwardContext context{model_, schedule_, space, {rank, threads, &barrier}};
+      const ForwardContext context{model_, *schedule_, space, {rank, threads, &barrier}};
       for (std::ptrdiff_t i = pieces.first_left(); i < images; ++i) {
         context.member.sync();
         forward_(context, from_image(i));
@@ -113,10 +115,10 @@ class BatchRunner {
   void run_alone(Range images) const {
     const std::ptrdiff_t grouped = images.size() / kGroup * kGroup;
     if (grouped > 0) {
-      const Schedule group(model_, kGroup, batch_.height, batch_.width);
-      run_alone(group, {images.begin, images.begin + grouped});
+      const auto group = find_schedule(model_, kGroup, batch_.height, batch_.width);
+      run_alone(*group, {images.begin, images.begin + grouped});
     }
-    run_alone(schedule_, {images.begin + grouped, images.end});
+    run_alone(*schedule_, {images.begin + grouped, images.end});
   }
 
   void run_alone(const Schedule& schedule, Range images) const {
@@ -138,7 +140,7 @@ class BatchRunner {
   const Model& model_;
   const ImageBatch batch_;
   const Forward forward_;
-  const Schedule schedule_;  // of one image
+  const std::shared_ptr<const Schedule> schedule_;  // of one image
 };
 
 }  // namespace
