@@ -14,16 +14,14 @@ clip-retrieval is not among the engines: it embeds with CLIP alone, whose weight
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from folder import BATCH_SIZE, Run, compare, draw
 from machine import machine
-from PIL import Image
+from timm_loop import timm_batches
 
 from ghostnet.data.image_folder import find_images
 from ghostnet.embeddings import Embeddings, duplicates, similar
@@ -81,30 +79,10 @@ def make_runs(model: Model, folder: Path) -> dict[str, Run]:
 
 
 def timm_run(model: Model, out: Path) -> Run:
-    import timm
-    import torch
-    from timm.data import create_transform
-    from torch.utils.data import DataLoader, Dataset
-
-    network = timm.create_model("ghostnet_100", num_classes=0).eval()
-    side = model.preprocess.image_size
-    transform = create_transform(side, interpolation="bicubic", crop_pct=0.875)
-
-    class Photographs(Dataset[Any]):
-        def __init__(self, files: list[Path]) -> None:
-            self.files = files
-
-        def __len__(self) -> int:
-            return len(self.files)
-
-        def __getitem__(self, index: int) -> Any:
-            return transform(Image.open(self.files[index]).convert("RGB"))
+    batches = timm_batches(0, model.preprocess.image_size, BATCH_SIZE)
 
     def run(files: list[Path]) -> int:
-        workers = len(os.sched_getaffinity(0))
-        loader = DataLoader(Photographs(files), BATCH_SIZE, num_workers=workers)
-        with torch.inference_mode():
-            vectors = np.concatenate([network(batch).numpy() for batch in loader])
+        vectors = np.concatenate([batch.numpy() for batch in batches(files)])
         np.save(out, vectors)
         return len(vectors)
 

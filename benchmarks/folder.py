@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from machine import machine
 from PIL import Image
+from timm_loop import timm_batches
 
 from ghostnet.data.image_folder import find_images
 from ghostnet.data.transforms import Preprocess, decode
@@ -100,31 +101,10 @@ def make_runs(model: Model, folder: Path) -> dict[str, Run]:
 
 
 def timm_run(model: Model) -> Run:
-    import timm
-    import torch
-    from timm.data import create_transform
-    from torch.utils.data import DataLoader, Dataset
-
-    network = timm.create_model("ghostnet_100", num_classes=len(model.labels)).eval()
-    side = model.preprocess.image_size
-    transform = create_transform(side, interpolation="bicubic", crop_pct=0.875)
-
-    class Photographs(Dataset[Any]):
-        def __init__(self, files: list[Path]) -> None:
-            self.files = files
-
-        def __len__(self) -> int:
-            return len(self.files)
-
-        def __getitem__(self, index: int) -> Any:
-            return transform(Image.open(self.files[index]).convert("RGB"))
+    batches = timm_batches(len(model.labels), model.preprocess.image_size, BATCH_SIZE)
 
     def run(files: list[Path]) -> int:
-        loader = DataLoader(
-            Photographs(files), BATCH_SIZE, num_workers=len(os.sched_getaffinity(0))
-        )
-        with torch.inference_mode():
-            return sum(len(network(batch).softmax(1).topk(3)[1]) for batch in loader)
+        return sum(len(batch.softmax(1).topk(3)[1]) for batch in batches(files))
 
     return run
 
