@@ -97,6 +97,18 @@ def serving(
         server.process.wait()
 
 
+def peak_memory(server: ModelServer) -> float:
+    """The most memory that a server has had since `forget_peak`, in MiB."""
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024
+
+
+def forget_peak(server: ModelServer) -> float:
+    """Forgets the most memory that a server has had; returns what it has now, in MiB."""
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
+    return peak_memory(server)
+
+
 def children(process: int) -> list[int]:
     """The processes that a process has started."""
     return [

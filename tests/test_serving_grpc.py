@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from bundled_models import BREEDS, FLOWERS
 from command_line import Ghostnet
-from model_server import ModelServer, serving
+from model_server import ModelServer, forget_peak, peak_memory, serving
 from serving_requests import CAT, IMAGES, MODEL, SLOW, images_and_logits
 from tls_certificate import make_certificate
 from waiting import WAIT_SECONDS, wait_for
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 BATCH, LOGITS = images_and_logits()
 Call = Callable[..., Any]
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 TOKEN = (("authorization", "Bearer secret"),)
 WORDS = ("--grpc-port", 0, "--max-body-mib", 4, "--max-queue", 16, "--max-arrival-s", 2)
 
@@ -221,6 +223,48 @@ def test_refused_messages_do_not_stay_in_memory(call: Call, rpc_server: ModelSer
     for _ in range(80):
         refused(call, "ModelInfer", **broken)
     assert rpc_server.metric("process_resident_memory_bytes") < before + 120 * 2**20
+
+
+def test_large_messages_take_no_more_than_there_is(tmp_path: Path) -> None:
+    memory = 96
+    words = (*WORDS[:2], "--memory-mib", memory, "--max-body-mib", 8)
+    content = MESSAGES["ModelInferRequest"](model_name=MODEL, **encoded(bytes(2**23 - 2**10)))
+    request = content.SerializeToString()
+    with serving(*words, log=tmp_path / "log") as server:
+        before = forget_peak(server)
+
+        def send(_: int) -> set[Any]:
+            """Codes of the answers on a connection of its own."""
+            with grpc.insecure_channel(address(server), OWN_CONNECTION) as channel:
+                infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+                calls = [infer.future(request, timeout=WAIT_SECONDS) for _ in range(4)]
+                return {call.code() for call in calls}
+
+        with ThreadPoolExecutor(16) as executor:
+            codes = set().union(*executor.map(send, range(16)))
+        assert codes <= {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE}
+        assert grpc.StatusCode.INVALID_ARGUMENT in codes
+        assert peak_memory(server) - before < memory
+        with grpc.insecure_channel(address(server)) as channel:
+            assert caller(channel)("ModelInfer", model_name=MODEL, **encoded(CAT)).outputs
+
+
+def test_no_more_requests_arrive_at_a_time_than_the_queue_holds(tmp_path: Path) -> None:
+    words = (*WORDS[:2], "--max-queue", 4)
+    ended = threading.Event()
+    with (
+        serving(*words, log=tmp_path / "log") as server,
+        grpc.insecure_channel(address(server)) as channel,
+        grpc.insecure_channel(address(server), OWN_CONNECTION) as other,
+    ):
+        streams = [one.stream_unary(f"/{SERVICE}/ModelInfer") for one in (*4 * [channel], other)]
+        calls = [send.future(iter(ended.wait, True), timeout=WAIT_SECONDS) for send in streams]
+        (refused,) = wait_for(lambda: [call for call in calls if call.done()])
+        assert "too many requests that arrive" in refused.details()
+        assert caller(other)("ServerLive").live
+        ended.set()
+        details = [call.exception().details() for call in calls if call is not refused]
+        assert [text.partition(";")[0] for text in details] == 4 * ["the request has no message"]
 
 
 def test_the_queue_is_that_of_http(call: Call, rpc_server: ModelServer) -> None:

@@ -1,17 +1,15 @@
 """What the requests of ``ghostnet serve`` take in memory is bounded, whatever they hold."""
 
 import gzip
-import re
 import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from command_line import Ghostnet
 from deep_images import chunk
-from model_server import ModelServer, serving
+from model_server import ModelServer, forget_peak, peak_memory, serving
 from serving_requests import CAT, INFER, form, plain_image
 
 from ghostnet import kernels
@@ -41,30 +39,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
         yield server
 
 
-def growth(server: ModelServer) -> float:
-    """MiB by which the most that a server took since `forget` exceeds what it had then."""
-    text = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024
-
-
-def forget(server: ModelServer) -> float:
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
-    return growth(server)
-
-
 @needs_kernels
 def test_large_images_wait_for_one_another(small: ModelServer) -> None:
-    before = forget(small)
+    before = forget_peak(small)
     large = plain_image(2300, 2300)  # two of them are more than there is
     with ThreadPoolExecutor(8) as executor:
         answers = list(executor.map(lambda _: small.post("predict", large), range(8)))
     assert [answer.status_code for answer in answers] == [200] * 8
-    assert growth(small) - before < WORK
+    assert peak_memory(small) - before < WORK
 
 
 @needs_kernels
 def test_an_image_that_takes_more_than_there_is_is_422(small: ModelServer) -> None:
-    before = forget(small)
+    before = forget_peak(small)
     files = form(("a.jpg", CAT), ("b.png", plain_image(9990, 9990)))
     response = small.post("predict", files=files)
     assert response.status_code == 422
@@ -74,7 +61,7 @@ def test_an_image_that_takes_more_than_there_is_is_422(small: ModelServer) -> No
         "this image takes up to 694 MiB of memory, more than the 48 MiB that the server has for "
         "it; make a smaller copy"
     )
-    assert growth(small) - before < WORK
+    assert peak_memory(small) - before < WORK
 
 
 @needs_kernels
@@ -84,32 +71,32 @@ def test_an_image_that_takes_more_than_there_is_is_422(small: ModelServer) -> No
     ids=lambda part: part.decode(),
 )
 def test_json_with_more_parts_than_images_have_is_413(small: ModelServer, part: bytes) -> None:
-    before = forget(small)
+    before = forget_peak(small)
     body = HEAD + b'"",' + part * (6 * MEBIBYTE // len(part)) + b"0]}]}"
     for content, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
         response = small.post(INFER, content, headers=headers)
         assert response.status_code == 413
         assert "send binary data, or fewer images" in response.json()["error"]
-    assert growth(small) - before < WORK
+    assert peak_memory(small) - before < WORK
 
 
 @needs_kernels
 def test_numbers_in_json_take_little_more_than_their_array(small: ModelServer) -> None:
-    before = forget(small)
+    before = forget_peak(small)
     response = small.post(INFER, HEAD + b"0," * (3 * MEBIBYTE) + b"0]}]}")
     assert response.status_code == 400
     assert "has 3,145,729 values" in response.json()["error"]
-    assert growth(small) - before < WORK
+    assert peak_memory(small) - before < WORK
 
 
 @needs_kernels
 def test_many_forms_at_once_take_no_more_than_there_is(small: ModelServer) -> None:
-    before = forget(small)
+    before = forget_peak(small)
     files = form(*[("a.png", plain_image(700, 700))] * 30, ("b", bytes(4 * MEBIBYTE)))
     with ThreadPoolExecutor(12) as executor:
         answers = list(executor.map(lambda _: small.post("predict", files=files), range(12)))
     assert {answer.status_code for answer in answers} <= {422, 503}
-    assert growth(small) - before < MEMORY
+    assert peak_memory(small) - before < MEMORY
     assert small.post("predict", CAT).status_code == 200
 
 
@@ -162,7 +149,7 @@ def test_work_that_never_fits_and_work_that_waits_too_long_are_refused(
 def test_a_png_image_with_long_texts_is_422(small: ModelServer) -> None:
     texts = [chunk(b"zTXt", b"%d\0\0" % n + zlib.compress(bytes(2**20))) for n in range(40)]
     content = plain_image(40, 40)
-    before = forget(small)
+    before = forget_peak(small)
     for image in (content[:33] + b"".join(texts) + content[33:], content[:-12] + b"".join(texts)):
         assert small.post("predict", image).status_code == 422
-    assert growth(small) - before < 16
+    assert peak_memory(small) - before < 16

@@ -38,6 +38,7 @@ async def running(service: Service, address: Address, limits: Limits) -> AsyncIt
             ("grpc.max_concurrent_streams", limits.queue),
             ("grpc.max_connection_idle_ms", 1000 * limits.keep_alive),
             ("grpc.so_reuseport", 1),
+            ("grpc.http2.bdp_probe", 0),  # what nobody reads yet stays with its client
         ],
     )
     try:

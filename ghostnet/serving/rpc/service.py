@@ -16,7 +16,7 @@ from ghostnet.serving.access_log import REQUEST_ID, request_id, write_line
 from ghostnet.serving.authorization import is_authorized
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.metrics import LEFT, Metrics
-from ghostnet.serving.refusal import Refusal
+from ghostnet.serving.refusal import Refusal, busy
 from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
 from ghostnet.serving.rpc.methods import Method
 from ghostnet.serving.rpc.wire import parse
@@ -65,6 +65,7 @@ class Service:
         self.access = access
         limits = intake.limits
         self._turns = asyncio.Semaphore(max(1, int(limits.bodies * ARRIVING / limits.body)))
+        self._arriving = 0
         self._methods = methods
 
     @property
@@ -83,13 +84,13 @@ class Service:
         )
 
     def _answering(self, name: str) -> Callable[[AsyncIterator[bytes], Any], Awaitable[Any]]:
-        async def answer(messages: AsyncIterator[bytes], context: Any) -> Any:
+        async def answer(_: AsyncIterator[bytes], context: Any) -> Any:
             start, status, sentence = time.perf_counter(), 500, ""
             scope = _scope(name, context)
             identity = request_id(scope)
             context.set_trailing_metadata(((REQUEST_ID.lower(), identity),))
             try:
-                response = await self._answer(name, messages, context)
+                response = await self._answer(name, context)
                 status = 200
                 return response
             except Refusal as refusal:
@@ -104,17 +105,19 @@ class Service:
                 seconds = time.perf_counter() - start
                 self.metrics.observe_request(name, status, seconds)
                 write_line(self.access.log, scope, status, seconds, identity)
-            # Not while the error is handled: its traceback would keep the message in memory.
-            return await context.abort(CODES[status], sentence)
+            # An aborted call would keep its traceback, and with this the message, in memory.
+            context.set_code(CODES[status])
+            context.set_details(sentence)
+            return None
 
         return answer
 
-    async def _answer(self, name: str, messages: AsyncIterator[bytes], context: Any) -> Any:
+    async def _answer(self, name: str, context: Any) -> Any:
         method, response = self._methods[name], MESSAGES[f"{name}Response"]
         if name in OPEN_METHODS:  # at once, whatever else arrives
             return response(**await method(None))
         self._authorize(context)
-        content = await self._arrival(messages)
+        content = await self._arrival(context)
         with self.intake.held(COPIES * len(content)):
             message = await run_in_threadpool(parse, content, MESSAGES[f"{name}Request"])
             del content
@@ -126,19 +129,26 @@ class Service:
         if token is not None and not is_authorized(given, token):
             raise Refusal(401, "expected the metadata authorization: Bearer TOKEN")
 
-    async def _arrival(self, messages: AsyncIterator[bytes]) -> bytes:
+    async def _arrival(self, context: Any) -> bytes:
         """Read the message of a request, which may be as large as any while it arrives."""
-        arrival = self.intake.limits.arrival
-        async with self._turns:
-            try:
-                with self.intake.held(self.intake.limits.body):
-                    return await asyncio.wait_for(anext(aiter(messages)), arrival)
-            except asyncio.TimeoutError as error:
-                raise Refusal(
-                    408, f"the request did not arrive within {arrival:g} s; send it faster"
-                ) from error
-            except StopAsyncIteration as error:
-                raise Refusal(400, "the request has no message; send one") from error
+        limits = self.intake.limits
+        if self._arriving == limits.queue:  # each has headers, which are in memory
+            raise busy("requests that arrive")
+        self._arriving += 1
+        try:
+            async with self._turns:
+                with self.intake.held(limits.body):
+                    # Not by its iterator, which would keep the message until garbage is collected.
+                    content = await asyncio.wait_for(context.read(), limits.arrival)
+        except asyncio.TimeoutError as error:
+            raise Refusal(
+                408, f"the request did not arrive within {limits.arrival:g} s; send it faster"
+            ) from error
+        finally:
+            self._arriving -= 1
+        if content is grpc.aio.EOF:
+            raise Refusal(400, "the request has no message; send one")
+        return bytes(content)
 
 
 def _scope(name: str, context: Any) -> Scope:
