@@ -19,12 +19,16 @@ Forward float_forward_for(InstructionSet set) {
       return &forward_avx2;
 #endif
     default:
+#if defined(__aarch64__)
+      return &forward_neon;
+#else
       return &forward_portable;
+#endif
   }
 }
 
 // Null where the instruction set has no int8 kernels.
-Forward int8_forward_for(InstructionSet set) {
+Forward int8_forward_for([[maybe_unused]] InstructionSet set) {
 #if defined(__x86_64__)
   if (has_vnni(set)) {
     return set == InstructionSet::kAvx2 ? &forward_avx2_int8 : &forward_avx512_int8;

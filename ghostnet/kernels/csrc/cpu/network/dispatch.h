@@ -23,6 +23,7 @@ struct ImageBatch {
 using Forward = void (*)(const ForwardContext& context, const ImageBatch& batch);
 
 void forward_portable(const ForwardContext& context, const ImageBatch& batch);
+void forward_neon(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx2(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx512(const ForwardContext& context, const ImageBatch& batch);
 void forward_amx(const ForwardContext& context, const ImageBatch& batch);

@@ -14,6 +14,7 @@
 #include "ops/int8_packing.h"
 #include "ops/planes.h"
 #include "ops/range.h"
+#include "simd/multipliers.h"
 #include "simd/prefetch.h"
 #include "simd/vector.h"
 
@@ -178,11 +179,12 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
         sums.one[n / Lanes] += load<Lanes>(weights + n) * in[one_position<Lanes, Vectors, Rest>()];
       }
     }
+    const Multipliers<Channels> multipliers(weights);
 #pragma GCC unroll 16
     for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) sums.whole[n][v] += weights[n] * pixels[v];
-      if constexpr (has_half(Rest)) sums.half[n] += weights[n] * last;
+      for (int v = 0; v < Vectors; ++v) sums.whole[n][v] += multipliers[n] * pixels[v];
+      if constexpr (has_half(Rest)) sums.half[n] += multipliers[n] * last;
     }
   }
   switch (params.activation) {
@@ -197,13 +199,13 @@ inline void register_tile(const ChannelTileParams<Offsets>& params, std::ptrdiff
   }
 }
 
-// The shape of the register tiles. Their sums take 24 of 32 registers with AVX-512, else 12 of 16.
+// The shape of the register tiles. Their sums take 24 of 32 registers, or 12 of 16.
 template <int Lanes>
 struct RegisterTile {
-  static constexpr int kRegisters = Lanes == 16 ? 24 : 12;
+  static constexpr int kRegisters = kVectorRegisters<Lanes> * 3 / 4;
 
   // With 16 registers, 6 × 2 loads 8 values for 12 multiply-adds, where 12 × 1 loads 13.
-  static constexpr int kMaxChannels = Lanes == 16 ? 12 : 6;
+  static constexpr int kMaxChannels = kRegisters / 2;
 
   // Channels of the first register tile of a channel tile, which has one or two.
   static constexpr int channels(int tile_channels) {

@@ -19,7 +19,11 @@ std::vector<InstructionSet> detect() {
     sets.push_back(InstructionSet::kAvx2);
   }
 #endif
+#if defined(__aarch64__)
+  sets.push_back(InstructionSet::kNeon);
+#else
   sets.push_back(InstructionSet::kPortable);
+#endif
   return sets;
 }
 
@@ -33,6 +37,8 @@ const char* name(InstructionSet set) {
       return "avx512";
     case InstructionSet::kAvx2:
       return "avx2";
+    case InstructionSet::kNeon:
+      return "neon";
     default:
       return "portable";
   }

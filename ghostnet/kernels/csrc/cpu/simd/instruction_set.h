@@ -6,11 +6,12 @@
 
 namespace ghostnet::cpu {
 
-enum class InstructionSet { kPortable, kAvx2, kAvx512, kAmx };
+enum class InstructionSet { kPortable, kNeon, kAvx2, kAvx512, kAmx };
 
 const char* name(InstructionSet set);
 
-// Those that this processor and this build have, best first; the last is always kPortable.
+// Those that this processor and this build have, best first. The last is kNeon on ARM and
+// kPortable elsewhere, which every processor has.
 const std::vector<InstructionSet>& supported_instruction_sets();
 
 // Whether this processor has VNNI, which multiplies bytes, on the vectors of an instruction set.

@@ -18,6 +18,15 @@ namespace ghostnet::cpu {
 
 constexpr int kMaxLanes = 16;
 
+// Vector registers of the processor.
+#if defined(__aarch64__)
+template <int Lanes>
+constexpr int kVectorRegisters = 32;
+#else
+template <int Lanes>
+constexpr int kVectorRegisters = Lanes == 16 ? 32 : 16;
+#endif
+
 template <int Lanes>
 struct VectorTypes {
   typedef float Floats __attribute__((vector_size(Lanes * sizeof(float))));
@@ -58,6 +67,14 @@ inline void store_part<8>(float* to, Floats<8> value, std::ptrdiff_t count) {
   const Bits<8> lane = {0, 1, 2, 3, 4, 5, 6, 7};
   const Bits<8> mask = lane < static_cast<std::int32_t>(count);
   _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(mask), value);
+}
+#elif defined(__aarch64__)
+// Without a call, across which no register keeps all of its lanes.
+template <>
+inline void store_part<4>(float* to, Floats<4> value, std::ptrdiff_t count) {
+  if (count > 0) to[0] = value[0];
+  if (count > 1) to[1] = value[1];
+  if (count > 2) to[2] = value[2];
 }
 #endif
 

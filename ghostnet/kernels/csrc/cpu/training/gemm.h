@@ -8,15 +8,16 @@
 #include <memory>
 #include <utility>
 
+#include "simd/multipliers.h"
 #include "simd/vector.h"
 #include "training/parallel_for.h"
 
 namespace ghostnet::cpu::training {
 
-// Output channels of a register tile, and vectors of each. Their sums take 24 of 32 registers with
-// AVX-512, else 12 of 16, where 6 × 2 loads 8 values for 12 multiply-adds and 12 × 1 loads 13.
+// Output channels of a register tile, and vectors of each. Their sums take 24 of 32 registers, or 12
+// of 16, where 6 × 2 loads 8 values for 12 multiply-adds and 12 × 1 loads 13.
 template <int Lanes>
-constexpr int kTileRows = Lanes == 16 ? 12 : 6;
+constexpr int kTileRows = kVectorRegisters<Lanes> * 3 / 8;
 constexpr int kTileVectors = 2;
 
 // A matrix of weights or its transpose: element (row, column) is
@@ -58,10 +59,11 @@ template <int Width, int Rows, int Vectors>
     Floats<Width> pixels[Vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) pixels[v] = load<Width>(in + v * Width);
+    const Multipliers<Rows> multipliers(weights);
 #pragma GCC unroll 16
     for (int row = 0; row < Rows; ++row) {
 #pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) sums[row][v] += weights[row] * pixels[v];
+      for (int v = 0; v < Vectors; ++v) sums[row][v] += multipliers[row] * pixels[v];
     }
   }
 #pragma GCC unroll 16
@@ -105,7 +107,7 @@ class PackedWeights {
   PackedWeights(const WeightMatrix& matrix, int threads)
       : rows_(matrix.rows),
         depth_(matrix.columns),
-        memory_(new float[std::size_t(matrix.rows) * matrix.columns]) {
+        memory_(new float[std::size_t(matrix.rows) * matrix.columns + kOverread]) {
     parallel_for(threads, tiles(), [&](IndexQueue& indices) {
       indices.for_each([&](std::ptrdiff_t tile) { pack(matrix, tile); });
     });
@@ -123,6 +125,9 @@ class PackedWeights {
   }
 
  private:
+  // Floats after the weights that a register tile may read.
+  static constexpr int kOverread = 3;
+
   int first_row(std::ptrdiff_t tile) const { return static_cast<int>(rows_ * tile / tiles()); }
   float* packed(int row) const { return memory_.get() + std::ptrdiff_t{row} * depth_; }
 
