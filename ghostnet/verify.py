@@ -112,9 +112,13 @@ def verify(
     images = None
     if not fits:
         accuracy = Accuracy(card, "needs the card's checkpoint")
+    elif card.thresholds is not None:
+        accuracy = Accuracy(card, "an image may have several labels: use `ghostnet eval`")
     elif data:
         images = oxford_pets.read_test_set(data)
-        accuracy = Accuracy(card, model.evaluate(images, progress=progress))
+        answers = model.evaluate(images, progress=progress)
+        assert isinstance(answers, Evaluation)  # since the model has no thresholds
+        accuracy = Accuracy(card, answers)
     return [
         *checks,
         fit,

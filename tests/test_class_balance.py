@@ -22,7 +22,7 @@ from ghostnet.training.head.logistic_regression import Samples, fit
 from ghostnet.training.run import loop
 from ghostnet.training.run.batches import Batches, Worker
 from ghostnet.training.run.log import read_log
-from ghostnet.training.run.loop import accuracy_of
+from ghostnet.training.run.loop import score_of
 from ghostnet.training.source import FolderSource
 
 
@@ -116,7 +116,7 @@ def test_the_balanced_accuracy_is_the_mean_of_the_classes() -> None:
     evaluation = tally(("many", "few"), truths, np.tile(np.float32([1, 0]), (10, 1)))
     assert (evaluation.top1, evaluation.balanced) == (0.9, 0.5)
     assert evaluation.class_images == {"many": 9, "few": 1}
-    assert accuracy_of(evaluation, BestBy.TOP1) > accuracy_of(evaluation, BestBy.BALANCED)
+    assert score_of(evaluation, BestBy.TOP1) > score_of(evaluation, BestBy.BALANCED)
 
 
 def test_finetune_warns_and_evens_out(
@@ -156,7 +156,7 @@ def test_a_balanced_run_resumes_bit_for_bit(
         tmp_path / "halted/state.ckpt"
     ).read_bytes()
     rows = read_log(tmp_path / "whole", 2)
-    assert all(0 <= row.balanced <= 1 for row in rows)
+    assert all(0 <= row.measures["balanced"] <= 1 for row in rows)
 
 
 def test_a_run_stops_without_a_better_epoch_and_goes_on_with_more_patience(

@@ -33,7 +33,8 @@ from ghostnet.training.model_card import Origin, write_model
 from ghostnet.training.run import loop
 from ghostnet.training.run.log import read_log
 from ghostnet.training.run.task import open_task
-from ghostnet.training.source import UNLABELED, FolderSource
+from ghostnet.training.source import FolderSource
+from ghostnet.training.targets import UNLABELED
 from ghostnet.training.teacher.answers import CENTER, Answers
 from ghostnet.training.teacher.distillation import Distillation
 from ghostnet.training.teacher.network import Teacher, stated_labels
@@ -206,7 +207,7 @@ def test_a_broken_image_is_named(config: TrainingConfig, images: Path, tmp_path:
 
 
 def test_a_network_learns_the_classes_of_a_teacher(config: TrainingConfig, tmp_path: Path) -> None:
-    card = loop.train(config, tmp_path / "run", command="")
+    card = loop.train(config, tmp_path / "run", command="").card
     assert card is not None
     assert read_card(card).labels == CLASSES
     rows = read_log(tmp_path / "run", 3)

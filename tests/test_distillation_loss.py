@@ -7,8 +7,8 @@ from mindspore import Tensor, nn
 
 from ghostnet.errors import TrainingError
 from ghostnet.training.config import check
-from ghostnet.training.run.step import DistillationLoss, label_shares
-from ghostnet.training.source import UNLABELED
+from ghostnet.training.run.step import DistillationLoss
+from ghostnet.training.targets import UNLABELED, Targets
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_the_loss_mixes_labels_and_shares(temperature: float) -> None:
     taught = softmax(generator.normal(size=(4, 3))).astype(np.float32)
     labels = np.array([0, 2, UNLABELED, 1], np.int32)
     weights = np.array([0.5, 0.5, 1, 0.5], np.float32)
-    shares = (1 - weights[:, None]) * label_shares(labels, 3, 0.1)
+    shares = (1 - weights[:, None]) * Targets(labels, 3, smoothing=0.1)(labels)
     loss = DistillationLoss(Body(), Head(), None, temperature)
     found = loss(*map(Tensor, (logits, shares, taught, weights))).asnumpy()
     by_label = -(shares * np.log(softmax(logits))).sum(1)

@@ -266,7 +266,7 @@ def blobs(count: int, seed: int, spread: float = 1.0) -> Samples:
 def test_the_head_learns_what_can_be_told_apart() -> None:
     train, other = blobs(300, 1), blobs(300, 2)
     head = fit(train, 3, choose_penalty(train, other, 3))
-    assert (head.logits(other.features).argmax(1) == other.classes).mean() > 0.9
+    assert (head.logits(other.features).argmax(1) == other.targets).mean() > 0.9
 
 
 def test_more_noise_is_answered_by_more_penalty() -> None:
@@ -289,7 +289,7 @@ def test_no_step_away_from_the_head_lowers_its_loss(seed: int, penalty: float) -
         logits = train.features.astype(np.float64) @ weights.T + bias
         shares = np.exp(logits - logits.max(1, keepdims=True))
         shares /= shares.sum(1, keepdims=True)
-        fitting = -np.log(shares[np.arange(60), train.classes]).mean()
+        fitting = -np.log(shares[np.arange(60), train.targets]).mean()
         return fitting + penalty / 2 * ((weights * deviation) ** 2).sum()
 
     least = loss(head.weight.astype(np.float64), head.bias.astype(np.float64))

@@ -66,7 +66,7 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="For --int8: folder on which top-1 is measured. Default: that of --calibrate."
+            help="For --int8: folder to measure the accuracy on. Default: that of --calibrate."
         ),
     ] = None,
     force: ForceOption = False,
@@ -141,20 +141,23 @@ def _export_int8(
     """Write the int8 model, and return what to print about it."""
     from ghostnet.data.image_folder import read_folder
     from ghostnet.data.left_out import LeftOut
-    from ghostnet.data.parts import find_parts, measured_part
+    from ghostnet.data.parts import find_parts
+    from ghostnet.data.split import read_measured
     from ghostnet.export.int8 import export_int8
 
-    images, ranges = read_folder(measured_part(data)), read_folder(find_parts(calibrate).train)
+    images = read_measured(data, multi_label=model.thresholds is not None)
+    ranges = read_folder(find_parts(calibrate).train)
     count_left_out(LeftOut.joined(ranges.left_out, images.left_out))
     with counting("float32 and int8", 2 * len(images.files)) as advance:
         result = export_int8(model, out, ranges, images, progress=advance, **choices)
     skipped = {**result.unreadable, **dict(result.before.skipped)}
+    (measure, before), *_ = result.before.measures.items()
     return {
         "calibration_images": result.calibrated_on,
         "float32_bytes": result.float_bytes,
         "images": result.before.images,
-        "float32_top1": result.before.top1,
-        "int8_top1": result.after.top1,
+        f"float32_{measure}": before,
+        f"int8_{measure}": result.after.measures[measure],
         "weight_bits": choices["weight_bits"].value,
         "measured_on": result.measured_on,
         "skipped": [{"file": file, "error": error} for file, error in skipped.items()],

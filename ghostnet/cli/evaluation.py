@@ -29,7 +29,7 @@ from ghostnet.runtime import Device, Execution
 from ghostnet.training.config import TABLE
 
 if TYPE_CHECKING:
-    from ghostnet.model import Evaluation, Result
+    from ghostnet.model import Evaluation, LabelEvaluation, Result
 
 
 @with_settings(TABLE)
@@ -57,15 +57,25 @@ def eval(
     verbose: VerboseOption = False,
     **settings: Any,
 ) -> None:
-    """Measure the accuracy of a model on labeled images: top-1, top-5 and per class."""
+    """Measure the accuracy of a model on labeled images: top-1, top-5 and per class.
+
+    If its images may have several labels: average precision, and F1 at its thresholds.
+    """
     check_explain(explain, report)
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
+    thresholds = opened.thresholds
+    if out and thresholds is not None:
+        raise typer.BadParameter(
+            "several labels of an image are not confused with each other; use --json or --report",
+            param_hint="--out",
+        )
     from ghostnet.data.split import read_measured
-    from ghostnet.model.evaluation import evaluate
+    from ghostnet.model.evaluation import Evaluation, evaluate
     from ghostnet.model.forward import open_forward
 
-    images = read_measured(folder, table_of(given_settings(settings)))
+    table = table_of(given_settings(settings))
+    images = read_measured(folder, table, multi_label=thresholds is not None)
     left_out = count_left_out(images.left_out)
     forward = open_forward(opened, fused=fuse)
     files = [file for file, _ in images.files]
@@ -74,19 +84,23 @@ def eval(
     if report:
         results = _keeping(results, kept)
     with counting("eval", len(files)) as advance:
-        result = evaluate(opened.name, opened.labels, images, results, advance)
+        result = evaluate(
+            opened.name, opened.labels, images, results, advance, thresholds=thresholds
+        )
     document = result.as_dict() | {"left_out": left_out}
     if report:
         from ghostnet.inference.report import evaluation_page, write_report
 
         draw = draw_with(opened, explain=explain)
         write_report(report, evaluation_page(opened.name, result, images, kept, draw))
-    if out:
+    if out and isinstance(result, Evaluation):
         _write_confusion(result, document, out)
     if as_json:
         print_json(document)
+    elif isinstance(result, Evaluation):
+        _print_classes(opened.name, result)
     else:
-        _print_evaluation(opened.name, result)
+        _print_labels(opened.name, result)
     if images.left_out.is_partial:
         raise typer.Exit(1)
 
@@ -98,7 +112,7 @@ def _keeping(results: Iterable["Result"], kept: list["Result"]) -> Iterator["Res
         yield result
 
 
-def _print_evaluation(model: str, result: "Evaluation") -> None:
+def _print_classes(model: str, result: "Evaluation") -> None:
     """Print the accuracy by class and in all, and what was skipped."""
     from ghostnet.model.evaluation import MAX_LABELED
 
@@ -118,6 +132,44 @@ def _print_evaluation(model: str, result: "Evaluation") -> None:
         *(("skipped", f"{file}: {reason}", "") for file, reason in result.skipped),
     ]
     print_table(model, ("class", "correct", "images"), [*rows, *summary])
+
+
+def _print_labels(model: str, result: "LabelEvaluation") -> None:
+    """Print the figures of each label and their means, and what was skipped."""
+    counts = result.label_images
+    rows: list[tuple[str, ...]] = [
+        (
+            label,
+            f"{precision:.1%}",
+            f"{threshold:.4g}",
+            f"{result.precision[label]:.1%}",
+            f"{result.recall[label]:.1%}",
+            f"{result.f1[label]:.1%}",
+            f"{counts[label]:,}",
+        )
+        for label, threshold in zip(result.labels, result.thresholds, strict=True)
+        if (precision := result.average_precision.get(label)) is not None
+    ]
+    means = {name: f"{value:.2%}" for name, value in result.measures.items()}
+    mean = ("mean", means["mean_average_precision"], "", "", "", means["f1"], f"{result.images:,}")
+    skipped = [("skipped", f"{file}: {reason}") for file, reason in result.skipped]
+    header = ("label", "average precision", "given from", "precision", "recall", "F1", "images")
+    print_table(model, header, [*rows, mean, *skipped])
+
+
+def accuracy_rows(evaluation: "Evaluation | LabelEvaluation") -> list[tuple[str, str]]:
+    """Return the figures of held-out images, each with its name."""
+    from ghostnet.model.evaluation import Evaluation
+
+    if not isinstance(evaluation, Evaluation):
+        measures = evaluation.measures
+        mean = f"{measures['mean_average_precision']:.2%} ({evaluation.images} held-out images)"
+        return [("mean average precision", mean), ("mean F1", f"{measures['f1']:.2%}")]
+    counts = f"{evaluation.correct} of {evaluation.images} held-out images"
+    return [
+        ("top-1", f"{evaluation.top1:.2%} ({counts})"),
+        ("balanced", f"{evaluation.balanced:.2%} (mean of the classes)"),
+    ]
 
 
 def _write_confusion(result: "Evaluation", document: dict[str, Any], out: Path) -> None:

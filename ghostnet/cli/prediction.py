@@ -59,7 +59,14 @@ def predict(
         Path | None, typer.Option(help="Page of HTML with the images and their labels.")
     ] = None,
     explain: ExplainOption = False,
-    top_k: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 3,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Labels per image. Default: 3, or all that reach their thresholds if the images "
+            "of the model may have several.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Images per call of the network. Default: 1, or 32 with OUT."),
@@ -92,6 +99,9 @@ def predict(
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if file else 1)
+    from ghostnet.model.result import shown_count
+
+    top_k = top_k or shown_count(opened.labels, opened.thresholds)
     names = NameList(paths or [], list_file, null=null)
     from ghostnet.inference.provenance import Provenance
 
@@ -184,5 +194,7 @@ def _cells(result: "Result", top_k: int) -> tuple[str, str]:
     """Return the table cells of one image: its labels or error, and the time."""
     if result.error:
         return str(result.error), ""
-    labels = (f"{best.probability:6.1%}  {best.label}" for best in result.top(top_k))
-    return "\n".join(labels), f"{result.milliseconds:.1f}"
+    from ghostnet.model.result import NO_LABEL
+
+    labels = (f"{best.probability:6.1%}  {best.label}" for best in result.given(top_k))
+    return "\n".join(labels) or NO_LABEL, f"{result.milliseconds:.1f}"

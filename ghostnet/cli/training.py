@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ghostnet import runtime
+from ghostnet.cli.evaluation import accuracy_rows
 from ghostnet.cli.models import configure, open_model
 from ghostnet.cli.options import (
     CacheOption,
@@ -57,7 +58,7 @@ class Mode(str, Enum):
     FULL = "full"
 
 
-HEAD_SETTINGS = [*TABLE, "balance"]
+HEAD_SETTINGS = [*TABLE, "multi_label", "balance"]
 """Settings that a new classifier has too."""
 
 FINETUNE_SETTINGS = [
@@ -117,7 +118,10 @@ def finetune(
     from ghostnet.training.head.finetune import finetune_head
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
-    train, measured = read_split(folder, measured_with, table_of(given))
+    if mode is Mode.HEAD:
+        check({"data": folder, **given}, "command line")
+    several = given.get("multi_label", False)
+    train, measured = read_split(folder, measured_with, table_of(given), multi_label=several)
     opened = open_model(model, cache_dir, allow_short_hash=short_hash, new_classifier=True)
     if mode is Mode.FULL:
         side = opened.preprocess.image_size
@@ -203,7 +207,6 @@ def _train(
 ) -> None:
     """Train, and print the result."""
     runtime.start_mindspore()
-    from ghostnet.hub.card import read_card
     from ghostnet.training.run import loop
 
     def show_epoch(row: "Row") -> None:
@@ -212,7 +215,7 @@ def _train(
 
     left_out: dict[str, int] = {}
     with _training_bar() as (show, show_teacher, show_curve):
-        card = loop.train(
+        history = loop.train(
             config,
             out,
             command=command_line(),
@@ -224,14 +227,15 @@ def _train(
             teacher_progress=show_teacher,
             evaluated=show_epoch,
         )
-    if card is None:  # another worker prints the result
+    if history is None:  # another worker prints the result
         return
-    top1 = read_card(card).accuracy
+    best = history.best
     if as_json:
-        print_json({"card": str(card), "top1": top1, "left_out": left_out})
+        print_json({"card": str(history.card), **best.measures, "left_out": left_out})
     else:
-        rows = [("top-1", f"{top1:.2%}"), ("log", out / "log.csv"), ("page", out / loop.REPORT)]
-        print_table(str(card), None, rows)
+        figure = (best.title, f"{best.score:.2%}")
+        rows = [figure, ("log", out / "log.csv"), ("page", out / loop.REPORT)]
+        print_table(str(history.card), None, rows)
 
 
 Watchers = tuple[
@@ -242,32 +246,31 @@ Watchers = tuple[
 
 @contextmanager
 def _training_bar() -> Iterator[Watchers]:
-    """Show the run on stderr, if it is a terminal: steps, top-1 by epoch, a teacher's work."""
+    """Show the run on stderr, if it is a terminal: steps, score by epoch, a teacher's work."""
     with progress_bar() as bar:
         task = bar.add_task("train")
         teacher = bar.add_task("teacher", visible=False)
-        shares: list[float] = []
+        rows: list[Row] = []
 
         def show(progress: "Progress") -> None:
             text = f"loss {progress.loss:.3f}, {progress.images_per_second:.1f} images/s"
-            if shares:
-                text += f", top-1 {sparkline(shares)} {shares[-1]:.1%}"
+            if rows:
+                scores = [row.score for row in rows]
+                text += f", {rows[-1].title} {sparkline(scores)} {scores[-1]:.1%}"
             bar.update(task, completed=progress.step, total=progress.steps, description=text)
 
         def show_teacher(done: int, wanted: int) -> None:
             bar.update(teacher, completed=done, total=wanted, visible=done < wanted)
 
-        yield show, show_teacher, lambda row: shares.append(row.top1)
+        yield show, show_teacher, rows.append
 
 
 def _print_tuned(tuned: "Tuned", card: Path) -> None:
     evaluation = tuned.evaluation
-    counts = f"{evaluation.correct} of {evaluation.images} held-out images"
     rows = [
-        ("top-1", f"{evaluation.top1:.2%} ({counts})"),
-        ("balanced", f"{evaluation.balanced:.2%} (mean of the classes)"),
+        *accuracy_rows(evaluation),
         ("trained on", f"{tuned.train_images:,} images"),
-        ("classes", ", ".join(evaluation.labels)),
+        ("classes" if tuned.model.thresholds is None else "labels", ", ".join(evaluation.labels)),
         *(("skipped", reason) for _, reason in evaluation.skipped),
         ("try it", f"ghostnet predict --model {shlex.quote(str(card))} PHOTO"),
     ]

@@ -77,9 +77,7 @@ def check_filled(train: ImageFolder, held_out: ImageFolder) -> None:
     Raises:
         DatasetError: A class or the held-out part has no image left.
     """
-    filled = {index for _, index in train.files}
-    emptied = [name for index, name in enumerate(train.classes) if index not in filled]
-    if emptied:
-        raise DatasetError(f"no image in {listed(emptied)} can be read; add some")
+    if train.without_images:
+        raise DatasetError(f"no image in {listed(train.without_images)} can be read; add some")
     if not held_out.files:
         raise DatasetError("no held-out image can be read; add some")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -25,17 +25,34 @@ class ImageFolder:
 
     Attributes:
         classes: Names of the classes in Unicode NFC, in case-insensitive alphabetical order.
-        files: Every image file with the index of its class.
+        files: Every image file with the index of its class or, if images may have several labels,
+            of their combination.
         left_out: What else was found, with the reason why it does not count.
+        combinations: Indices of labels that images have together; None if each image has one class.
     """
 
     classes: tuple[str, ...]
     files: tuple[tuple[Path, int], ...]
     left_out: LeftOut = field(default_factory=LeftOut, compare=False)
+    combinations: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def label_sets(self) -> tuple[tuple[int, ...], ...]:
+        """The labels that each index in `files` stands for."""
+        if self.combinations is None:
+            return tuple((index,) for index in range(len(self.classes)))
+        return self.combinations
+
+    @property
+    def without_images(self) -> list[str]:
+        """The classes that have no image."""
+        sets = self.label_sets
+        filled = {label for _, index in self.files for label in sets[index]}
+        return [name for label, name in enumerate(self.classes) if label not in filled]
 
     def with_files(self, files: tuple[tuple[Path, int], ...]) -> "ImageFolder":
         """Return a folder of the same classes with other files."""
-        return ImageFolder(self.classes, files, self.left_out)
+        return replace(self, files=files)
 
 
 def find_images(paths: Iterable[Path], left_out: LeftOut | None = None) -> list[Path]:
@@ -183,10 +200,8 @@ def _check(folder: ImageFolder, root: Path) -> None:
             f"{root}: {listed(sorted(twice))} has two sub-folders, whose names differ only in "
             "Unicode's normal form; join them"
         )
-    filled = {index for _, index in folder.files}
-    empty = [name for index, name in enumerate(folder.classes) if index not in filled]
-    if empty:
+    if folder.without_images:
         raise DatasetError(
-            f"{root}: there are no images in {listed(empty)}; add some or remove the folders"
-            f"{left_out}"
+            f"{root}: there are no images in {listed(folder.without_images)}; add some or remove "
+            f"the folders{left_out}"
         )

@@ -3,24 +3,26 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from unicodedata import normalize
 
 from ghostnet.data.image_files import Walk
 from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.label_cells import Row, cell_text, one_hot, separated
 from ghostnet.data.left_out import LeftOut
+from ghostnet.data.multi_label import multi_label_folder
 from ghostnet.data.parts import TEST, TRAIN, VAL
 from ghostnet.errors import DatasetError, listed
 from ghostnet.files import raising
 from ghostnet.packages import needs
 
-Row = Mapping[str, object]
-
-IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "image_path", "path", "image_id", "id")
-LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "breed", "species")
+IMAGE_COLUMNS = (
+    "image", "file", "file_name", "filename", "image_path", "path", "image_name", "image_id", "id",
+)  # fmt: skip
+LABEL_COLUMNS = (
+    "label", "labels", "class", "class_name", "category", "target", "tags", "breed", "species",
+)  # fmt: skip
 """Columns that are looked for, in this order."""
 
 LINES = (".jsonl", ".ndjson")
@@ -29,7 +31,7 @@ DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table with a row for each image.
+    """A table that labels images.
 
     Attributes:
         path: File: Parquet and JSON lines by suffix, or else CSV.
@@ -38,15 +40,23 @@ class LabelTable:
         label_column: Column of the classes; by default, the first of `LABEL_COLUMNS`.
         split_column: Column that says which part of the data set an image belongs to, by the names
             that `ghostnet.data.parts` knows.
+        label_separator: What separates labels in a cell where images may have several; by default,
+            as in `ghostnet.data.label_cells.separated`.
     """
 
     path: Path
     image_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
+    label_separator: str | None = None
 
-    def read(self, root: Path) -> dict[str, ImageFolder]:
+    def read(self, root: Path, *, multi_label: bool = False) -> dict[str, ImageFolder]:
         """Read the labeled images of a folder.
+
+        Args:
+            root: The folder.
+            multi_label: Whether an image may have several labels: several in a cell, in several
+                rows, or in columns of ones and zeros, each for a label.
 
         Returns:
             The images of each part: ``train``, ``val`` and ``test``; all are in ``train`` if the
@@ -59,65 +69,70 @@ class LabelTable:
         left_out = LeftOut()
         files = _Files(root, left_out)
         labels: dict[Path, set[str]] = {}
-        parts: dict[Path, str] = {}
-        for name, label, part in self._rows():
+        parts: dict[Path, set[str]] = {}
+        for name, own, part in self._rows(multi_label=multi_label):
             file = files.find(name)
             if file is None:
                 left_out.add(name, f"in {self.path.name}, but not in the folder")
-            elif not label:
+            elif own is None:
                 left_out.add(file, "without a class")
             elif part not in PARTS:
                 left_out.add(file, f"of the part {part!r}, which is not known")
             else:
-                if file in labels:
+                if file in labels and not (multi_label and set(own) - labels[file]):
                     left_out.add(name, f"listed again in {self.path.name}")
-                labels.setdefault(file, set()).add(label)
-                parts[file] = PARTS[part]
+                labels.setdefault(file, set()).update(own)
+                parts.setdefault(file, set()).add(PARTS[part])
         for file in files.paths - labels.keys():
             left_out.add(file, f"not listed in {self.path.name}")
-        for file in [file for file, found in labels.items() if len(found) > 1]:
-            left_out.add(file, "listed with several classes")
-            del labels[file]
-        return self._folders(labels, parts, left_out, root)
-
-    def _folders(
-        self,
-        labels: Mapping[Path, set[str]],
-        parts: Mapping[Path, str],
-        left_out: LeftOut,
-        root: Path,
-    ) -> dict[str, ImageFolder]:
-        """Sort images into parts and classes."""
+        for what, found in (("classes", {} if multi_label else labels), ("parts", parts)):
+            for file in [file for file, values in found.items() if len(values) > 1]:
+                left_out.add(file, f"listed with several {what}")
+                labels.pop(file, None)
         if not labels:
             raise DatasetError(
                 f"{self.path}: no row names an image in {root} (left out: {left_out or 'nothing'})"
             )
-        names = {label for found in labels.values() for label in found}
+        names = {label for own in labels.values() for label in own}
         classes = tuple(sorted(names, key=lambda label: (label.lower(), label)))
-        place = {name: index for index, name in enumerate(classes)}
-        found = sorted((file, place[label]) for file, own in labels.items() for label in own)
+        named = {file: frozenset(own) for file, own in labels.items()}
+        folder = multi_label_folder(classes, named, left_out)
+        if not multi_label:
+            folder = _single(folder)
         return {
-            part: ImageFolder(
-                classes,
-                tuple((file, index) for file, index in found if parts[file] == part),
-                left_out,
+            part: folder.with_files(
+                tuple((file, index) for file, index in folder.files if part in parts[file])
             )
             for part in ("train", "val", "test")
         }
 
-    def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Yield image, class and part of each row."""
-        rows = iter(_read(self.path))
-        first = next(rows, None)
-        if first is None:
+    def _rows(self, *, multi_label: bool) -> Iterator[tuple[str, tuple[str, ...] | None, str]]:
+        """Yield image, labels and part of each row; None for the labels of a row that has none."""
+        rows = [*_read(self.path)]
+        if not rows:
             raise DatasetError(f"{self.path} has no rows")
+        first = rows[0]
         image = self._column(first, self.image_column, IMAGE_COLUMNS, "--image-column")
-        label = self._column(first, self.label_column, LABEL_COLUMNS, "--label-column")
-        if self.split_column and self.split_column not in first:
-            self._column(first, self.split_column, (), "--split-column")
-        for row in chain((first,), rows):
-            part = _text(row.get(self.split_column)) if self.split_column else "train"
-            yield _text(row.get(image)), _text(row.get(label)), part.lower()
+        split = self.split_column and self._column(first, self.split_column, (), "--split-column")
+        names = [cell_text(row.get(image)) for row in rows]
+        labels = self._labels(rows, names, {image, split or image}, multi_label=multi_label)
+        parts = (cell_text(row.get(split)).lower() if split else "train" for row in rows)
+        yield from zip(names, labels, parts, strict=True)
+
+    def _labels(
+        self, rows: Sequence[Row], names: Sequence[str], others: set[str], *, multi_label: bool
+    ) -> Iterator[tuple[str, ...] | None]:
+        """Yield the labels in each row."""
+        usual = {name.lower() for name in map(str, rows[0])}.intersection(LABEL_COLUMNS)
+        if multi_label and not self.label_column and not usual:
+            yield from one_hot(rows, others, str(self.path))
+            return
+        column = self._column(rows[0], self.label_column, LABEL_COLUMNS, "--label-column")
+        values = [row.get(column) for row in rows]
+        if multi_label:
+            yield from separated(values, names, self.label_separator)
+        else:
+            yield from ((text,) if (text := cell_text(value)) else None for value in values)
 
     def _column(self, row: Row, wanted: str | None, usual: tuple[str, ...], option: str) -> str:
         """Return the name of a column.
@@ -136,6 +151,13 @@ class LabelTable:
         )
 
 
+def _single(folder: ImageFolder) -> ImageFolder:
+    """Return a folder whose combinations have one label each as one of classes."""
+    sets = folder.label_sets
+    files = tuple((file, sets[index][0]) for file, index in folder.files)
+    return ImageFolder(folder.classes, files, folder.left_out)
+
+
 PARTS = {name: names[0] for names in (TRAIN, VAL, TEST) for name in names}
 """The part of each name."""
 
@@ -149,9 +171,9 @@ class _Files:
         self.paths = set(Walk(root, left_out).images(root))
         relative = {file: file.relative_to(root) for file in self.paths}
         self._found = {
-            **_single((path.stem, file) for file, path in relative.items()),
-            **_single((path.name, file) for file, path in relative.items()),
-            **_single((path.with_suffix("").as_posix(), file) for file, path in relative.items()),
+            **_of_one((path.stem, file) for file, path in relative.items()),
+            **_of_one((path.name, file) for file, path in relative.items()),
+            **_of_one((path.with_suffix("").as_posix(), file) for file, path in relative.items()),
             **{path.as_posix(): file for file, path in relative.items()},
         }
 
@@ -160,7 +182,7 @@ class _Files:
         return self._found.get(name.replace("\\", "/").removeprefix("./"))
 
 
-def _single(pairs: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+def _of_one(pairs: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     """Map names to files, without names of several files."""
     pairs = list(pairs)
     counts = Counter(name for name, _ in pairs)
@@ -205,8 +227,3 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{path} is not a Parquet file ({error})") from error
     yield from table.to_pylist()
-
-
-def _text(value: object) -> str:
-    """Return a cell as text; empty if there is nothing in it."""
-    return "" if value is None else normalize("NFC", str(value).strip())

@@ -9,12 +9,22 @@ from ghostnet.data.copies import find_copies
 from ghostnet.data.image_folder import ImageFolder, read_folder
 from ghostnet.data.label_table import LabelTable
 from ghostnet.data.labels import check_labels
+from ghostnet.data.multi_label import (
+    check_labels_differ,
+    choose_held_out,
+    united,
+    with_other_images,
+)
 from ghostnet.data.parts import HELD_OUT, measured_part, training_part
 from ghostnet.errors import DatasetError, listed
 
 
 def read_split(
-    folder: Path, held_out: Path | float | None = None, table: LabelTable | None = None
+    folder: Path,
+    held_out: Path | float | None = None,
+    table: LabelTable | None = None,
+    *,
+    multi_label: bool = False,
 ) -> tuple[ImageFolder, ImageFolder]:
     """List the training and the held-out images, checked before any work is done.
 
@@ -24,6 +34,8 @@ def read_split(
         held_out: Another such folder, or the fraction of the training images to hold out, in
             (0, 1); by default the data set's own part, or `HELD_OUT`.
         table: Classes of the images, in place of sub-folders; its parts are the data set's own.
+        multi_label: Whether an image may have several labels: those of all rows, or of all
+            sub-folders that hold a copy of it.
 
     Raises:
         DatasetError: There are fewer than two classes, a class without images, too few images to
@@ -31,36 +43,47 @@ def read_split(
             a card cannot hold.
     """
     if table:
-        return _read_table(folder, held_out, table)
+        return _read_table(folder, held_out, table, multi_label=multi_label)
     folder, own = training_part(folder, with_held_out=held_out is None)
     train = read_folder(folder)
+    if multi_label:
+        train = united(train)
     check_classes(train, folder)
     return split_folder(train, folder, held_out or own or HELD_OUT)
 
 
-def read_measured(folder: Path, table: LabelTable | None = None) -> ImageFolder:
+def read_measured(
+    folder: Path, table: LabelTable | None = None, *, multi_label: bool = False
+) -> ImageFolder:
     """List the images that a finished model is measured with.
 
     Args:
         folder: As for `read_split`; its part for tests counts, or else the one for validation.
         table: Classes of the images, in place of sub-folders.
+        multi_label: As for `read_split`.
 
     Raises:
         DatasetError: As `ghostnet.data.image_folder.read_folder`, or as `LabelTable.read`.
     """
     if table is None:
-        return read_folder(measured_part(folder))
-    parts = table.read(folder)
+        images = read_folder(measured_part(folder))
+        return united(images) if multi_label else images
+    parts = table.read(folder, multi_label=multi_label)
     return next((parts[name] for name in ("test", "val") if parts[name].files), parts["train"])
 
 
 def _read_table(
-    folder: Path, held_out: Path | float | None, table: LabelTable
+    folder: Path, held_out: Path | float | None, table: LabelTable, *, multi_label: bool
 ) -> tuple[ImageFolder, ImageFolder]:
     """List the training and the held-out images that a table labels."""
-    parts = table.read(folder)
+    parts = table.read(folder, multi_label=multi_label)
     train = parts["train"]
     check_classes(train, folder)
+    if train.without_images:
+        raise DatasetError(
+            f"{table.path}: no training image has {listed(train.without_images)}; add some, or "
+            "remove the rows that name nothing else"
+        )
     own = next((parts[name] for name in ("val", "test") if parts[name].files), None)
     if held_out or own is None:
         return split_folder(train, folder, held_out or HELD_OUT)
@@ -69,13 +92,16 @@ def _read_table(
 
 
 def check_classes(train: ImageFolder, folder: Path) -> None:
-    """Check that there are at least two classes, and that a card can hold their names.
+    """Check that there is something to learn, and that a card can hold its name.
 
     Raises:
-        DatasetError: There are fewer classes, or a card cannot hold a name.
+        DatasetError: There are fewer than two classes, all images have the same labels, or a card
+            cannot hold a name.
     """
     check_labels(train.classes)
-    if len(train.classes) < 2:
+    if train.combinations is not None:
+        check_labels_differ(train, folder)
+    elif len(train.classes) < 2:
         raise DatasetError(
             f"{folder}: a model needs at least two classes, each a sub-folder of images; there is "
             f"only {train.classes[0]}"
@@ -105,6 +131,8 @@ def split_folder(
                 f"{listed(train.classes)}"
             )
         check_apart([file for file, _ in train.files], measured, held_out)
+        if train.combinations is not None:
+            return with_other_images(train, united(measured))
         place = [train.classes.index(name) for name in measured.classes]
         files = tuple((file, place[index]) for file, index in measured.files)
         return train, ImageFolder(train.classes, files, measured.left_out)
@@ -158,7 +186,7 @@ def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFo
     """Split a folder into a training part and a held-out part, always in the same way.
 
     Each class keeps at least one image for training, and gives at least one where it has two. All
-    copies of an image go to the same part, and to the training part if they have several classes.
+    copies of an image go to the same part, and to the training part if their classes differ.
 
     Args:
         folder: What to split.
@@ -169,9 +197,14 @@ def hold_out(folder: ImageFolder, fraction: float) -> tuple[ImageFolder, ImageFo
     for file, index in folder.files:
         classes_of.setdefault(first[file], set()).add(index)
     held: set[Path] = set()
-    for index in range(len(folder.classes)):
-        images = [file for file, classes in classes_of.items() if classes == {index}]
-        held |= _choose(images, fraction, index)
+    if folder.combinations is not None:
+        alike = {file: min(classes) for file, classes in classes_of.items() if len(classes) == 1}
+        sets = {file: folder.combinations[index] for file, index in alike.items()}
+        held = choose_held_out(sets, fraction)
+    else:
+        for index in range(len(folder.classes)):
+            images = [file for file, classes in classes_of.items() if classes == {index}]
+            held |= _choose(images, fraction, index)
     kept, chosen = (
         tuple((file, index) for file, index in folder.files if (first[file] in held) is side)
         for side in (False, True)

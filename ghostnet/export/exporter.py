@@ -104,7 +104,7 @@ def serialized(
     from ghostnet.export.metadata import Metadata
 
     size = model.preprocess.image_size
-    metadata = Metadata(model.labels, size, with_preprocessing, any_size)
+    metadata = Metadata(model.labels, size, with_preprocessing, any_size, model.thresholds)
     if format is Format.MINDIR:
         start_mindspore()
         from ghostnet.export.mindir import mindir_model

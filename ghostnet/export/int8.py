@@ -22,6 +22,7 @@ from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation
+from ghostnet.model.label_evaluation import LabelEvaluation
 from ghostnet.packages import needs
 
 with needs("onnxruntime", extra="export"):
@@ -72,8 +73,8 @@ class Quantization:
     calibrated_on: int
     unreadable: dict[str, str]
 
-    before: Evaluation
-    after: Evaluation
+    before: Evaluation | LabelEvaluation
+    after: Evaluation | LabelEvaluation
     float_bytes: int
     int8_bytes: int
 
@@ -232,7 +233,7 @@ def export_int8(
     content = serialized(model, Format.ONNX, batch, with_preprocessing=with_preprocessing)
     images, unreadable = calibration_images(calibration, model.preprocess)
 
-    def answers(content: bytes) -> Evaluation:
+    def answers(content: bytes) -> Evaluation | LabelEvaluation:
         forward = in_onnxruntime(content)
         return model.evaluate(data, batch_size=batch or 1, forward=forward, progress=progress)
 

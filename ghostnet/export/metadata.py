@@ -15,6 +15,10 @@ NORMALIZED = "normalized_in_graph"
 """Name in the metadata of whether the graph normalizes."""
 
 
+THRESHOLDS = "thresholds"
+"""Name in the metadata of the thresholds."""
+
+
 @dataclass(frozen=True)
 class Metadata:
     """The properties of an exported network.
@@ -25,12 +29,15 @@ class Metadata:
         with_preprocessing: Whether the graph normalizes, and so takes (batch, height, width, 3)
             uint8 rather than (batch, 3, height, width) float32.
         any_size: Whether the graph takes images of any height and width.
+        thresholds: Probability from which each label is given, if an image may have several: the
+            sigmoid of its logit.
     """
 
     labels: tuple[str, ...]
     image_size: int
     with_preprocessing: bool = False
     any_size: bool = False
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def shape(self) -> tuple[int | str, ...]:
@@ -39,7 +46,7 @@ class Metadata:
         return (*sides, 3) if self.with_preprocessing else (3, *sides)
 
     def as_properties(self) -> dict[str, str]:
-        """Return the metadata as an exported file keeps it: JSON text under two names."""
+        """Return the metadata as an exported file keeps it: JSON text under two or three names."""
         preprocessing = {
             "colors": "RGB",
             "resize": Preprocess(self.image_size).resize_size,
@@ -50,10 +57,13 @@ class Metadata:
             "std": [round(float(value), 3) for value in STD],
             NORMALIZED: self.with_preprocessing,
         }
-        return {
+        properties = {
             "labels": json.dumps(self.labels, ensure_ascii=False),
             "preprocessing": json.dumps(preprocessing),
         }
+        if self.thresholds is not None:
+            properties[THRESHOLDS] = json.dumps(self.thresholds)
+        return properties
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str], name: str) -> "Metadata":

@@ -52,6 +52,7 @@ CARD_FIELDS = {
     "license": "license",
     "summary": "summary",
     "labels": "labels",
+    "thresholds": "thresholds",
 }
 ASSET_FIELDS = {"format": "file-format", "link": "asset-link", "sha256": "asset-sha256"}
 
@@ -88,6 +89,7 @@ Link = Annotated[Text, AfterValidator(_check_link)]
 Shape = tuple[PositiveInt, ...]
 Backends = Annotated[tuple[Text, ...], BeforeValidator(_split_backends)]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(_listed_labels)]
+Threshold = Annotated[float, Field(gt=0, lt=1)]
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8,64}$", to_lower=True)]
 
 
@@ -161,6 +163,8 @@ class ModelCard(BaseModel):
         accuracy: Top-1 accuracy as written: between 0 and 1, or in percent.
         labels: Names of the classes, listed on the card or taken from the data set that it names.
             The hub's own cards do not have this field.
+        thresholds: Probability from which each label is given, if images may have several labels;
+            also a field of our own.
         claims: Tables of the Performance section.
         source: UID, file or URL that the card was read from.
     """
@@ -186,6 +190,7 @@ class ModelCard(BaseModel):
     license: Text
     summary: Text
     labels: Labels | None = None
+    thresholds: tuple[Threshold, ...] | None = None
     claims: tuple[ClaimTable, ...] = ()
     source: str = ""
 

@@ -47,7 +47,7 @@ infer-backend: cpu/gpu
 mindspore-version: {mindspore}
 
 labels: {labels}
-
+{thresholds}
 asset:
 
 -
@@ -103,6 +103,7 @@ def front_matter(
         side=model.preprocess.image_size,
         classes=len(model.labels),
         labels=json.dumps(model.labels, ensure_ascii=False),
+        thresholds="" if model.thresholds is None else f"\nthresholds: {[*model.thresholds]}\n",
         accuracy="-" if accuracy is None else f"{accuracy:.4f}",
         today=date.today().isoformat(),
         mindspore=_mindspore_version(),

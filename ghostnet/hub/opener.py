@@ -105,8 +105,9 @@ def _open_card(card: ModelCard, name: str, parameters: Parameters) -> Model:
     classes = count_classes(parameters, architecture, name)
     fitted = fit_parameters(parameters, architecture, classes, name)
     preprocess = Preprocess(_image_size(card) or architecture.image_size)
+    labels, thresholds = _labels(card, classes), _thresholds(card, classes)
     try:
-        return Model(name, architecture, fitted, _labels(card, classes), preprocess)
+        return Model(name, architecture, fitted, labels, preprocess, thresholds)
     except ModelError as error:
         raise CardError(f"{card.source}: input-shape: {error}") from error
 
@@ -121,6 +122,16 @@ def _labels(card: ModelCard, classes: int) -> tuple[str, ...]:
             f"{classes} classes"
         )
     return card.labels
+
+
+def _thresholds(card: ModelCard, classes: int) -> tuple[float, ...] | None:
+    """Return the thresholds on a card, if its images may have several labels."""
+    if card.thresholds is not None and len(card.thresholds) != classes:
+        raise CardError(
+            f"{card.source}: thresholds: there are {len(card.thresholds)}, but the checkpoint has "
+            f"{classes} labels"
+        )
+    return card.thresholds
 
 
 def _image_size(card: ModelCard) -> int | None:

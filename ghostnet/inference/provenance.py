@@ -16,7 +16,7 @@ class Provenance:
 
     Attributes:
         model: Name by which the model was opened.
-        sha256: Hash of its network: architecture, weights and size of the input.
+        sha256: Hash of its network: architecture, weights, size of the input and thresholds.
         labels: Names of the classes.
         top_k: Predictions of an image.
         vectors: Its embedding, where the rows have one in place of predictions.
@@ -31,7 +31,8 @@ class Provenance:
     @classmethod
     def of(cls, model: Model, top_k: int, vectors: Vectors | None = None) -> "Provenance":
         """Describe what a model answers."""
-        settings = _settings((model.architecture, model.preprocess))
+        answering = () if model.thresholds is None else (model.thresholds,)
+        settings = _settings((model.architecture, model.preprocess, *answering))
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for name, values in model.parameters.items():
             digest.update(name.encode() + values.tobytes())

@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
@@ -17,9 +17,9 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.errors import ResultsError
 from ghostnet.files import raising, write_whole
 from ghostnet.inference.confusion_matrix import confusion_svg
-from ghostnet.model import Evaluation, Model, Result
+from ghostnet.model import Evaluation, LabelEvaluation, Model, Result
 from ghostnet.model.evaluation import class_indices
-from ghostnet.model.result import printable
+from ghostnet.model.result import NO_LABEL, printable
 
 Draw: TypeAlias = Callable[[Result], bytes | None]
 """Draws the image of a result as a small JPEG; None where there is none."""
@@ -102,11 +102,11 @@ class Mistake:
 
 def evaluation_page(
     model: str,
-    evaluation: Evaluation,
+    evaluation: Evaluation | LabelEvaluation,
     folder: ImageFolder,
     results: Iterable[Result],
     draw: Draw = thumbnail,
-    curve: bytes | None = None,
+    curve: str = "",
 ) -> str:
     """Return a page about the accuracy of a model, with its worst mistakes first.
 
@@ -116,8 +116,10 @@ def evaluation_page(
         folder: The images that were classified.
         results: The results for its files, in their order.
         draw: Draws the image of a result.
-        curve: PNG of the curve of its training.
+        curve: The curve of its training, as HTML.
     """
+    if isinstance(evaluation, LabelEvaluation):
+        return _label_page(model, evaluation, results, draw, curve)
     mistakes = _mistakes(evaluation, folder, results)
     numbers = {
         "top-1": f"{evaluation.top1:.1%}",
@@ -133,14 +135,57 @@ def evaluation_page(
         draw,
     )
     parts = {
-        "Training": _curve(curve) if curve else "",
+        "Training": curve,
         "Worst mistakes": cards + _rest(len(mistakes) - len(shown), "mistakes"),
-        "Accuracy by class": _classes(evaluation),
+        "Accuracy by class": _bars(evaluation.per_class, "classes"),
         "Confusion": _confusion(evaluation),
-        "Not readable": _skipped(evaluation),
+        "Not readable": _skipped(evaluation.skipped),
     }
-    body = "".join(f"<h2>{title}</h2>\n{part}" for title, part in parts.items() if part)
-    return _page(model, numbers, body)
+    return _page(model, numbers, _sections(parts))
+
+
+def _label_page(
+    model: str,
+    evaluation: LabelEvaluation,
+    results: Iterable[Result],
+    draw: Draw,
+    curve: str,
+) -> str:
+    """Return the page of a model whose images may have several labels."""
+    wrong = evaluation.given != evaluation.truths
+    read = [result for result in results if not result.error]
+    worst = [int(row) for row in np.argsort(-evaluation.losses, kind="stable") if wrong[row].any()]
+    numbers = {
+        "mean average precision": f"{evaluation.mean_average_precision:.1%}",
+        "mean F1": f"{evaluation.measures['f1']:.1%}",
+        "images": f"{evaluation.images:,}",
+        "with a mistake": f"{len(worst):,}",
+    }
+    shown = worst[:MAX_MISTAKES]
+    texts = [_label_corrections(evaluation, row) for row in shown]
+    cards = _cards([read[row] for row in shown], texts, draw)
+    parts = {
+        "Training": curve,
+        "Worst mistakes": cards + _rest(len(worst) - len(shown), "mistakes"),
+        "Average precision by label": _bars(evaluation.average_precision, "labels"),
+        "F1 by label": _bars(evaluation.f1, "labels"),
+        "Not readable": _skipped(evaluation.skipped),
+    }
+    return _page(model, numbers, _sections(parts))
+
+
+def _label_corrections(evaluation: LabelEvaluation, row: int) -> str:
+    """Return the labels that an image has or is given: right, missed, or given wrongly."""
+    has, given = evaluation.truths[row], evaluation.given[row]
+    kinds = {(True, True): "", (True, False): "true", (False, True): "said"}
+    return "".join(
+        _bar(
+            evaluation.labels[label],
+            float(evaluation.probabilities[row, label]),
+            kinds[bool(has[label]), bool(given[label])],
+        )
+        for label in np.flatnonzero(has | given)
+    )
 
 
 def _mistakes(
@@ -174,6 +219,11 @@ def _page(title: str, numbers: dict[str, str], body: str) -> str:
     )
 
 
+def _sections(parts: Mapping[str, str]) -> str:
+    """Return the parts of a page that there are, each under its title."""
+    return "".join(f"<h2>{title}</h2>\n{part}" for title, part in parts.items() if part)
+
+
 def _cards(results: Sequence[Result], texts: Sequence[str], draw: Draw) -> str:
     """Return a grid of images, each with a text that is HTML."""
     with ThreadPoolExecutor() as executor:
@@ -194,16 +244,11 @@ def _image(content: bytes | None) -> str:
     return f'<img src="data:image/jpeg;base64,{data}" alt="" loading="lazy">'
 
 
-def _curve(content: bytes) -> str:
-    """Return the plot of a training inside a page."""
-    source = base64.b64encode(content).decode()
-    return f'<img alt="Loss and top-1 by epoch" src="data:image/png;base64,{source}">\n'
-
-
 def _answer(result: Result, top_k: int) -> str:
     if result.error:
         return f'<p class="error">{_text(str(result.error))}</p>'
-    return "".join(_bar(best.label, best.probability) for best in result.top(top_k))
+    bars = "".join(_bar(best.label, best.probability) for best in result.given(top_k))
+    return bars or f'<p class="muted">{NO_LABEL}</p>'
 
 
 def _correction(mistake: Mistake, labels: tuple[str, ...]) -> str:
@@ -220,11 +265,11 @@ def _bar(label: str, share: float, kind: str = "") -> str:
     )
 
 
-def _classes(evaluation: Evaluation) -> str:
-    """Return a bar for each class, the least accurate first."""
-    shares = sorted(evaluation.per_class.items(), key=lambda pair: pair[1])
+def _bars(figures: Mapping[str, float], what: str) -> str:
+    """Return a bar for each figure between 0 and 1, the lowest first."""
+    shares = sorted(figures.items(), key=lambda pair: pair[1])
     bars = "".join(_bar(label, share) for label, share in shares[:MAX_SHOWN])
-    return f'<div class="classes">{bars}</div>\n{_rest(len(shares) - MAX_SHOWN, "classes")}'
+    return f'<div class="classes">{bars}</div>\n{_rest(len(shares) - MAX_SHOWN, what)}'
 
 
 def _confusion(evaluation: Evaluation) -> str:
@@ -235,10 +280,10 @@ def _confusion(evaluation: Evaluation) -> str:
     return confusion_svg(evaluation) + (f"<ol>{pairs}</ol>\n" if pairs else "")
 
 
-def _skipped(evaluation: Evaluation) -> str:
-    shown = evaluation.skipped[:MAX_SHOWN]
+def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
+    shown = skipped[:MAX_SHOWN]
     items = "".join(f"<li>{_text(f'{file}: {reason}')}</li>" for file, reason in shown)
-    rest = _rest(len(evaluation.skipped) - len(shown), "images")
+    rest = _rest(len(skipped) - len(shown), "images")
     return f"<ul>{items}</ul>\n{rest}" if items else ""
 
 

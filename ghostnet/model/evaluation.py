@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ghostnet.data.class_orders import class_orders
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import unknown_labels
+from ghostnet.data.multi_label import label_matrix
 from ghostnet.errors import DatasetError, listed
+from ghostnet.model.label_evaluation import LabelEvaluation
 from ghostnet.model.result import Result
 from ghostnet.packages import needs
 
@@ -57,6 +59,11 @@ class Evaluation:
     def balanced(self) -> float:
         """Mean of the classes' shares of correct answers, between 0 and 1."""
         return sum(self.per_class.values()) / len(self.per_class)
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The figures in a log: top-1 and the balanced accuracy."""
+        return {"top1": self.top1, "balanced": self.balanced}
 
     def most_confused(self, count: int = 20) -> list[tuple[str, str, int]]:
         """Return the pairs of true and predicted labels with the most wrong answers."""
@@ -109,8 +116,10 @@ def evaluate(
     folder: ImageFolder,
     results: Iterable[Result],
     progress: Callable[[int], None] = lambda count: None,
-) -> Evaluation:
-    """Compare the results for the images of a folder with their classes.
+    *,
+    thresholds: tuple[float, ...] | None = None,
+) -> Evaluation | LabelEvaluation:
+    """Compare the results for the images of a folder with their classes or labels.
 
     Args:
         model: What errors call the model.
@@ -119,6 +128,7 @@ def evaluate(
         folder: As `ghostnet.data.image_folder.read_folder` returns it.
         results: The results for its files, in their order.
         progress: Called with 1 for each image.
+        thresholds: Probability from which each label is given, if images may have several labels.
 
     Raises:
         DatasetError: A class is not a label of the model, or of several of its classes; the labels
@@ -132,11 +142,16 @@ def evaluate(
         if result.error:
             skipped.append((result.name, str(result.error)))
         else:
-            known.append(truths[index])
+            known.append(index)
             logits.append(result.logits)
     if not logits:
         raise DatasetError(f"no image can be read; the first: {skipped[0][1]}")
-    return tally(labels, np.array(known), np.stack(logits), tuple(skipped))
+    found = np.stack(logits)
+    if thresholds is not None:
+        sets = [[truths[label] for label in own] for own in folder.label_sets]
+        has = label_matrix(sets, len(labels))[known]
+        return LabelEvaluation(labels, has, found, thresholds, tuple(skipped))
+    return tally(labels, np.array(truths)[known], found, tuple(skipped))
 
 
 def tally(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ghostnet import kernels
 from ghostnet.checkpoints import Parameters, classifier_names, merged_parameters
-from ghostnet.data.image_folder import ImageFolder, read_folder
-from ghostnet.data.parts import measured_part
+from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.split import read_measured
 from ghostnet.data.transforms import Preprocess, normalize
 from ghostnet.errors import ImageError
 from ghostnet.kernels.cpu.packing import Dtype
@@ -25,6 +25,7 @@ from ghostnet.model.evidence import evidence
 from ghostnet.model.explanation import Explanation
 from ghostnet.model.forward import Forward, open_forward
 from ghostnet.model.images import ImageLike, ImageSource, is_one, named
+from ghostnet.model.label_evaluation import LabelEvaluation
 from ghostnet.model.last_map import LastMap
 from ghostnet.model.pipeline import AHEAD, Logits, Pipeline
 from ghostnet.model.result import SHOWN, Result
@@ -47,6 +48,8 @@ class Model:
         parameters: Arrays by released name, float32.
         labels: Names of the classes; ``class 0``, ``class 1``, … where they are not known.
         preprocess: Maps an image to the network's input.
+        thresholds: Probability from which each label is given, if an image may have several labels;
+            None if it has one class.
 
     Raises:
         ModelError: The preprocessing makes images that are too small for the network.
@@ -63,6 +66,7 @@ class Model:
     parameters: Parameters
     labels: tuple[str, ...]
     preprocess: Preprocess
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         size = self.preprocess.image_size
@@ -140,7 +144,7 @@ class Model:
         forward = forward or self._forward
         outcomes = self.outcomes(images, batch_size=batch_size, forward=forward, ahead=ahead)
         for image, outcome in outcomes:
-            yield Result(image, self.labels, outcome)
+            yield Result(image, self.labels, outcome, self.thresholds)
 
     def outcomes(
         self,
@@ -221,7 +225,7 @@ class Model:
         start = time.perf_counter()
         logits, places = evidence(self._last_map, normalize(seen))
         milliseconds = (time.perf_counter() - start) * 1000
-        result = Result(source, self.labels, Logits(logits, milliseconds))
+        result = Result(source, self.labels, Logits(logits, milliseconds), self.thresholds)
         predictions = tuple(result.top(count))
         chosen = places[[prediction.index for prediction in predictions]]
         return Explanation(result, seen, predictions, chosen)
@@ -233,13 +237,14 @@ class Model:
         batch_size: int = 1,
         forward: Forward | None = None,
         progress: Callable[[int], None] = lambda count: None,
-    ) -> Evaluation:
-        """Measure the accuracy on labeled images.
+    ) -> Evaluation | LabelEvaluation:
+        """Measure the accuracy on labeled images, or the mean average precision of several labels.
 
         Args:
             folder: Folder with a sub-folder of images for each class, named by its label; or one
-                with such folders for training and for testing, as `measured_part` finds them; or
-                an archive of these, as `read_folder` takes it.
+                with such folders for training and for testing, as `read_measured` finds them; or
+                an archive of these. If images may have several labels,
+                each has those of all folders that hold a copy of it.
             batch_size: As for `predict`.
             forward: As for `predict`.
             progress: Called with 1 for each image.
@@ -249,10 +254,12 @@ class Model:
                 `ghostnet.model.evaluation.evaluate`.
         """
         if not isinstance(folder, ImageFolder):
-            folder = read_folder(measured_part(Path(folder)))
+            folder = read_measured(Path(folder), multi_label=self.thresholds is not None)
         files = [file for file, _ in folder.files]
         results = self.results(files, batch_size=batch_size, forward=forward)
-        return evaluate(self.name, self.labels, folder, results, progress)
+        return evaluate(
+            self.name, self.labels, folder, results, progress, thresholds=self.thresholds
+        )
 
     def session(self, *, threads: int | None = None, dtype: Dtype = "float32") -> kernels.Session:
         """Open the model in the fused CPU kernels: arrays in, logits out.
@@ -324,7 +331,8 @@ class Model:
     def __repr__(self) -> str:
         size = self.preprocess.image_size
         count = sum(values.size for values in self.parameters.values())
+        kind = "classes" if self.thresholds is None else "labels, possibly several an image"
         return (
             f"Model({self.name!r}: {count / 1e6:.2f} M parameters, images of {size}×{size} pixels, "
-            f"{len(self.labels):,} classes: {', '.join(self.labels[:SHOWN])}, …)"
+            f"{len(self.labels):,} {kind}: {', '.join(self.labels[:SHOWN])}, …)"
         )

@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 from ghostnet.errors import ImageError
 from ghostnet.model.images import ImageSource
 from ghostnet.model.pipeline import Logits
+from ghostnet.model.probabilities import probabilities_of
 
 ESCAPE = re.compile(r"\\udc([89a-f][0-9a-f])")
 """A byte of a file name that is not UTF-8, as `printable` writes it."""
 
 SHOWN = 3
-"""Labels that a representation shows."""
+"""Labels of an image that are shown, if it has one class."""
+
+
+NO_LABEL = "no label"
+"""What is shown for an image that may have several labels and is given none."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A label with its index and its softmax probability."""
+    """A label with its index and its probability."""
 
     label: str
     index: int
@@ -42,6 +47,8 @@ class Result:
         image: The image, under its name.
         labels: Labels of the model.
         outcome: The network's answer, or the error.
+        thresholds: Probability from which each label is given, if an image may have several labels;
+            None if it has one.
 
     Examples:
         >>> result = ghostnet.open_model().predict("cat.jpg")
@@ -54,6 +61,7 @@ class Result:
     image: ImageSource
     labels: tuple[str, ...]
     outcome: Logits | ImageError
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -77,10 +85,8 @@ class Result:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """(classes,) float64: the softmax of the logits."""
-        shifted = np.exp(self.logits.astype(np.float64) - self.logits.max())
-        probabilities: NDArray[np.float64] = shifted / shifted.sum()
-        return probabilities
+        """(classes,) float64: the softmax of the logits, or the sigmoid for several labels."""
+        return probabilities_of(self.logits, multi_label=self.thresholds is not None)
 
     @property
     def label(self) -> str:
@@ -102,8 +108,22 @@ class Result:
         best = np.argsort(-self.probabilities, kind="stable")[:count]
         return [Prediction(self.labels[i], int(i), float(self.probabilities[i])) for i in best]
 
-    def to_dict(self, count: int = 5) -> dict[str, Any]:
-        """Return the ``count`` likeliest labels, or the error, as JSON types.
+    def given(self, count: int | None = None) -> list[Prediction]:
+        """Return the labels that the model gives, likeliest first.
+
+        They are those that reach their thresholds, possibly none, if an image may have several
+        labels, and otherwise the ``count`` likeliest.
+
+        Args:
+            count: The most labels to return; by default five, or all that reach their thresholds.
+        """
+        if self.thresholds is None:
+            return self.top() if count is None else self.top(count)
+        reaching = self.probabilities >= np.array(self.thresholds)
+        return [one for one in self.top(len(self.labels)) if reaching[one.index]][:count]
+
+    def to_dict(self, count: int | None = None) -> dict[str, Any]:
+        """Return the labels that the model gives, at most ``count``, or the error, as JSON types.
 
         Returns:
             ``{"file": name, "predictions": [{"label": …, "index": …, "probability": …}, …]}``, or
@@ -111,7 +131,7 @@ class Result:
         """
         if self.error:
             return {"file": printable(self.name), "error": str(self.error)}
-        predictions = [vars(prediction) for prediction in self.top(count)]
+        predictions = [vars(prediction) for prediction in self.given(count)]
         return {"file": printable(self.name), "predictions": predictions}
 
     @property
@@ -123,8 +143,8 @@ class Result:
     def __repr__(self) -> str:
         if self.error:
             return f"Result(error={str(self.error)!r})"
-        shown = ", ".join(f"{best.label} {best.probability:.1%}" for best in self.top(SHOWN))
-        return f"Result({self.name!r}: {shown})"
+        shown = ", ".join(f"{best.label} {best.probability:.1%}" for best in self.given(SHOWN))
+        return f"Result({self.name!r}: {shown or NO_LABEL})"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a thumbnail, and the likeliest labels or the error."""
@@ -138,12 +158,17 @@ class Result:
         else:
             rows = "".join(
                 f"<tr><td>{escape(best.label)}</td><td>{best.probability:.1%}</td></tr>"
-                for best in self.top(SHOWN)
+                for best in self.given(SHOWN)
             )
         return (
             f"<table><caption>{escape(self.name)}</caption>"
             f'<tr><td rowspan="{SHOWN + 1}">{picture}</td></tr>{rows}</table>'
         )
+
+
+def shown_count(labels: tuple[str, ...], thresholds: tuple[float, ...] | None) -> int:
+    """Return the most labels of an image that are shown unless another number is asked for."""
+    return SHOWN if thresholds is None else len(labels)
 
 
 def printable(name: str) -> str:

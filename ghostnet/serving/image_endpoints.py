@@ -8,14 +8,12 @@ from ghostnet.errors import ImageError
 from ghostnet.inference.vectors import Layer
 from ghostnet.model import ImageSource, Result
 from ghostnet.model.pipeline import Logits
+from ghostnet.model.result import shown_count
 from ghostnet.serving.batcher import Batcher, Network
 from ghostnet.serving.departure import unless_left
 from ghostnet.serving.intake import EncodedImage, Intake, read_images
 from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.repository import Repository
-
-TOP_K = 3
-"""Labels per image, by default."""
 
 
 class ImageEndpoints:
@@ -34,10 +32,10 @@ class ImageEndpoints:
 
     async def predict(self, request: Request) -> JSONResponse:
         """Answer as ``ghostnet predict --json``."""
-        top_k = _top_k(request)
         model = self.repository.first()
+        top_k = _top_k(request, shown_count(model.labels, model.thresholds))
         results = [
-            Result(ImageSource(image.name, image.content), model.labels, outcome)
+            Result(ImageSource(image.name, image.content), model.labels, outcome, model.thresholds)
             for image, outcome in await self._outcomes(request, model)
         ]
         is_broken = any(result.error for result in results)
@@ -72,8 +70,8 @@ class ImageEndpoints:
         return [*zip(images, outcomes, strict=True)]
 
 
-def _top_k(request: Request) -> int:
-    text = request.query_params.get("top_k", str(TOP_K))
+def _top_k(request: Request, default: int) -> int:
+    text = request.query_params.get("top_k", str(default))
     if not (text.isascii() and text.isdecimal() and int(text[:9]) > 0):
         raise Refusal(400, f"top_k is {text[:20]!r}; it must be a number above 0")
     return int(text[:9])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ghostnet.errors import ImageError
 from ghostnet.model.pipeline import Logits
+from ghostnet.model.probabilities import probabilities_of
 from ghostnet.serving.batcher import Source
 from ghostnet.serving.protocol import (
     ENCODED,
@@ -67,7 +68,8 @@ def outputs(
             raise Refusal(422, f"image {index}: {result}")
         rows.append(result.values)
     logits = np.stack(rows) if rows else np.zeros((0, len(model.labels)), np.float32)
-    values = {LOGITS: logits, PROBABILITIES: _softmax(logits)}
+    shares = probabilities_of(logits, multi_label=model.thresholds is not None)
+    values = {LOGITS: logits, PROBABILITIES: shares.astype(np.float32)}
     tensors = []
     for output in request.outputs or [RequestedOutput(name=name) for name in values]:
         is_binary = output.parameters.binary_data
@@ -88,8 +90,3 @@ def _classify(values: NDArray[np.float32], count: int, labels: Sequence[str]) ->
         for row, order in zip(values, best, strict=True)
     ]
     return np.array(texts, object).reshape(best.shape)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)

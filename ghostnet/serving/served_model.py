@@ -91,6 +91,7 @@ class ServedModel(ServedNetwork):
     Attributes:
         name: Its name in addresses.
         labels: Names of the classes.
+        thresholds: As of `ghostnet.model.Model`.
         embedders: Networks that map images to embeddings, by layer, with the same weights in
             memory.
 
@@ -103,6 +104,7 @@ class ServedModel(ServedNetwork):
         super().__init__(model.preprocess, session, Counted(), observe)
         self.name = name
         self.labels = model.labels
+        self.thresholds = model.thresholds
         weights = model.architecture, model.parameters
         layers = {
             Layer.HEAD: Session(*weights, features=True, sharing=session),

@@ -26,6 +26,44 @@ def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.flo
     return np.where(counts > 0, shares, 0.0)
 
 
+def label_weights(counts: NDArray[np.int64], images: int) -> NDArray[np.float64]:
+    """Return the (2 · num_labels,) weights that give the images with a label the part of the rest.
+
+    The first half is for images with a label, the second for those without. Their mean over the
+    images is 1.
+
+    Args:
+        counts: (num_labels,) numbers of images with each label.
+        images: Number of images.
+    """
+    counts = np.concatenate((counts, images - counts))
+    halved = images / (2 * np.maximum(counts, 1))
+    return np.where(counts < images, np.where(counts > 0, halved, 0.0), 1.0)
+
+
+def class_counts(
+    indices: NDArray[np.int64],
+    num_classes: int,
+    combinations: Sequence[Sequence[int]] | None = None,
+) -> NDArray[np.int64]:
+    """Return the (num_classes,) numbers of images with each class or label.
+
+    Args:
+        indices: (images,), as in `ghostnet.data.image_folder.ImageFolder.files`; negative where
+            nothing is known.
+        num_classes: Number of classes.
+        combinations: Labels that the indices stand for, if images may have several.
+    """
+    length = num_classes if combinations is None else len(combinations)
+    counts = np.bincount(indices[indices >= 0], minlength=length)
+    if combinations is None:
+        return counts
+    totals = np.zeros(num_classes, np.int64)
+    for count, own in zip(counts, combinations, strict=True):
+        totals[[*own]] += count
+    return totals
+
+
 def balanced_sample(labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw as many images as there are, and from each class as many as from the others.
 
@@ -50,9 +88,8 @@ def balanced_sample(labels: NDArray[np.int64], generator: np.random.Generator) -
     return generator.permutation(np.concatenate(drawn))
 
 
-def warn_if_unbalanced(labels: NDArray[np.int64], names: Sequence[str]) -> None:
+def warn_if_unbalanced(counts: NDArray[np.int64], names: Sequence[str]) -> None:
     """Warn of classes with far fewer images than others, which a network tends to ignore."""
-    counts = np.bincount(labels[labels >= 0], minlength=len(names))
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[most] >= UNBALANCED * counts[least]:
         log.warning(

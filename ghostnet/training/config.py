@@ -120,6 +120,14 @@ class DataSettings:
     split_column: Annotated[
         str | None, "Column that says whether an image is for train, val or test."
     ] = None
+    multi_label: Annotated[
+        bool, "An image may have several labels, or none: each is answered by yes or no."
+    ] = False
+    label_separator: Annotated[
+        str | None,
+        "What separates labels in a cell, with --multi-label. Default: the first of | ; , that "
+        "occurs, or else spaces.",
+    ] = None
     val: Annotated[
         str | None,
         "Held-out images: a folder, or a fraction of DATA. Default: DATA's own val or test, or "
@@ -144,7 +152,7 @@ class DataSettings:
         """The table of labels, if there is one."""
         from ghostnet.data.label_table import LabelTable
 
-        columns = self.image_column, self.label_column, self.split_column
+        columns = self.image_column, self.label_column, self.split_column, self.label_separator
         return LabelTable(self.labels_csv, *columns) if self.labels_csv else None
 
     @property
@@ -283,9 +291,34 @@ class TrainingConfig:
                 "mixup, cutmix: the teacher has not seen mixed images; leave them off, or learn "
                 "without a teacher"
             )
+        if self.data.multi_label:
+            self._check_multi_label()
         if self.data.path is None and not (self.data.unlabeled and self.teacher.labels):
             raise ValueError(
                 "data: required, unless a teacher with teacher_labels answers for unlabeled images"
+            )
+
+    def _check_multi_label(self) -> None:
+        """Refuse what is meant for one class an image."""
+        if self.data.path is None or self.data.layout is not Layout.FOLDER:
+            raise ValueError(
+                "multi_label: several labels are read from a table or from folders; name data of "
+                "the layout folder"
+            )
+        if self.recipe.balance is Balance.SAMPLING:
+            raise ValueError(
+                "balance: an image with several labels belongs to no single class that could be "
+                "sampled; use weights"
+            )
+        if self.recipe.best_by is BestBy.BALANCED:
+            raise ValueError(
+                "best_by: with several labels the best epoch has the best mean average precision, "
+                "in which all labels count alike; leave best_by out"
+            )
+        if self.teacher.path and self.teacher.lesson is not Lesson.FEATURES:
+            raise ValueError(
+                f"teacher_lesson: {self.teacher.lesson.value} teaches shares of classes, which add "
+                "up to 1; with several labels, learn features"
             )
 
     @property
@@ -296,7 +329,7 @@ class TrainingConfig:
         }
 
 
-TABLE = ("labels_csv", "image_column", "label_column", "split_column")
+TABLE = ("labels_csv", "image_column", "label_column", "split_column", "label_separator")
 """Settings of a table of labels."""
 
 PARTS = {"data": DataSettings, "recipe": Recipe, "teacher": TeacherSettings}

@@ -10,6 +10,7 @@ from ghostnet.files import raising, sha256_of, write_whole
 from ghostnet.hub.card_writer import front_matter, model_name
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation
+from ghostnet.model.label_evaluation import LabelEvaluation
 
 CARD = "card.md"
 CHECKPOINT = "ghostnet.ckpt"
@@ -29,15 +30,33 @@ Made from {origin} with {train_images} images by
 | --------------- | --- |
 | Model Version   | {name} |
 | Dataset         | {images} held-out images, crop {side} |
-| Accuracy (Top1) | {percent:.2f} |
-
-{correct} of {images} images correct.
+{figures}
 
 ## Usage
 
 ```bash
 ghostnet predict --model {card} photo.jpg
 ```
+"""
+
+
+CLASSES = """\
+| Accuracy (Top1) | {percent:.2f} |
+
+{correct} of {images} images correct.
+"""
+
+LABELS = """\
+| mAP (%)         | {percent:.2f} |
+| mean F1 (%)     | {f1:.2f} |
+
+## Labels
+
+An image may have several labels, or none. The probability from which each is given was chosen on
+the held-out images, for the best F1:
+
+| Label | given from | average precision | F1 | held-out images |
+| --- | ---: | ---: | ---: | ---: |
 """
 
 
@@ -70,7 +89,9 @@ def make_folder(out: Path) -> None:
             pass
 
 
-def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path) -> Path:
+def write_model(
+    model: Model, evaluation: Evaluation | LabelEvaluation, origin: Origin, out: Path
+) -> Path:
     """Write the checkpoint and the card of a model.
 
     Args:
@@ -94,15 +115,14 @@ def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path)
         checkpoint.name,
         sha256_of(checkpoint),
         made="trained",
-        accuracy=evaluation.top1,
+        accuracy=evaluation.top1 if isinstance(evaluation, Evaluation) else None,
         backend=origin.backend.lower(),
     )
     text += BODY.format(
         name=model_name(model),
         side=model.preprocess.image_size,
-        percent=100 * evaluation.top1,
-        correct=evaluation.correct,
         images=evaluation.images,
+        figures=_figures(evaluation),
         command=" ".join(origin.command.splitlines()),
         origin=" ".join(origin.model.splitlines()),
         train_images=origin.train_images,
@@ -111,3 +131,21 @@ def write_model(model: Model, evaluation: Evaluation, origin: Origin, out: Path)
     with raising(TrainingError, f"{out / CARD}: cannot be written", "name another folder"):
         write_whole(out / CARD, text.encode())
     return out / CARD
+
+
+def _figures(evaluation: Evaluation | LabelEvaluation) -> str:
+    """Return the accuracy as the last lines of a table, and what is to be said about it."""
+    if isinstance(evaluation, Evaluation):
+        return CLASSES.format(
+            percent=100 * evaluation.top1, correct=evaluation.correct, images=evaluation.images
+        ).rstrip()
+    percents = {name: 100 * value for name, value in evaluation.measures.items()}
+    text = LABELS.format(percent=percents["mean_average_precision"], f1=percents["f1"])
+    precision, counts = evaluation.average_precision, evaluation.label_images
+    for label, threshold in zip(evaluation.labels, evaluation.thresholds, strict=True):
+        measured = "- | -"
+        if label in counts:
+            measured = f"{precision[label]:.1%} | {evaluation.f1[label]:.1%}"
+        name = label.replace("|", "\\|")
+        text += f"| {name} | {threshold:.4g} | {measured} | {counts.get(label, 0)} |\n"
+    return text.rstrip()

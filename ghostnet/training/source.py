@@ -14,6 +14,7 @@ from ghostnet.data.archives import image_sha256, open_image, sequential_archive
 from ghostnet.errors import DatasetError, ImageError
 from ghostnet.files import raising
 from ghostnet.threads import thread_pool
+from ghostnet.training.targets import UNLABELED
 
 COLUMNS = IMAGE, LABEL, INDEX = ["image", "label", "index"]
 """The bytes of an image file, the index of its class, and the place of the image in the source."""
@@ -22,9 +23,6 @@ Order = NDArray[np.int64]
 
 Hashes = NDArray[np.int64]
 """The first 64 bits of a hash of content and class, for each image."""
-
-UNLABELED = -1
-"""Class index of an image without a label."""
 
 
 class FolderSource:
@@ -35,13 +33,20 @@ class FolderSource:
     Args:
         files: The files.
         hashes: Hashes that stand for the images; by default, those of the files.
+        combinations: Labels that the indices stand for, if images may have several.
 
     Raises:
         DatasetError: Some are in an archive that is only fast to read in its own order.
     """
 
-    def __init__(self, files: tuple[tuple[Path, int], ...], hashes: Hashes | None = None) -> None:
+    def __init__(
+        self,
+        files: tuple[tuple[Path, int], ...],
+        hashes: Hashes | None = None,
+        combinations: tuple[tuple[int, ...], ...] | None = None,
+    ) -> None:
         self.files = files
+        self.combinations = combinations
         packed = next(
             filter(None, map(sequential_archive, {file.parent for file, _ in files})), None
         )
@@ -69,7 +74,7 @@ class FolderSource:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Return the (images,) indices of the classes."""
+        """Return the (images,) indices of the classes, or of their combinations."""
         return np.array([label for _, label in self.files], np.int64)
 
     @cached_property
@@ -77,8 +82,14 @@ class FolderSource:
         """Hash the content and the class of each image."""
         with thread_pool() as executor:
             contents = executor.map(_content_hash, (file for file, _ in self.files))
-            images = zip(contents, self.labels, strict=True)
-            return _shortened(f"{content} {label}" for content, label in images)
+            images = zip(contents, self.labels.tolist(), strict=True)
+            return _shortened(f"{content} {self._meaning(index)}" for content, index in images)
+
+    def _meaning(self, index: int) -> str:
+        """Return what an index stands for, which does not depend on other images."""
+        if self.combinations is None or index == UNLABELED:
+            return str(index)
+        return ",".join(map(str, self.combinations[index]))
 
     def images(self, order: Order) -> Iterator[tuple[int, Path]]:
         """Yield the images at the indices of ``order``, each with its index."""
@@ -95,6 +106,8 @@ class MindRecordSource:
     Raises:
         DatasetError: There is no such file, or it has other columns.
     """
+
+    combinations = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

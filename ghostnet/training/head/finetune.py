@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ghostnet.checkpoints import classifier_names
 from ghostnet.data.broken import check_broken, check_filled, without
 from ghostnet.data.image_folder import ImageFolder
+from ghostnet.data.multi_label import label_matrix
 from ghostnet.data.split import hold_out
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation, tally
-from ghostnet.training.class_balance import warn_if_unbalanced
+from ghostnet.model.label_evaluation import LabelEvaluation, choose_thresholds
+from ghostnet.training.class_balance import class_counts, warn_if_unbalanced
 from ghostnet.training.head.feature_cache import Features
 from ghostnet.training.head.features import View, extract
 from ghostnet.training.head.logistic_regression import CHOICE_SHARE, Samples, choose_penalty, fit
+from ghostnet.training.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Tuned:
     """
 
     model: Model
-    evaluation: Evaluation
+    evaluation: Evaluation | LabelEvaluation
     train_images: int
     penalty: float
 
@@ -72,20 +76,39 @@ def finetune_head(
     check_broken(broken, len(train.files) + len(held_out.files))
     train, held_out = without(train, broken), without(held_out, broken)
     check_filled(train, held_out)
-    warn_if_unbalanced(np.array([index for _, index in train.files]), train.classes)
+    indices = np.array([index for _, index in train.files])
+    warn_if_unbalanced(class_counts(indices, len(train.classes), train.combinations), train.classes)
     classes = len(train.classes)
     rest, choice = hold_out(train, CHOICE_SHARE)
     # With one image a class there is nothing to choose on but the training images themselves.
     judged = samples(choice if choice.files else train, features, 1, balanced)
     penalty = choose_penalty(samples(rest, features, views, balanced), judged, classes)
     head = fit(samples(train, features, views, balanced), classes, penalty)
-    measured = samples(held_out, features)
+    measured = stacked(held_out, features)
     skipped = tuple((str(file), reason) for file, reason in broken.items())
-    evaluation = tally(train.classes, measured.classes, head.logits(measured.features), skipped)
+    evaluation = _evaluate(held_out, head.logits(measured), skipped)
     names = classifier_names(model.architecture)
     parameters = model.parameters | dict(zip(names, (head.weight, head.bias), strict=True))
-    tuned = replace(model, parameters=parameters, labels=train.classes)
+    tuned = replace(
+        model,
+        parameters=parameters,
+        labels=train.classes,
+        thresholds=evaluation.thresholds if isinstance(evaluation, LabelEvaluation) else None,
+    )
     return Tuned(tuned, evaluation, len(train.files), penalty)
+
+
+def _evaluate(
+    folder: ImageFolder, logits: NDArray[np.float32], skipped: tuple[tuple[str, str], ...]
+) -> Evaluation | LabelEvaluation:
+    """Measure logits of a folder's images; thresholds of labels are those that fit best."""
+    indices = np.array([index for _, index in folder.files])
+    if folder.combinations is None:
+        return tally(folder.classes, indices, logits, skipped)
+    labels = folder.classes
+    truths = label_matrix(folder.combinations, len(labels))[indices]
+    thresholds = choose_thresholds(truths, logits)
+    return LabelEvaluation(labels, truths, logits, thresholds, skipped)
 
 
 def samples(
@@ -94,7 +117,19 @@ def samples(
     views: int = 1,
     balanced: bool = False,
 ) -> Samples:
+    """Return the features of a folder's images with their classes, or their labels."""
+    indices = np.array([index for _, index in folder.files], np.int64).repeat(views)
+    rows = stacked(folder, features, views)
+    if folder.combinations is None:
+        return Samples(rows, indices, balanced)
+    targets = Targets(indices, len(folder.classes), folder.combinations, balanced=balanced)
+    return Samples(rows, targets(indices))
+
+
+def stacked(
+    folder: ImageFolder, features: Mapping[View, Features], views: int = 1
+) -> NDArray[np.float32]:
     """Stack the features of a folder's images, ``views`` rows for each of them in turn."""
-    rows = [features[View(file, number)] for file, _ in folder.files for number in range(views)]
-    classes = np.array([index for _, index in folder.files], np.int64)
-    return Samples(np.stack(rows), classes.repeat(views), balanced)
+    return np.stack(
+        [features[View(file, number)] for file, _ in folder.files for number in range(views)]
+    )

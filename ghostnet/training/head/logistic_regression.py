@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on features: the new classifier of a fine-tuned network.
+"""Logistic regression on features: the new classifier of a fine-tuned network.
 
 Our own, in NumPy alone, because SciPy and scikit-learn would double the size of an installation for
 inference, which fine-tunes too.
@@ -7,7 +7,6 @@ inference, which fine-tunes too.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ from ghostnet.training.class_balance import class_weights
 
 Array: TypeAlias = NDArray[np.float64]
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]
+Loss: TypeAlias = Callable[[NDArray[Any], Array], tuple[float, NDArray[Any]]]
 
 PENALTIES = tuple(float(x) for x in np.logspace(2, -3, 11))
 """L2 penalties to choose from, strongest first."""
@@ -39,24 +39,40 @@ MIN_STEP = 2.0**-30
 
 @dataclass(frozen=True)
 class Samples:
-    """Features of images of known classes.
+    """Features of images whose classes or labels are known.
 
     Attributes:
         features: (n, num_features).
-        classes: (n,) indices.
+        targets: (n,) indices of classes in multinomial regression, or the (n, 2 · num_labels)
+            weights of yes and then of no to each label, which has a regression of its own.
         balanced: Give every class the same weight, whatever its number of samples.
     """
 
     features: NDArray[Any]
-    classes: NDArray[np.int64]
+    targets: NDArray[Any]
     balanced: bool = False
 
-    @cached_property
-    def weights(self) -> Array:
-        """The (n,) weights of the samples, with a mean of 1."""
-        if not self.balanced:
-            return np.ones(len(self.classes))
-        return class_weights(self.classes, self.classes.max() + 1)[self.classes]
+    def weights(self, num_classes: int) -> Array:
+        """Return the weights of the cross-entropies, as `loss` takes them.
+
+        The (n, num_classes) weights of classes have a mean of 1 for the classes of the samples.
+        """
+        if self.is_multi_label:
+            return np.asarray(self.targets, np.float64)
+        one_hot: Array = np.eye(num_classes)[self.targets]
+        if self.balanced:
+            one_hot *= class_weights(self.targets, num_classes)
+        return one_hot
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether each label has a regression of its own."""
+        return self.targets.ndim == 2
+
+    @property
+    def loss(self) -> Loss:
+        """Maps logits and `weights` to the sum of the cross-entropies and its slopes."""
+        return _of_labels if self.is_multi_label else _of_classes
 
 
 @dataclass(frozen=True)
@@ -79,8 +95,9 @@ class LinearClassifier:
 class Whitened:
     """Samples in coordinates in which the loss curves about equally in all directions.
 
-    The curvature of the cross-entropy is at most half the covariance of the features (Böhning,
-    1992). L-BFGS starts from a curvature of one, and takes fewer steps in coordinates that have it.
+    The curvature of the cross-entropy of classes is at most half the covariance of the features
+    (Böhning, 1992), that of labels a quarter. L-BFGS starts from a curvature of one, and takes
+    fewer steps in coordinates that have it.
 
     Args:
         samples: The samples.
@@ -89,8 +106,8 @@ class Whitened:
 
     def __init__(self, samples: Samples, num_classes: int) -> None:
         self.num_classes = num_classes
-        self._targets = np.eye(num_classes)[samples.classes]
-        self._weights = samples.weights[:, None]
+        self._weights = samples.weights(num_classes)
+        self._loss = samples.loss
         self._mean = samples.features.mean(axis=0, dtype=np.float64)
         # One for all features: those that vary little tell little, and should stay small.
         self._deviation = float(samples.features.std(axis=0, dtype=np.float64).mean()) or 1.0
@@ -113,12 +130,12 @@ class Whitened:
         def objective(point: Array) -> tuple[float, Array]:
             solution = point.reshape(self.num_classes, -1)
             weight, bias = solution[:, :-1], solution[:, -1]
-            log_shares = _log_softmax(x @ weight.T.astype(np.float32) + bias)
-            errors = self._weights * (np.exp(log_shares) - self._targets) / len(x)
-            loss = -(self._weights * self._targets * log_shares).sum() / len(x)
-            loss += penalty / 2 * ((weight * scale) ** 2).sum()
+            logits = x @ weight.T.astype(np.float32) + bias
+            total, errors = self._loss(logits, self._weights)
+            errors /= len(x)
+            loss = total / len(x) + penalty / 2 * float(((weight * scale) ** 2).sum())
             slopes = errors.T.astype(np.float32) @ x + penalty * scale**2 * weight
-            return float(loss), np.column_stack((slopes, errors.sum(axis=0))).ravel()
+            return loss, np.column_stack((slopes, errors.sum(axis=0))).ravel()
 
         shape = self.num_classes, len(scales)
         first = np.zeros(shape) if start is None else start / scales
@@ -207,12 +224,32 @@ def _direction(gradient: Array, pairs: deque[tuple[Array, Array]]) -> Array:
     return direction
 
 
-def _log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted
+def _of_classes(logits: NDArray[Any], weights: Array) -> tuple[float, NDArray[Any]]:
+    """Return the sum of the cross-entropies of classes, and its slopes in the logits.
+
+    Args:
+        logits: (n, num_classes).
+        weights: (n, num_classes), of the classes.
+    """
+    log_shares = logits - logits.max(axis=1, keepdims=True)
+    log_shares -= np.log(np.exp(log_shares).sum(axis=1, keepdims=True))
+    slopes = weights.sum(axis=1, keepdims=True) * np.exp(log_shares) - weights
+    return float(-(weights * log_shares).sum()), slopes
+
+
+def _of_labels(logits: NDArray[Any], weights: Array) -> tuple[float, NDArray[Any]]:
+    """Return the sum of the cross-entropies of labels, and its slopes in the logits.
+
+    Args:
+        logits: (n, num_labels).
+        weights: (n, 2 · num_labels), of yes and then of no to each label.
+    """
+    yes, no = np.split(weights, 2, axis=1)
+    log_no = -np.logaddexp(0, logits)
+    loss = -((yes + no) * log_no + yes * logits).sum()  # log yes = log no + logit
+    return float(loss), no - (yes + no) * np.exp(log_no)
 
 
 def _cross_entropy(logits: NDArray[np.float32], samples: Samples) -> float:
-    log_shares = _log_softmax(logits.astype(np.float64))[np.arange(len(logits)), samples.classes]
-    return float(-(samples.weights * log_shares).mean())
+    loss, _ = samples.loss(logits.astype(np.float64), samples.weights(logits.shape[1]))
+    return loss / len(logits)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from ghostnet.packages import needs
@@ -21,8 +20,8 @@ def event_file(folder: Path) -> Iterator[Callable[[Row], None]]:
     with SummaryWriter(str(folder)) as writer:
 
         def write(row: Row) -> None:
-            values = asdict(row)
-            epoch = values.pop("epoch")
+            values = row.as_dict()
+            epoch = int(values.pop("epoch"))
             for name, value in values.items():
                 writer.add_scalar(name, value, epoch)
 

@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from ghostnet.errors import PackageError, TrainingError
@@ -13,6 +13,10 @@ from ghostnet.packages import needs
 
 LOG = "log.csv"
 CURVE = "curve.png"
+SPEED = "images_per_second"
+
+TITLES = {"top1": "top-1", "mean_average_precision": "mean average precision"}
+"""What people call the measures of curves."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +27,36 @@ class Row:
         epoch: Number of the epoch, counted from 1.
         learning_rate: Learning rate of the classifier in the last step of the epoch.
         loss: Mean loss over the steps of the epoch, on augmented images.
-        top1: Share of correct answers on the held-out images, between 0 and 1.
-        balanced: Mean of the shares of correct answers of the classes, between 0 and 1.
+        measures: Figures of the held-out images between 0 and 1, by name: ``top1`` and ``balanced``
+            or, if images may have several labels, ``mean_average_precision`` and ``f1``.
         images_per_second: Training speed of all workers, without evaluation.
     """
 
     epoch: int
     learning_rate: float
     loss: float
-    top1: float
-    balanced: float
+    measures: Mapping[str, float]
     images_per_second: float
+
+    @property
+    def score(self) -> float:
+        """The first of the measures, which curves show."""
+        return next(iter(self.measures.values()))
+
+    @property
+    def title(self) -> str:
+        """What people call the first of the measures."""
+        return TITLES[next(iter(self.measures))]
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return {
+            "epoch": self.epoch,
+            "learning_rate": self.learning_rate,
+            "loss": self.loss,
+            **self.measures,
+            SPEED: self.images_per_second,
+        }
 
 
 def write_log(rows: Sequence[Row], folder: Path) -> None:
@@ -43,9 +66,9 @@ def write_log(rows: Sequence[Row], folder: Path) -> None:
         TrainingError: The folder cannot be written.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [*rows[-1].as_dict()], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(row.as_dict() for row in rows)
     with raising(TrainingError, f"{folder}: cannot be written"):
         write_whole(folder / LOG, text.getvalue().encode())
         with suppress(PackageError):
@@ -64,12 +87,19 @@ def read_log(folder: Path, epochs: int) -> list[Row]:
     try:
         with path.open(newline="") as file:
             entries = list(csv.DictReader(file))[:epochs]
-        rows = [Row(int(entry.pop("epoch")), *map(float, entry.values())) for entry in entries]
+        rows = [_row(entry) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TrainingError(f"{path} is not the log of a run ({error})") from error
     if [row.epoch for row in rows] != list(range(1, epochs + 1)):
         raise TrainingError(f"{path} should have rows for {epochs} epochs, but has {len(rows)}")
     return rows
+
+
+def _row(entry: dict[str, str]) -> Row:
+    epoch = int(entry.pop("epoch"))
+    figures = {name: float(value) for name, value in entry.items()}
+    rate, loss, speed = (figures.pop(name) for name in ("learning_rate", "loss", SPEED))
+    return Row(epoch, rate, loss, figures, speed)
 
 
 def _draw(rows: Sequence[Row]) -> bytes:
@@ -82,10 +112,10 @@ def _draw(rows: Sequence[Row]) -> bytes:
     shares = losses.twinx()
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], "o-", markersize=3, color="tab:blue")
-    shares.plot(epochs, [100 * row.top1 for row in rows], "o-", markersize=3, color="tab:orange")
+    shares.plot(epochs, [100 * row.score for row in rows], "o-", markersize=3, color="tab:orange")
     losses.set_xlabel("epoch")
     losses.set_ylabel("training loss", color="tab:blue")
-    shares.set_ylabel("top-1 on held-out images (%)", color="tab:orange")
+    shares.set_ylabel(f"{rows[-1].title} on held-out images (%)", color="tab:orange")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     losses.grid(alpha=0.3)
     plot = io.BytesIO()

@@ -17,17 +17,20 @@ from ghostnet.inference.report import evaluation_page, write_report
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.model.forward import open_forward
+from ghostnet.model.label_evaluation import NEUTRAL, LabelEvaluation
 from ghostnet.model.result import Result
 from ghostnet.runtime import current_device
 from ghostnet.training.augment import Augment
-from ghostnet.training.class_balance import warn_if_unbalanced
+from ghostnet.training.class_balance import class_counts, warn_if_unbalanced
 from ghostnet.training.config import CONFIG, Balance, BestBy, TrainingConfig, as_yaml
-from ghostnet.training.model_card import CARD, Origin, make_folder, write_model
+from ghostnet.training.model_card import Origin, make_folder, write_model
 from ghostnet.training.rand_augment import RandAugment
 from ghostnet.training.run import workers
 from ghostnet.training.run.batches import Batches
+from ghostnet.training.run.curve import curve_svg
 from ghostnet.training.run.folder import STATE, check_folder
-from ghostnet.training.run.log import CURVE, Row, read_log, write_log
+from ghostnet.training.run.history import History, notebook_display
+from ghostnet.training.run.log import Row, read_log, write_log
 from ghostnet.training.run.resumption import read_state, resume_batches
 from ghostnet.training.run.step import learning_rates
 from ghostnet.training.run.task import Task, open_task, start
@@ -73,8 +76,8 @@ def train(
     progress: Callable[[Progress], None] = lambda progress: None,
     teacher_progress: Callable[[int, int], None] = lambda done, wanted: None,
     evaluated: Callable[[Row], None] = lambda row: None,
-) -> Path | None:
-    """Train a network.
+) -> History | None:
+    """Train a network; a notebook shows the curve while it grows.
 
     Under ``msrun`` each worker calls this; the first one evaluates and writes.
 
@@ -95,7 +98,7 @@ def train(
             included.
 
     Returns:
-        The card of the best epoch; None for all workers but the first.
+        The epochs and the card of the best one; None for all workers but the first.
 
     Raises:
         DatasetError: The images cannot be used, or one of them turns out to be broken.
@@ -119,7 +122,8 @@ def train(
         recipe.reprob,
     )
     threads, views = data.decode_threads, config.teacher.views if teacher else 0
-    warn_if_unbalanced(task.source.labels, task.labels)
+    indices, combinations = task.source.labels, task.source.combinations
+    warn_if_unbalanced(class_counts(indices, len(task.labels), combinations), task.labels)
     batches = Batches(
         task.source,
         augment,
@@ -142,16 +146,18 @@ def train(
     network = start(recipe, len(task.labels), cache_dir, allow_short_hash=allow_short_hash)
     trainer = Trainer(network, recipe, batches, distillation)
     examiner = Examiner(trainer, task)
-    rows: list[Row] = []
+    history = History(out)
+    show = notebook_display()
     if resume:
         trainer.restore(saved, state)
-        rows = read_log(out, trainer.position.step // batches.steps)
+        history.rows = read_log(out, trainer.position.step // batches.steps)
     if worker.rank == 0:
-        choose_anew_if_others(trainer.position, task.held_out, len(rows))
+        choose_anew_if_others(trainer.position, task.held_out, len(history.rows))
+        history.best_epoch = trainer.position.best_epoch
         make_folder(out)
         with raising(TrainingError, f"{out / CONFIG}: cannot be written"):
             write_whole(out / CONFIG, as_yaml(config).encode())
-        for known in rows:
+        for known in history.rows:
             evaluated(known)
     name = recipe.model or recipe.architecture
     origin = Origin(command, name, len(task.source), current_device())
@@ -164,25 +170,31 @@ def train(
         trainer.check_finite()
         if worker.rank == 0:
             evaluation = examiner.evaluate()
-            rows.append(row(trainer, evaluation, epoch, speed))
-            write_log(rows, out)
-            examiner.report(evaluation, out)
-            accuracy = accuracy_of(evaluation, recipe.best_by)
-            if accuracy > trainer.position.best:
-                trainer.position.best, trainer.position.best_epoch = accuracy, epoch + 1
+            history.rows.append(row(trainer, evaluation, epoch, speed))
+            write_log(history.rows, out)
+            examiner.report(evaluation, history)
+            score = score_of(evaluation, recipe.best_by)
+            if score > trainer.position.best:
+                trainer.position.best, trainer.position.best_epoch = score, epoch + 1
+                history.best_epoch = epoch + 1
                 write_model(examiner.model, evaluation, origin, out)
         trainer.position.losses.clear()
         if worker.rank == 0:
             trainer.save(state)
-            evaluated(rows[-1])
-    return out / CARD if worker.rank == 0 else None
+            evaluated(history.rows[-1])
+            show(history)
+    return history if worker.rank == 0 else None
 
 
-def accuracy_of(evaluation: Evaluation, best_by: BestBy) -> Fraction:
-    """Return the accuracy that the best epoch is chosen by, exactly enough to be kept."""
-    if best_by is BestBy.TOP1:
+def score_of(evaluation: Evaluation | LabelEvaluation, best_by: BestBy) -> Fraction:
+    """Return the score that the best epoch is chosen by, exactly enough to be kept."""
+    if isinstance(evaluation, LabelEvaluation):
+        score = evaluation.mean_average_precision
+    elif best_by is BestBy.TOP1:
         return Fraction(evaluation.correct, evaluation.images)
-    return Fraction(evaluation.balanced).limit_denominator(2**40)
+    else:
+        score = evaluation.balanced
+    return Fraction(score).limit_denominator(2**40)
 
 
 def is_stale(trainer: Trainer, epoch: int) -> bool:
@@ -239,36 +251,49 @@ class Examiner:
             trainer.averages(),
             task.labels,
             Preprocess(trainer.recipe.measured_size),
+            None if task.held_out.combinations is None else (NEUTRAL,) * len(task.labels),
         )
         self.forward = open_forward(self.model)
         self.results: list[Result] = []
 
-    def evaluate(self) -> Evaluation:
-        """Evaluate the network as it is now."""
+    def evaluate(self) -> Evaluation | LabelEvaluation:
+        """Evaluate the network as it is now; thresholds of labels are chosen anew."""
         self.model = replace(self.model, parameters=self.trainer.averages())
         self.forward.refresh(self.model.parameters)
         files = [file for file, _ in self.held_out.files]
         self.results = [
             *self.model.results(files, batch_size=EVALUATION_BATCH, forward=self.forward)
         ]
-        return evaluate(self.model.name, self.model.labels, self.held_out, self.results)
+        evaluation = evaluate(
+            self.model.name,
+            self.model.labels,
+            self.held_out,
+            self.results,
+            thresholds=self.model.thresholds,
+        )
+        if isinstance(evaluation, LabelEvaluation):
+            evaluation = evaluation.with_best_thresholds()
+            self.model = replace(self.model, thresholds=evaluation.thresholds)
+        return evaluation
 
-    def report(self, evaluation: Evaluation, out: Path) -> None:
-        """Write the page of a run after an evaluation: its curve, and the worst mistakes."""
-        curve = out / CURVE
-        drawn = curve.read_bytes() if curve.exists() else None
-        page = evaluation_page(out.name, evaluation, self.held_out, self.results, curve=drawn)
-        write_report(out / REPORT, page)
+    def report(self, evaluation: Evaluation | LabelEvaluation, history: History) -> None:
+        """Write the page of a run after an evaluation: its curve, and the worst images."""
+        curve = curve_svg(history.rows)
+        page = evaluation_page(
+            history.out.name, evaluation, self.held_out, self.results, curve=curve
+        )
+        write_report(history.out / REPORT, page)
 
 
-def row(trainer: Trainer, evaluation: Evaluation, epoch: int, speed: float) -> Row:
+def row(
+    trainer: Trainer, evaluation: Evaluation | LabelEvaluation, epoch: int, speed: float
+) -> Row:
     """Return the log's row of an epoch."""
     rates = learning_rates(trainer.recipe, trainer.batches.steps)
     return Row(
         epoch=epoch + 1,
         learning_rate=float(rates[trainer.position.step - 1]),
         loss=float(np.mean(trainer.position.losses)),
-        top1=evaluation.top1,
-        balanced=evaluation.balanced,
+        measures=evaluation.measures,
         images_per_second=round(speed, 1),
     )

@@ -78,4 +78,5 @@ def _fill(source: FolderSource, before: Hashes) -> FolderSource | None:
     if found < len(source):
         return None
     log.warning("%d missing or broken images are replaced by others", len(before) - len(source))
-    return FolderSource(tuple(source.files[place] for place in places), before)
+    files = tuple(source.files[place] for place in places)
+    return FolderSource(files, before, source.combinations)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.training.config import Recipe
-from ghostnet.training.source import UNLABELED
 
 LOSS_SCALE = 1024.0
 """Prevents float16 gradients from vanishing in mixed precision."""
@@ -44,18 +43,36 @@ class MaskDropout(nn.Cell):
         return x * self.mask.astype(x.dtype)
 
 
-class LossCell(nn.Cell):
-    """Map images and the (batch, classes) shares of their labels to the mean cross-entropy.
+class LogShares(nn.Cell):
+    """Map (batch, classes) logits to the logarithms of the probabilities of the answers.
 
-    Our own, because the last digits of MindSpore's differed between processes.
+    These are the classes or, if images may have several labels, yes and then no to each of them:
+    (batch, 2 · labels).
+
+    Our own, because the last digits of MindSpore's losses differed between processes.
     """
 
-    def __init__(self, network: nn.Cell) -> None:
+    def __init__(self, *, multi_label: bool) -> None:
+        super().__init__(auto_prefix=False)
+        self.multi_label = multi_label
+
+    def construct(self, logits: Tensor) -> Tensor:
+        if not self.multi_label:
+            return ops.log_softmax(logits, -1)
+        yes_and_no = ops.stack((logits, ops.zeros_like(logits)), -1)
+        return ops.log_softmax(yes_and_no, -1).transpose(0, 2, 1).reshape(logits.shape[0], -1)
+
+
+class LossCell(nn.Cell):
+    """Map images and the (batch, answers) shares of their labels to the mean cross-entropy."""
+
+    def __init__(self, network: nn.Cell, *, multi_label: bool = False) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
+        self.log_shares = LogShares(multi_label=multi_label)
 
     def construct(self, images: Tensor, shares: Tensor) -> Tensor:
-        log_shares = ops.log_softmax(self.network(images).astype(ms.float32), -1)
+        log_shares = self.log_shares(self.network(images).astype(ms.float32))
         return -(shares * log_shares).sum(1).mean()
 
 
@@ -71,6 +88,7 @@ class DistillationLoss(nn.Cell):
         network: The plain network, whose dropout and classifier follow.
         projection: Maps the network's features to the teacher's; None to learn shares of classes.
         temperature: Divides the logits.
+        multi_label: Whether images may have several labels; the teacher then gives features.
     """
 
     def __init__(
@@ -79,6 +97,8 @@ class DistillationLoss(nn.Cell):
         network: ClassificationNetwork,
         projection: nn.Cell | None,
         temperature: float,
+        *,
+        multi_label: bool = False,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.body = body
@@ -86,19 +106,20 @@ class DistillationLoss(nn.Cell):
         self.classifier = network.classifier
         self.projection = projection
         self.temperature = temperature
+        self.log_shares = LogShares(multi_label=multi_label)
 
     def construct(self, images: Tensor, shares: Tensor, taught: Tensor, weights: Tensor) -> Tensor:
         """Return the loss.
 
         Args:
             images: (batch, 3, height, width).
-            shares: (batch, classes) of the labels; they add up to what the teacher leaves of 1.
+            shares: (batch, answers) of the labels; they add up to what the teacher leaves of 1.
             taught: (batch, length): shares of the classes, or features.
             weights: (batch,) weights of the teacher.
         """
         features = self.body.features(images)
         logits = self.classifier(self.dropout(features)).astype(ms.float32)
-        losses = -(shares * ops.log_softmax(logits, -1)).sum(1)
+        losses = -(shares * self.log_shares(logits)).sum(1)
         if self.projection is None:
             scale = self.temperature
             apart = -(taught * ops.log_softmax(logits / scale, -1)).sum(1) * (scale * scale)
@@ -107,16 +128,6 @@ class DistillationLoss(nn.Cell):
             lengths = ops.sqrt((projected * projected).sum(1) * (taught * taught).sum(1) + 1e-12)
             apart = 1 - (projected * taught).sum(1) / lengths
         return (losses + weights * apart).mean()
-
-
-def label_shares(
-    labels: NDArray[np.int32], num_classes: int, smoothing: float
-) -> NDArray[np.float32]:
-    """Return the (batch, num_classes) smoothed one-hot rows of labels; zeros where unknown."""
-    known = (labels != UNLABELED)[:, None]
-    one_hot = labels[:, None] == np.arange(num_classes)
-    shares = one_hot * (1 - smoothing) + smoothing / num_classes
-    return np.where(known, shares, 0).astype(np.float32)
 
 
 class MovingAverage(nn.Cell):

@@ -29,7 +29,8 @@ from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.models.network import build_network
 from ghostnet.models.registry import find_model
 from ghostnet.training.config import DataSettings, Layout, Recipe
-from ghostnet.training.source import UNLABELED, FolderSource, MindRecordSource, Source
+from ghostnet.training.source import FolderSource, MindRecordSource, Source
+from ghostnet.training.targets import UNLABELED
 from ghostnet.training.teacher.network import Teacher
 
 
@@ -83,7 +84,8 @@ def _with_unlabeled(task: Task, data: DataSettings) -> Task:
     check_apart(files, task.held_out, Path("val"))
     broken = find_broken(files) if data.skip_broken else {}
     unlabeled = tuple((file, UNLABELED) for file in files if file not in broken)
-    return Task(FolderSource(task.source.files + unlabeled), task.held_out, left_out)
+    source = FolderSource(task.source.files + unlabeled, combinations=task.source.combinations)
+    return Task(source, task.held_out, left_out)
 
 
 def _taught_task(data: DataSettings, teacher: Teacher, classes: tuple[str, ...]) -> Task:
@@ -122,11 +124,13 @@ def _labeled_task(data: DataSettings, path: Path) -> Task:
             check_classes(images, path)
             train, held_out = split_folder(images, path, data.held_out or HELD_OUT)
         case Layout.FOLDER:
-            train, held_out = read_split(path, data.held_out, data.table)
+            train, held_out = read_split(
+                path, data.held_out, data.table, multi_label=data.multi_label
+            )
     left_out = LeftOut.joined(train.left_out, held_out.left_out)
     if data.skip_broken:
         train, held_out = readable(train, held_out)
-    return Task(FolderSource(train.files), held_out, left_out)
+    return Task(FolderSource(train.files, combinations=train.combinations), held_out, left_out)
 
 
 def copies_in(source: MindRecordSource, held_out: ImageFolder) -> dict[Path, str]:

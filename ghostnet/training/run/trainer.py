@@ -16,7 +16,6 @@ from ghostnet.kernels import fuse, unavailable_reason
 from ghostnet.model.forward import Forward
 from ghostnet.models.classification import ClassificationNetwork
 from ghostnet.runtime import current_device, keep_operators_on_one_thread
-from ghostnet.training.class_balance import class_weights
 from ghostnet.training.config import Balance, Lesson, Precision, Recipe
 from ghostnet.training.mixing import Mixing
 from ghostnet.training.run.batches import Batch, Batches
@@ -29,10 +28,10 @@ from ghostnet.training.run.step import (
     MaskDropout,
     MovingAverage,
     ema_decay,
-    label_shares,
     make_optimizer,
 )
 from ghostnet.training.source import Hashes
+from ghostnet.training.targets import Targets
 from ghostnet.training.teacher.distillation import Distillation
 
 MIXED = 1
@@ -83,10 +82,13 @@ class Trainer:
         self.mixing = Mixing(
             recipe.mixup, recipe.cutmix, recipe.mixup_prob, recipe.mixup_switch_prob
         )
-        self.weights = (
-            class_weights(batches.source.labels, network.num_classes).astype(np.float32)
-            if recipe.balance is Balance.WEIGHTS
-            else None
+        source = batches.source
+        self.targets = Targets(
+            source.labels,
+            network.num_classes,
+            source.combinations,
+            smoothing=recipe.label_smoothing,
+            balanced=recipe.balance is Balance.WEIGHTS,
         )
         self.parameters = ParameterTuple(network.get_parameters())
         learner = network.classifier if recipe.backbone_rate == 0 else network
@@ -110,10 +112,17 @@ class Trainer:
             )
         trained = self._trained(fused)
         self.projection = make_projection(network, distillation)
+        multi_label = source.combinations is not None
         loss = (
-            DistillationLoss(trained, network, self.projection, distillation.settings.temperature)
+            DistillationLoss(
+                trained,
+                network,
+                self.projection,
+                distillation.settings.temperature,
+                multi_label=multi_label,
+            )
             if distillation
-            else LossCell(trained)
+            else LossCell(trained, multi_label=multi_label)
         )
         learning = [*learner.trainable_params(), *self._projected()]
         depths = parameter_depths(network.spec)
@@ -153,10 +162,8 @@ class Trainer:
 
     def _mixed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the images of a batch and the shares of their labels, mixed with others."""
-        shares = label_shares(batch.labels, self.network.num_classes, self.recipe.label_smoothing)
-        if self.weights is not None:
-            shares *= self.weights[batch.labels][:, None]
         place = [self.recipe.seed, self.position.step, self.batches.worker.rank, MIXED]
+        shares = self.targets(batch.labels)
         return self.mixing(batch.images, shares, np.random.default_rng(place))
 
     def _lesson(self, batch: Batch, shares: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:

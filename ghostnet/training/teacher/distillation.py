@@ -17,7 +17,8 @@ from ghostnet.training.head.logistic_regression import (
     choose_penalty,
     fit,
 )
-from ghostnet.training.source import UNLABELED, Order
+from ghostnet.training.source import Order
+from ghostnet.training.targets import UNLABELED
 from ghostnet.training.teacher.answers import CENTER, Answers
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Distillation:
         """Return the places of the run's classes in the teacher's answers."""
         teacher = self.answers.teacher
         advice = "use teacher_lesson: head or features"
+        teacher.check_classes(advice)
         if teacher.classes:
             names = [normalize("NFC", label) for label in self.labels]
             missing = [name for name in names if teacher.classes.count(name) != 1]
@@ -119,4 +121,4 @@ class Distillation:
 
 
 def _take(samples: Samples, order: Order) -> Samples:
-    return replace(samples, features=samples.features[order], classes=samples.classes[order])
+    return replace(samples, features=samples.features[order], targets=samples.targets[order])

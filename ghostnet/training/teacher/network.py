@@ -18,6 +18,7 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.labels import read_labels, unknown_labels
 from ghostnet.data.transforms import MEAN, STD, Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError, listed
+from ghostnet.export.metadata import THRESHOLDS
 from ghostnet.files import raising, read_whole
 from ghostnet.model.pipeline import Pipeline
 from ghostnet.packages import needs
@@ -77,6 +78,7 @@ class Teacher:
         length: Length of that output.
         classes: Names of the classes that it answers for; None where neither the settings nor the
             file name them.
+        multi_label: Whether the file says that an image may have several labels.
         gives_shares: Whether the output is a softmax; its logarithm is then taken for the logits.
         input: The images that the network takes.
 
@@ -102,6 +104,7 @@ class Teacher:
         self.name = str(path)
         self.output = self._choose(settings.output)
         self.input = self._describe(settings)
+        self.multi_label = THRESHOLDS in self._session.get_modelmeta().custom_metadata_map
         self.gives_shares = False
         probe = self(self._probe())
         self.length = probe.shape[1]
@@ -127,12 +130,29 @@ class Teacher:
         answers = np.asarray(answers, np.float32).reshape(len(images), -1)
         return np.log(np.maximum(answers, LEAST_SHARE)) if self.gives_shares else answers
 
+    def check_classes(self, advice: str) -> None:
+        """Check that the teacher answers for one class of an image.
+
+        Args:
+            advice: What the error says is to be done.
+
+        Raises:
+            TrainingError: An image may have several labels.
+        """
+        if self.multi_label:
+            raise TrainingError(
+                f"teacher: {self.name} answers yes or no to each of several labels, where shares "
+                f"of classes are needed; {advice}"
+            )
+
     def label(self, folder: ImageFolder) -> ImageFolder:
         """Return a folder's images with the classes that the teacher answers.
 
         Raises:
             DatasetError: An image is broken.
+            TrainingError: The teacher answers for several labels of an image.
         """
+        self.check_classes("add labeled images (--data), and learn features or with a head")
         center = Preprocess(self.input.size)
 
         def put(file: Path, place: NDArray[Any]) -> None:
