@@ -13,6 +13,7 @@
 #include "ops/activation.h"
 #include "ops/planes.h"
 #include "ops/range.h"
+#include "simd/multipliers.h"
 #include "simd/vector.h"
 
 namespace ghostnet::cpu {
@@ -43,19 +44,9 @@ struct DepthwiseParams {
 template <int Lanes, int Count>
 using Columns = std::array<Floats<Lanes>, Count>;
 
-// Each weight of a kernel in all lanes, [row][column].
+// The weights of a kernel, [row][column].
 template <int Lanes, int Kernel>
-using Filter = std::array<Columns<Lanes, Kernel>, Kernel>;
-
-template <int Lanes, int Kernel>
-inline Filter<Lanes, Kernel> load_filter(const float* weights) {
-  Filter<Lanes, Kernel> filter;
-#pragma GCC unroll 32
-  for (int tap = 0; tap < Kernel * Kernel; ++tap) {
-    filter[tap / Kernel][tap % Kernel] = broadcast<Lanes>(weights[tap]);
-  }
-  return filter;
-}
+using Filter = KeptMultipliers<Lanes, Kernel * Kernel>;
 
 // The sum of each column of the kernel over its rows. row_at(y) gives the phases of the pixels
 // under row y of the kernel.
@@ -67,7 +58,7 @@ inline Columns<Lanes, Kernel> column_sums(const Filter<Lanes, Kernel>& filter, R
     const auto phases = row_at(y);
 #pragma GCC unroll 8
     for (int x = 0; x < Kernel; ++x) {
-      const Floats<Lanes> product = filter[y][x] * phases[x % phases.size()];
+      const Floats<Lanes> product = filter[y * Kernel + x] * phases[x % phases.size()];
       sums[x] = y == 0 ? product : sums[x] + product;
     }
   }
@@ -84,37 +75,40 @@ inline Floats<Lanes> clear_outside(int length, Bits<Lanes> index, int offset,
   return inside ? values : Floats<Lanes>{};
 }
 
-template <int Lanes, int Stride, std::size_t Kernel, std::size_t... X>
-inline Floats<Lanes> add_shifted(Bits<Lanes> center, int width,
-                                 const std::array<Floats<Lanes>, Kernel>& sums,
-                                 const std::array<Floats<Lanes>, Kernel>& right,
+// Vectors of four outputs mostly lie between the sides of an image, where no column of the kernel
+// is outside. It is worth while to find them; a longer vector has a side in it more often.
+template <int Lanes>
+constexpr bool kFindsSides = Lanes == 4;
+
+template <int Stride, int Lanes, std::size_t Kernel, class Keep, std::size_t... X>
+inline Floats<Lanes> add_shifted(const std::array<Floats<Lanes>, Kernel>& sums,
+                                 const std::array<Floats<Lanes>, Kernel>& right, Keep keep,
                                  std::index_sequence<X...>) {
-  constexpr int kHalf = Kernel / 2;
-  return (clear_outside<Lanes>(width, center, static_cast<int>(X) - kHalf,
-                               shifted<Lanes, X / Stride>(sums[X], right[X])) +
-          ...);
+  return (keep(static_cast<int>(X), shifted<Lanes, X / Stride>(sums[X], right[X])) + ...);
 }
 
 // Adds the columns' sums for a vector of outputs. Each column is shifted left by its place in the
-// kernel, and columns outside the image count as zero. `right` holds the sums of the vector to the
-// right.
-template <int Lanes, int Stride, std::size_t Kernel>
+// kernel. `right` holds the sums of the vector to the right. `at_side` says whether columns may lie
+// outside the image, where they count as zero.
+template <int Lanes, int Stride, std::size_t Kernel, class AtSide>
 inline Floats<Lanes> add_columns(const DepthwiseParams& params, std::ptrdiff_t position,
                                  const std::array<Floats<Lanes>, Kernel>& sums,
-                                 const std::array<Floats<Lanes>, Kernel>& right) {
+                                 const std::array<Floats<Lanes>, Kernel>& right, AtSide at_side) {
   const Bits<Lanes> center = load_bits<Lanes>(params.out_grid.column + position) * Stride;
-  return add_shifted<Lanes, Stride>(center, params.in_grid.width, sums, right,
-                                    std::make_index_sequence<Kernel>{});
+  const auto keep = [&](int x, Floats<Lanes> column) {
+    if constexpr (!at_side) return column;
+    return clear_outside<Lanes>(params.in_grid.width, center, x - int{Kernel / 2}, column);
+  };
+  return add_shifted<Stride, Lanes>(sums, right, keep, std::make_index_sequence<Kernel>{});
 }
 
-// Adds the bias to a vector of sums, activates, adds the residual, and stores the outputs before
-// `end`.
+// Adds the bias to a vector of sums, activates, and adds the residual.
 template <int Lanes, Activation Act>
-inline void store_outputs(const DepthwiseParams& params, std::ptrdiff_t position,
-                          std::ptrdiff_t end, Floats<Lanes> sum) {
-  Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(params.bias));
-  if (params.residual != nullptr) value += load<Lanes>(params.residual + position);
-  if (position < end) store_first<Lanes>(params.out + position, value, end - position);
+inline Floats<Lanes> outputs_of(const DepthwiseParams& params, std::ptrdiff_t position,
+                                Floats<Lanes> sum) {
+  const Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(params.bias));
+  if (params.residual == nullptr) return value;
+  return value + load<Lanes>(params.residual + position);
 }
 
 // Where the last vector begins that any of `count` outputs needs. The column sums of the last
@@ -133,30 +127,51 @@ void depthwise_stride1(const DepthwiseParams& shared, Range rows) {
   const Grid& grid = params.out_grid;
   const std::ptrdiff_t width = grid.width;
   const Range span = grid.span(rows);
-  const auto filter = load_filter<Lanes, Kernel>(params.filter);
+  Filter<Lanes, Kernel> filter(params.filter);
   Columns<Lanes, Kernel> right = {};
   std::ptrdiff_t position = span.begin + last_vector<Lanes, Kernel, 1>(span.size());
-  // Writes the vectors down to `first`. Vectors at an edge of the image read rows outside it.
-  const auto write_from = [&](std::ptrdiff_t first, auto at_edge) {
-    for (; position >= std::max(first, span.begin); position -= Lanes) {
-      const std::ptrdiff_t left = position - kHalf;
-      const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
-        const auto pixels = load<Lanes>(params.in + left + (y - kHalf) * width);
-        if (!at_edge) return Columns<Lanes, 1>{in_register<Lanes>(pixels)};
-        const auto row = load_bits<Lanes>(grid.row + left);
-        return Columns<Lanes, 1>{clear_outside<Lanes>(grid.height, row, y - kHalf, pixels)};
-      });
-      store_outputs<Lanes, Act>(params, position, span.end,
-                                add_columns<Lanes, 1>(params, position, sums, right));
-      right = sums;
+  // Writes one vector. At an edge, it reads rows outside the image, or `span` may end.
+  const auto write = [&](auto at_edge, auto at_side) __attribute__((always_inline)) {
+    filter.keep_packed();
+    const std::ptrdiff_t left = position - kHalf;
+    const auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
+      const auto pixels = load<Lanes>(params.in + left + (y - kHalf) * width);
+      if (!at_edge) return Columns<Lanes, 1>{in_register<Lanes>(pixels)};
+      const auto row = load_bits<Lanes>(grid.row + left);
+      return Columns<Lanes, 1>{clear_outside<Lanes>(grid.height, row, y - kHalf, pixels)};
+    });
+    const auto value = outputs_of<Lanes, Act>(
+        params, position, add_columns<Lanes, 1>(params, position, sums, right, at_side));
+    if (!at_edge) {
+      store<Lanes>(params.out + position, value);
+    } else if (position < span.end) {
+      store_first<Lanes>(params.out + position, value, span.end - position);
+    }
+    right = sums;
+    position -= Lanes;
+  };
+  const auto write_edge = [&](std::ptrdiff_t first) __attribute__((always_inline)) {
+    while (position >= std::max(first, span.begin)) write(std::true_type{}, std::true_type{});
+  };
+  const auto write_between = [&](std::ptrdiff_t first) __attribute__((always_inline)) {
+    first = std::max(first, span.begin);
+    while (position >= first) {
+      const std::ptrdiff_t column = grid.column[position];
+      if (kFindsSides<Lanes> && column + Lanes + kHalf <= width) {
+        const std::ptrdiff_t side = std::max(first, position - column + kHalf);
+#pragma GCC unroll 2
+        while (position >= side) write(std::false_type{}, std::false_type{});
+        if (position < first) return;
+      }
+      write(std::false_type{}, std::true_type{});
     }
   };
   for (int image = (static_cast<int>(rows.end) - 1) / grid.height; position >= span.begin;
        --image) {
     const std::ptrdiff_t top = (image * grid.height + kHalf) * width;
     const std::ptrdiff_t bottom = ((image + 1) * grid.height - kHalf) * width;
-    write_from(bottom - Lanes + kHalf + 1, std::true_type{});
-    write_from(top + kHalf, std::false_type{});
+    write_edge(std::min(bottom + kHalf, span.end) - Lanes + 1);
+    write_between(top + kHalf);
   }
 }
 
@@ -184,14 +199,15 @@ inline std::array<const float*, Kernel> rows_under_kernel(const DepthwiseParams&
 
 // Computes a row of output, from right to left, of which `end` is the end of all rows.
 template <int Lanes, int Kernel, Activation Act>
-inline void convolve_row(const DepthwiseParams& params, const Filter<Lanes, Kernel>& filter,
-                         OutputRow row, std::ptrdiff_t end) {
+[[gnu::always_inline]] inline void convolve_row(const DepthwiseParams& params,
+                                                Filter<Lanes, Kernel>& filter, OutputRow row,
+                                                std::ptrdiff_t end) {
   const Grid& grid = params.out_grid;
   const auto in = rows_under_kernel<Kernel>(params, row);
   const std::ptrdiff_t begin = (row.image * grid.height + row.index) * grid.width;
   Columns<Lanes, Kernel> right = {};
-  for (std::ptrdiff_t column = last_vector<Lanes, Kernel, 2>(grid.width); column >= 0;
-       column -= Lanes) {
+  const auto write = [&](std::ptrdiff_t column, auto at_side) __attribute__((always_inline)) {
+    filter.keep_packed();
     auto sums = column_sums<Lanes, Kernel>(filter, [&](int y) {
       const auto low = in_register<Lanes>(load<Lanes>(in[y] + 2 * column));
       const auto high = in_register<Lanes>(load<Lanes>(in[y] + 2 * column + Lanes));
@@ -199,10 +215,24 @@ inline void convolve_row(const DepthwiseParams& params, const Filter<Lanes, Kern
                                every_second_lane<Lanes, 1>(low, high)};
     });
     for (auto& sum : sums) sum = in_order<Lanes>(sum);
-    store_outputs<Lanes, Act>(params, begin + column, end,
-                              add_columns<Lanes, 2>(params, begin + column, sums, right));
+    const std::ptrdiff_t position = begin + column;
+    const auto value = outputs_of<Lanes, Act>(
+        params, position, add_columns<Lanes, 2>(params, position, sums, right, at_side));
+    if (!at_side) {
+      store<Lanes>(params.out + position, value);
+    } else if (position < end) {
+      store_first<Lanes>(params.out + position, value, end - position);
+    }
     right = sums;
+  };
+  std::ptrdiff_t column = last_vector<Lanes, Kernel, 2>(grid.width);
+  if constexpr (kFindsSides<Lanes>) {
+    for (; 2 * (column + Lanes - 1) + Kernel / 2 >= params.in_grid.width; column -= Lanes) {
+      write(column, std::true_type{});
+    }
+    for (; column > 0; column -= Lanes) write(column, std::false_type{});
   }
+  for (; column >= 0; column -= Lanes) write(column, std::true_type{});
 }
 
 // Stride 2: row by row, from top to bottom. The last vector of a row writes wrong values into the
@@ -212,7 +242,7 @@ void depthwise_stride2(const DepthwiseParams& shared, Range rows) {
   const DepthwiseParams params = shared;  // a copy that no store can alias
   const Grid& grid = params.out_grid;
   const std::ptrdiff_t end = grid.span(rows).end;
-  const auto filter = load_filter<Lanes, Kernel>(params.filter);
+  Filter<Lanes, Kernel> filter(params.filter);
   OutputRow row{rows.begin / grid.height, rows.begin % grid.height};
   for (std::ptrdiff_t left = rows.size(); left > 0; --left, ++row.index) {
     if (row.index == grid.height) row = {row.image + 1, 0};

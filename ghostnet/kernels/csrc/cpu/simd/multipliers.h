@@ -14,10 +14,18 @@ class Multipliers {
  public:
   explicit Multipliers(const float* values) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kVectors; ++i) vectors_[i] = in_register<kLanes>(load<kLanes>(values + i * kLanes));
+    for (int i = 0; i < kVectors; ++i)
+      vectors_[i] = in_register<kLanes>(load<kLanes>(values + i * kLanes));
   }
 
   float operator[](int index) const { return vectors_[index / kLanes][index % kLanes]; }
+
+  // Called in each turn of a loop, keeps the compiler from filling a register with each number
+  // ahead of the loop, for which there are too few registers.
+  void keep_packed() {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) vectors_[i] = in_register<kLanes>(vectors_[i]);
+  }
 
  private:
   static constexpr int kLanes = 4;
@@ -26,12 +34,31 @@ class Multipliers {
   Floats<kLanes> vectors_[kVectors];
 };
 
+// Those that multiply many vectors and stay in registers.
+template <int Lanes, int Count>
+using KeptMultipliers = Multipliers<Count>;
+
 #else
 
 // The instruction that multiplies also fills a vector with a number from memory, or the one before
 // it does.
 template <int Count>
 using Multipliers = const float*;
+
+template <int Lanes, int Count>
+class KeptMultipliers {
+ public:
+  explicit KeptMultipliers(const float* values) {
+#pragma GCC unroll 32
+    for (int i = 0; i < Count; ++i) vectors_[i] = broadcast<Lanes>(values[i]);
+  }
+
+  const Floats<Lanes>& operator[](int index) const { return vectors_[index]; }
+  void keep_packed() {}
+
+ private:
+  Floats<Lanes> vectors_[Count];
+};
 
 #endif
 

@@ -14,8 +14,8 @@
 
 namespace ghostnet::cpu::training {
 
-// Output channels of a register tile, and vectors of each. Their sums take 24 of 32 registers, or 12
-// of 16, where 6 × 2 loads 8 values for 12 multiply-adds and 12 × 1 loads 13.
+// Output channels of a register tile, and vectors of each. Their sums take 24 of 32 registers, or
+// 12 of 16, where 6 × 2 loads 8 values for 12 multiply-adds and 12 × 1 loads 13.
 template <int Lanes>
 constexpr int kTileRows = kVectorRegisters<Lanes> * 3 / 8;
 constexpr int kTileVectors = 2;
