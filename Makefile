@@ -77,7 +77,7 @@ $(VENV):
 	$(BIN)/pip install --quiet --upgrade pip
 
 clean:
-	rm -rf $(VENV) build dist website/node_modules ghostnet/kernels/*.so
+	rm -rf $(VENV) build dist website/node_modules $(wildcard ghostnet/kernels/libghostnet_*)
 
 .NOTPARALLEL:
 .PHONY: run test test-all lint fuzz lock docs notebooks clean

@@ -115,8 +115,9 @@ def kernels_reason() -> str | None:
 
 
 def cpu_kernels() -> Iterable[Finding]:
-    """Check that the CPU kernels load, and name their instruction set."""
+    """Check that the CPU kernels load, and name their instruction set and what it is chosen by."""
     from ghostnet import kernels
+    from ghostnet.kernels.cpu import library
 
     reason = kernels_reason()
     if reason:
@@ -124,6 +125,8 @@ def cpu_kernels() -> Iterable[Finding]:
         yield Finding(PACKAGE, "CPU kernels", False, reason, advice)
     else:
         yield Finding(PACKAGE, "CPU kernels", True, f"compiled, {kernels.instruction_set()}")
+        extensions = ", ".join(library.processor_extensions()) or "none that the kernels can use"
+        yield Finding(PACKAGE, "processor extensions", True, extensions)
 
 
 def gpu_plugin() -> Iterable[Finding]:

@@ -18,6 +18,7 @@ STANDARD = {
     "algorithm": r"std::(all_of|clamp|copy|copy_n|equal|fill|fill_n|max|min)\b",
     "array": r"std::array\b",
     "atomic": r"std::(atomic|memory_order)",
+    "chrono": r"std::chrono\b",
     "cmath": r"std::(abs|isnan|nearbyint|sqrt)\b",
     "cstddef": r"std::(ptrdiff_t|size_t)\b",
     "cstdint": r"\bu?int(8|16|32|64)_t\b",
@@ -77,7 +78,7 @@ def headers_of_types(folders: set[str]) -> dict[str, str]:
     }
 
 
-INFERENCE = {"network", "ops", "runtime", "simd"}
+INFERENCE = {"network", "ops", "runtime", "simd", "system"}
 
 HEADERS = {folder: headers_of_types(INFERENCE) for folder in (*INFERENCE, "cpu")}
 HEADERS["training"] = headers_of_types((INFERENCE - {"network"}) | {"training"})
@@ -89,6 +90,19 @@ def test_every_file_includes_the_headers_whose_types_it_uses(path: Path) -> None
     headers = {header for name, header in HEADERS[path.parent.name].items() if name in used}
     own = path.with_suffix(".h").relative_to(CPU).as_posix()
     assert headers - {own} <= included(path)
+
+
+SYSTEMS = re.compile(
+    r"#include <(sys/|windows|unistd|pthread|time\.h|sched)|_WIN32|__linux__|__APPLE__|pthread_"
+    r"|__builtin_cpu_|aligned_alloc|posix_memalign|\bm?madvise\b|\bmmap\b|clock_gettime|sysctl"
+    r"|getauxval"
+)
+
+
+@pytest.mark.parametrize("path", sorted(CPU.rglob("*.[hc]*")), ids=lambda path: path.name)
+def test_only_the_sources_of_systems_name_one(path: Path) -> None:
+    named = SYSTEMS.search(code_of(path))
+    assert named is None or (path.parent.name, path.suffix) == ("system", ".cc"), named
 
 
 def test_sources_are_formatted() -> None:

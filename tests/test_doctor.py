@@ -16,6 +16,7 @@ def test_the_package_works_here_and_every_problem_comes_with_advice(ghostnet: Gh
     findings = {row["subject"]: Finding(**row) for row in answer["findings"]}
     assert not answer["failed"]
     assert findings["CPU kernels"].found == f"compiled, {kernels.instruction_set()}"
+    assert findings["processor extensions"].found
     assert findings["numpy"].found == np.__version__
     assert {"libcuda.so.1", "CUDA_HOME", "MindSpore on the GPU", *LIBRARIES} <= findings.keys()
     assert all(f.fine != bool(f.help) for f in findings.values())

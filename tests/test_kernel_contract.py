@@ -128,6 +128,8 @@ def model_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ROOT / "tests/cpp/model_layout.cc",
         CPU / "network/model.cc",
         CPU / "simd/amx_tile.cc",
+        CPU / "simd/processor.cc",
+        CPU / "system/linux.cc",
     ]
     command = ["c++", "-std=c++17", f"-I{CPU}", "-DGHOSTNET_AMX", *sources, "-o", program]
     subprocess.run(command, check=True)

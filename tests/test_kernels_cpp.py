@@ -1,5 +1,6 @@
 """The kernels' own C++ tests and those of the Python API, under sanitizers; and the build."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
+from schedule import at_night
 
 ASK = """
 import sys
@@ -127,6 +129,19 @@ def test_no_compiler_is_one_clear_line(tmp_path: Path) -> None:
     )
     assert result.returncode != 0
     assert "No C++ compiler: install g++ 12" in result.stderr
+
+
+@pytest.mark.parametrize("way", ["CXX", *at_night("CMAKE_CXX_COMPILER")])
+def test_the_compiler_is_the_one_that_cmake_is_told(way: str, tmp_path: Path) -> None:
+    compiler = tmp_path / "own-compiler"
+    compiler.symlink_to(str(shutil.which("c++")))
+    environment = {"CXX": f"{compiler} -DOWN_FLAG"} if way == "CXX" else {}
+    option = [f"-DCMAKE_CXX_COMPILER={compiler};-DOWN_FLAG"] if way != "CXX" else []
+    commands = "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"
+    folder = tmp_path / "build"
+    run("cmake", "-S", ROOT, "-B", folder, commands, *option, environment=environment)
+    (first, *_) = json.loads((folder / "compile_commands.json").read_text())
+    assert first["command"].split()[:2] == [str(compiler), "-DOWN_FLAG"]
 
 
 def test_a_library_of_another_version_says_so(tmp_path: Path) -> None:

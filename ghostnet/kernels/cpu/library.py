@@ -5,6 +5,7 @@ import enum
 import functools
 import operator
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from ghostnet.checkpoints.folding import Array
 from ghostnet.errors import KernelError
 from ghostnet.threads import processors
 
-PATH = Path(__file__).parents[1] / "libghostnet_cpu.so"
+SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
+"""Ends of the names of shared libraries, by `sys.platform`, where they are not ``.so``."""
+
+PATH = Path(__file__).parents[1] / f"libghostnet_cpu{SUFFIXES.get(sys.platform, '.so')}"
 
 SYMBOLS = (
     "GhostNetForward",
@@ -52,6 +56,7 @@ SYMBOLS = (
     "ghostnet_pack_pointwise",
     "ghostnet_pack_short_dense",
     "ghostnet_pointwise_size",
+    "ghostnet_processor_extensions",
     "ghostnet_set_instruction_set",
     "ghostnet_set_threads",
     "ghostnet_short_dense_size",
@@ -119,6 +124,7 @@ def load() -> ctypes.CDLL:
     library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS]
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
+    library.ghostnet_processor_extensions.restype = ctypes.c_char_p
     library.ghostnet_set_threads(default_threads())
     if name := os.environ.get(INSTRUCTION_SET):
         _choose(library, name, INSTRUCTION_SET)
@@ -167,6 +173,11 @@ def instruction_sets() -> tuple[str, ...]:
 
 def _instruction_sets(library: ctypes.CDLL) -> tuple[str, ...]:
     return tuple(library.ghostnet_instruction_sets().decode().split())
+
+
+def processor_extensions() -> tuple[str, ...]:
+    """List the extensions of this processor that kernels can use, as Linux names them."""
+    return tuple(load().ghostnet_processor_extensions().decode().split())
 
 
 def instruction_set() -> str:

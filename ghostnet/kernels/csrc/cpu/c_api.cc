@@ -12,6 +12,7 @@
 #include "ops/int8_packing.h"
 #include "runtime/settings.h"
 #include "simd/instruction_set.h"
+#include "simd/processor.h"
 
 using namespace ghostnet::cpu;
 
@@ -122,6 +123,12 @@ int ghostnet_has_int8() { return has_vnni(settings().instruction_set); }
 int ghostnet_is_faster_in_int8(int out, int in) { return Int8Weights::are_faster(out, in); }
 
 const char* ghostnet_instruction_set() { return name(settings().instruction_set); }
+
+// The names of the processor's extensions, each followed by a space.
+const char* ghostnet_processor_extensions() {
+  static const std::string names = extension_names();
+  return names.c_str();
+}
 
 // The names of the supported instruction sets, best first, each followed by a space.
 const char* ghostnet_instruction_sets() {

@@ -1,13 +1,12 @@
 #include "runtime/arena.h"
 
-#include <sys/mman.h>
-
 #include <mutex>
 #include <new>
 #include <utility>
 
 #include "ops/planes.h"
 #include "runtime/per_process.h"
+#include "system/system.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -36,9 +35,7 @@ float* Arena::reserve(std::ptrdiff_t floats) {
   constexpr auto kPage = static_cast<std::size_t>(kAlignment);
   const std::size_t bytes = (floats * sizeof(float) + kPage - 1) / kPage * kPage;
   memory_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
-#if defined(MADV_HUGEPAGE)
-  madvise(memory_.get(), bytes, MADV_HUGEPAGE);
-#endif
+  system::use_huge_pages(memory_.get(), bytes);
   capacity_ = floats;
   return memory_.get();
 }

@@ -5,6 +5,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "system/system.h"
+
 namespace ghostnet::cpu {
 
 // How often a thread that waits for its team checks before it sleeps. The threads of a team have
@@ -13,14 +15,6 @@ namespace ghostnet::cpu {
 // processor come apart.
 constexpr int kTeamSpins = 4000;
 
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 class EventCount {
  public:
   // Returns when `condition` holds. Sleeps if it does not hold within `spins` checks.
@@ -28,7 +22,7 @@ class EventCount {
   void wait(int spins, Condition condition) {
     for (; spins > 0; --spins) {
       if (condition()) return;
-      pause();
+      system::pause();
     }
     std::unique_lock<std::mutex> lock(mutex_);
     sleepers_.fetch_add(1);

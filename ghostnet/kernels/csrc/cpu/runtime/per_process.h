@@ -2,14 +2,14 @@
 // which may have held a lock when it was forked, did not come along.
 #pragma once
 
-#include <pthread.h>
+#include "system/system.h"
 
 namespace ghostnet::cpu {
 
 template <class T>
 class PerProcess {
  public:
-  PerProcess() { pthread_atfork(nullptr, nullptr, renew); }
+  PerProcess() { system::call_in_children(renew); }
 
   T& operator*() const { return *object_; }
   T* operator->() const { return object_; }

@@ -1,11 +1,11 @@
 #include "runtime/team_size.h"
 
-#include <time.h>
-
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "runtime/per_process.h"
+#include "system/system.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -16,13 +16,10 @@ constexpr int kMaxPatience = 64;
 
 const PerProcess<TeamSize> team_size;
 
-double seconds(clockid_t clock) {
-  timespec time;
-  clock_gettime(clock, &time);
-  return time.tv_sec + 1e-9 * time.tv_nsec;
+CallTime now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return {std::chrono::duration<double>(time).count(), system::thread_seconds()};
 }
-
-CallTime now() { return {seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)}; }
 
 // Whether a team takes longer than one with a member less, which computes size / (size - 1) times
 // as long.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "simd/amx_tile.h"
+#include "simd/processor.h"
 
 namespace ghostnet::cpu {
 namespace {
@@ -10,14 +11,12 @@ namespace {
 std::vector<InstructionSet> detect() {
   std::vector<InstructionSet> sets;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+  if (has(Extension::kAvx512f) && has(Extension::kAvx512bw) && has(Extension::kAvx512dq) &&
+      has(Extension::kAvx512vl)) {
     if (amx::is_available()) sets.push_back(InstructionSet::kAmx);
     sets.push_back(InstructionSet::kAvx512);
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    sets.push_back(InstructionSet::kAvx2);
-  }
+  if (has(Extension::kAvx2) && has(Extension::kFma)) sets.push_back(InstructionSet::kAvx2);
 #endif
 #if defined(__aarch64__)
   sets.push_back(InstructionSet::kNeon);
@@ -49,12 +48,16 @@ const std::vector<InstructionSet>& supported_instruction_sets() {
   return sets;
 }
 
-bool has_vnni([[maybe_unused]] InstructionSet set) {
-#if defined(__x86_64__)
-  if (set == InstructionSet::kAvx2) return __builtin_cpu_supports("avxvnni");
-  if (set != InstructionSet::kPortable) return __builtin_cpu_supports("avx512vnni");
-#endif
-  return false;
+bool has_vnni(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAmx:
+    case InstructionSet::kAvx512:
+      return has(Extension::kAvx512Vnni);
+    case InstructionSet::kAvx2:
+      return has(Extension::kAvxVnni);
+    default:
+      return false;
+  }
 }
 
 std::optional<InstructionSet> find_instruction_set(const char* wanted) {
