@@ -144,7 +144,7 @@ def fuse(
         training: Return a cell for training that shares the network's parameters and gives its
             gradients and moving statistics; CPU only.
         dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
-            which is faster and less exact; for inference on a CPU with VNNI.
+            which is faster and less exact; for inference on a CPU with VNNI or dotprod.
 
     Returns:
         A cell with the input and output of ``network``.

@@ -28,7 +28,7 @@ class Session:
         features: Return the features that the classifier reads, rather than the logits.
         pooled: Return the means of the last map, from which the head computes the features.
         dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
-            which is faster and less exact; it needs a processor with VNNI.
+            which is faster and less exact; it needs VNNI, or dotprod on ARM.
         sharing: A session of the same network, the logits of which come after what this one
             returns: both then have the same weights in memory.
 

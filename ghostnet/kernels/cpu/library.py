@@ -256,7 +256,7 @@ def no_int8_reason() -> str:
     if load().ghostnet_has_int8():
         return ""
     return (
-        "the dtype int8 needs a processor with VNNI, which multiplies bytes; "
+        "the dtype int8 needs a processor with VNNI, or dotprod on ARM, which multiply bytes; "
         f"{instruction_set()} is without it here; use float32"
     )
 

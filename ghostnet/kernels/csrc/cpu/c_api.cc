@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "network/dispatch.h"
 #include "network/inference.h"
 #include "network/model.h"
 #include "ops/dense.h"
@@ -119,7 +120,9 @@ int ghostnet_set_instruction_set(const char* wanted) {
 }
 
 // Whether that instruction set has int8 kernels, and whether a layer gains from them.
-int ghostnet_has_int8() { return has_vnni(settings().instruction_set); }
+int ghostnet_has_int8() {
+  return forward_for(settings().instruction_set, Precision::kInt8) != nullptr;
+}
 int ghostnet_is_faster_in_int8(int out, int in) { return Int8Weights::are_faster(out, in); }
 
 const char* ghostnet_instruction_set() { return name(settings().instruction_set); }

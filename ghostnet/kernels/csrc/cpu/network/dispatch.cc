@@ -33,6 +33,8 @@ Forward int8_forward_for([[maybe_unused]] InstructionSet set) {
   if (has_vnni(set)) {
     return set == InstructionSet::kAvx2 ? &forward_avx2_int8 : &forward_avx512_int8;
   }
+#elif defined(__aarch64__)
+  if (set == InstructionSet::kNeonDotProduct) return &forward_neon_int8;
 #endif
   return nullptr;
 }

@@ -27,6 +27,7 @@ void forward_neon(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx2(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx512(const ForwardContext& context, const ImageBatch& batch);
 void forward_amx(const ForwardContext& context, const ImageBatch& batch);
+void forward_neon_int8(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx512_int8(const ForwardContext& context, const ImageBatch& batch);
 

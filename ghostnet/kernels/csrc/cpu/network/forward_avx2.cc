@@ -3,6 +3,7 @@
 #include "network/forward.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_int8.h"
+#include "simd/dot_product.h"
 
 namespace ghostnet::cpu {
 
@@ -11,7 +12,7 @@ void forward_avx2(const ForwardContext& context, const ImageBatch& batch) {
 }
 
 void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch) {
-  forward<Int8Pointwise<8>>(context, batch);
+  forward<Int8Pointwise<8, VnniProducts>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

@@ -2,11 +2,17 @@
 #include "network/dispatch.h"
 #include "network/forward.h"
 #include "ops/pointwise.h"
+#include "ops/pointwise_int8.h"
+#include "simd/dot_product.h"
 
 namespace ghostnet::cpu {
 
 void forward_neon(const ForwardContext& context, const ImageBatch& batch) {
   forward<VectorPointwise<4>>(context, batch);
+}
+
+void forward_neon_int8(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<4, DotProducts>>(context, batch);
 }
 
 }  // namespace ghostnet::cpu

@@ -1,4 +1,4 @@
-// Pointwise convolution on 8 bits, with VNNI.
+// Pointwise convolution on 8 bits, with the dot products of bytes that a processor has.
 #pragma once
 
 #include <array>
@@ -20,8 +20,9 @@ namespace ghostnet::cpu {
 
 // A pointwise convolution on 8 bits where the layer has such weights, else on floats. set_input()
 // rounds the planes to bytes, in vectors of positions and groups of four channels; compute() then
-// multiplies them by the weights of one channel tile.
-template <int Lanes>
+// multiplies them by the weights of one channel tile. `ByteProducts` is VnniProducts or
+// DotProducts.
+template <int Lanes, class ByteProducts>
 class Int8Pointwise {
  public:
   static constexpr int kLanes = Lanes;
@@ -56,14 +57,19 @@ class Int8Pointwise {
     static constexpr auto kTiles =
         channel_tiles(std::make_integer_sequence<int, Pointwise::kChannelTile>{});
     const Int8Weights& weights = layer.int8_weights;
-    const Target target{weights.groups + channels.begin * groups_, weights.steps + channels.begin,
-                        layer.bias + channels.begin, activation, out};
+    const Target target{weights.groups + channels.begin * groups_,
+                        nullptr,
+                        weights.steps + channels.begin,
+                        layer.bias + channels.begin,
+                        activation,
+                        out};
     (this->*kTiles[channels.size() - 1])(target);
   }
 
  private:
   struct Target {
     const std::int32_t* weights;  // [group][channel of the tile]
+    const std::int32_t* sums;     // with which each channel begins, where pixels are signed
     const float* steps;
     const float* bias;
     Activation activation;
@@ -84,7 +90,8 @@ class Int8Pointwise {
       const Floats<Lanes> x = load<Lanes>(pixels + i * stride);
       bytes |= rounded(x * weights.scales[first + i] + weights.zeros[first + i]) << (8 * i);
     }
-    return bytes;
+    constexpr std::uint32_t kSignBits = 0x80808080;
+    return ByteProducts::kSignedPixels ? bytes ^ static_cast<std::int32_t>(kSignBits) : bytes;
   }
 
   // To whole numbers from 0 to 255; the half that makes truncation round is added already.
@@ -95,7 +102,13 @@ class Int8Pointwise {
   }
 
   template <int Channels>
-  void channel_tile(const Target& target) const {
+  void channel_tile(const Target& shared) const {
+    Target target = shared;
+    std::int32_t sums[Channels];
+    if constexpr (ByteProducts::kSignedPixels) {
+      ByteProducts::products_taken(target.weights, groups_, sums);
+      target.sums = sums;
+    }
     constexpr int kVectors = RegisterTile<Lanes>::vectors(Channels);
     std::ptrdiff_t vector = 0;
     for (; vector + kVectors <= vectors(); vector += kVectors) {
@@ -122,6 +135,13 @@ class Int8Pointwise {
   template <int TileChannels, int First, int Channels, int Vectors>
   void register_tile(const Target& target, std::ptrdiff_t vector) const {
     Bits<Lanes> sums[Channels][Vectors] = {};
+    if constexpr (ByteProducts::kSignedPixels) {
+#pragma GCC unroll 16
+      for (int n = 0; n < Channels; ++n) {
+#pragma GCC unroll 16
+        for (int v = 0; v < Vectors; ++v) sums[n][v] += target.sums[First + n];
+      }
+    }
     const std::int32_t* weights = target.weights + First;
     const std::int32_t* bytes = bytes_of(vector);
     const CacheLines lines = prefetcher_->take(groups_);
@@ -130,11 +150,12 @@ class Int8Pointwise {
       prefetch_weights(weights);
       Bits<Lanes> pixels[Vectors];
       for (int v = 0; v < Vectors; ++v) pixels[v] = load_bits<Lanes>(bytes + v * groups_ * Lanes);
+      const typename ByteProducts::template Weights<Channels> factors(weights);
 #pragma GCC unroll 16
       for (int n = 0; n < Channels; ++n) {
 #pragma GCC unroll 16
         for (int v = 0; v < Vectors; ++v) {
-          sums[n][v] = add_products<Lanes>(sums[n][v], pixels[v], weights[n]);
+          sums[n][v] = ByteProducts::template add_scaled<Lanes>(sums[n][v], pixels[v], factors[n]);
         }
       }
     }

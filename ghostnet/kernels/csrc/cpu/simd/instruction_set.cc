@@ -19,6 +19,7 @@ std::vector<InstructionSet> detect() {
   if (has(Extension::kAvx2) && has(Extension::kFma)) sets.push_back(InstructionSet::kAvx2);
 #endif
 #if defined(__aarch64__)
+  if (has(Extension::kDotProduct)) sets.push_back(InstructionSet::kNeonDotProduct);
   sets.push_back(InstructionSet::kNeon);
 #else
   sets.push_back(InstructionSet::kPortable);
@@ -36,6 +37,8 @@ const char* name(InstructionSet set) {
       return "avx512";
     case InstructionSet::kAvx2:
       return "avx2";
+    case InstructionSet::kNeonDotProduct:
+      return "neon_dotprod";
     case InstructionSet::kNeon:
       return "neon";
     default:

@@ -6,7 +6,7 @@
 
 namespace ghostnet::cpu {
 
-enum class InstructionSet { kPortable, kNeon, kAvx2, kAvx512, kAmx };
+enum class InstructionSet { kPortable, kNeon, kNeonDotProduct, kAvx2, kAvx512, kAmx };
 
 const char* name(InstructionSet set);
 
