@@ -1,19 +1,27 @@
 """Read and write files atomically."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from typing import IO
 
 from ghostnet.errors import GhostNetError
+from ghostnet.system.files import (
+    lock,
+    open_without_waiting,
+    remove_abandoned,
+    remove_open,
+    rename_open,
+    sync,
+    sync_folder,
+)
 
 PART = ".part"
 
@@ -27,26 +35,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Until then the old file stays as it is. The new file is on the disk before it gets the name, and
     has the permissions that the umask gives. A killed process leaves a hidden file, which the next
-    writer of ``path`` removes.
+    writer of ``path`` removes; on Windows, the next that comes after an hour.
 
     Raises:
         OSError: The folder cannot be made or written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    with _temporary(path) as file:
-        try:
+    remove_abandoned(path.parent.glob(f".{escape(path.name)}.*{PART}"))
+    file = _temporary(path)
+    try:
+        with file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-            _sync(path.parent)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+            sync(file)
+            rename_open(file, path)
+            sync_folder(path.parent)
+    finally:
+        Path(file.name).unlink(missing_ok=True)
 
 
 @contextmanager
-def locked(lock: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock, which is a file that exists as long as a process holds it.
 
     On a file system without locks, it only warns.
@@ -56,19 +65,19 @@ def locked(lock: Path) -> Iterator[None]:
         OSError: The file cannot be written.
     """
     while True:
-        with open(lock, "ab") as file:
+        with open(path, "ab") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, wait=False)
             except BlockingIOError:
                 raise
             except OSError as error:
-                warnings.warn(f"{lock}: no lock is possible here ({error.strerror})", stacklevel=3)
+                warnings.warn(f"{path}: no lock is possible here ({error.strerror})", stacklevel=3)
             if os.fstat(file.fileno()).st_nlink == 0:
                 continue  # another process removed it before it was locked
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                remove_open(file)
             return
 
 
@@ -104,7 +113,7 @@ def open_regular(path: Path) -> IO[bytes]:
     Raises:
         OSError: There is no such file, or it cannot be read.
     """
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file")
@@ -153,28 +162,7 @@ def _temporary(path: Path) -> IO[bytes]:
     """Make a hidden file beside ``path``, locked for as long as it is open."""
     while True:
         file = open(path.with_name(f".{path.name}.{token_hex(8)}{PART}"), "x+b")  # noqa: SIM115
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # another process removed it as a leftover before it was locked
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove the hidden files of processes that died while they wrote ``path``."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*{PART}"):
-        with suppress(OSError), open_regular(leftover) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
-            leftover.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Make a new name in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -6,7 +6,6 @@ Python number fails with SystemError. After that, MindSpore works without the in
 lets MindSpore ask at a moment when nothing is lost, and keeps the refusal to itself.
 """
 
-import ctypes
 import functools
 import sys
 import threading
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from ghostnet.system.libraries import thread_variable
 
 LOG_LEVEL = "_ZN9mindspore25this_thread_max_log_levelE"
 """MindSpore's variable for the most severe message that the calling thread may log."""
@@ -112,11 +113,8 @@ def _silent_log() -> Iterator[None]:
     """Keep what this thread logs off the terminal, where MindSpore's variable can be found."""
     import mindspore
 
-    level = None
-    if sys.platform == "linux":  # where a symbol's address is that of the calling thread's variable
-        core = Path(mindspore.__file__).parent / "lib" / "libmindspore_core.so"
-        with suppress(OSError, ValueError):
-            level = ctypes.c_int.in_dll(ctypes.CDLL(str(core)), LOG_LEVEL)
+    folder = Path(mindspore.__file__).parent / "lib"
+    level = thread_variable(folder, "mindspore_core", LOG_LEVEL)
     if level is None:
         yield
         return

@@ -7,7 +7,6 @@ settings are kept here until something does import it.
 import ctypes
 import functools
 import os
-import platform
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from ghostnet import numpy_interface
 from ghostnet.errors import DeviceError
 from ghostnet.packages import needs
+from ghostnet.system.machine import processor
 
 
 class Device(str, Enum):
@@ -122,7 +122,7 @@ def keep_onednn_to_avx2() -> None:
     """
     import mindspore as ms
 
-    if ONEDNN_LIMIT in os.environ or platform.machine() != "x86_64":
+    if ONEDNN_LIMIT in os.environ or processor() != "x86-64":
         return
     for library in Path(ms.__file__).parent.glob("lib/libdnnl.so.3*"):
         ctypes.CDLL(str(library)).dnnl_set_max_cpu_isa(ONEDNN_AVX2)

@@ -1,16 +1,8 @@
-"""The processors of this process, and pools of threads that stop soon when interrupted."""
+"""Pools of threads that stop soon when interrupted."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-
-
-def processors() -> int:
-    """Return how many processors this process may use; all of the machine where no system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ghostnet.threads import processors
+from ghostnet.system.machine import processors
 
 IMAGE = Path(__file__).parents[1] / "assets/images/cat.jpg"
 

@@ -15,6 +15,7 @@ FLOORS = (
         "errors",
         "lazy",
         "packages",
+        "system",
         "files",
         "database",
         "threads",
@@ -108,6 +109,43 @@ def test_no_room_of_training_imports_one_above_it() -> None:
 def test_only_the_command_knows_the_terminal(path: Path) -> None:
     if room_with(path) != "cli":
         assert not TERMINAL & {module.split(".")[0] for module in imports(path)}
+
+
+SYSTEM_MODULES = {"fcntl", "grp", "msvcrt", "pwd", "resource", "termios", "winreg", "_winapi"}
+
+EVERYWHERE = {"os.O_CREAT", "os.O_EXCL", "os.O_RDONLY", "os.O_RDWR", "os.O_TRUNC", "os.O_WRONLY"}
+EVERYWHERE |= {"signal.SIGINT", "signal.SIGTERM", "signal.SIG_DFL", "signal.SIG_IGN"}
+
+OF_A_SYSTEM = re.compile(
+    r"os\.(O_\w+|name|link|fork|fchmod|fchown|killpg|mkfifo|p(read|write)|replace|rename|sysconf|uname"
+    r"|kill|get(e?[ug]id|pgid)|sched_\w+|register_at_fork|memfd_create|statvfs|nice)"
+    r"|sys\.(platform|getwindowsversion)"
+    r"|platform\.(system|machine|release|libc_ver|uname|win32_ver|mac_ver|platform|processor)"
+    r"|signal\.(SIG\w*|pthread_\w+|sigwait|alarm|setitimer)"
+    r"|socket\.(AF_UNIX|SO_REUSEPORT|SO_EXCLUSIVEADDRUSE)"
+)
+"""What some systems have and others lack, or do otherwise."""
+
+
+def names_of_systems(path: Path) -> Iterator[str]:
+    """What a file knows of systems: modules, attributes and folders, but for what all have."""
+    yield from SYSTEM_MODULES & {*imports(path)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if OF_A_SYSTEM.fullmatch(name) and name not in EVERYWHERE:
+                yield name
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names} - EVERYWHERE
+            yield from filter(OF_A_SYSTEM.fullmatch, names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"/(?:proc|dev/shm)\b", node.value)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_one_room_knows_systems_by_name(path: Path) -> None:
+    if room_with(path) != "system":
+        assert not [*names_of_systems(path)]
 
 
 def test_every_room_has_a_floor() -> None:

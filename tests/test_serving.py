@@ -243,7 +243,7 @@ def test_workers_without_a_folder_for_metrics_are_an_error(
     ghostnet: Ghostnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("ghostnet.serving.server.SHARED_MEMORY", str(tmp_path / "none"))
+        patch.setattr("ghostnet.system.memory.FOLDER", str(tmp_path / "none"))
         patch.setattr("tempfile.tempdir", str(tmp_path / "none"))
         ghostnet("serve", "--port", 0, "--workers", 2, status=1)
     assert "mount one at /tmp, or use --workers 1" in ghostnet.err

@@ -6,14 +6,12 @@ engines take turns, round by round, so that a machine that slows down slows all 
 
 import multiprocessing
 import os
-import re
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +21,9 @@ import numpy as np
 from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, Job
 from ghostnet.benchmark.preparation import prepare
 from ghostnet.errors import BenchmarkError, GhostNetError
-from ghostnet.threads import processors
+from ghostnet.system import processes
+from ghostnet.system.machine import processors
+from ghostnet.system.memory import peak_memory
 
 R = TypeVar("R")
 
@@ -147,7 +147,7 @@ class Racer:
         self.error: str | None = None
         self.process = stack.enter_context(own_process())
         self.pid = self.process.submit(os.getpid).result()
-        stack.callback(self._signal, signal.SIGCONT)
+        stack.callback(processes.resume, self.pid)
         self.difference = self._run(_start, engine, job)
 
     def turn(self) -> None:
@@ -179,17 +179,13 @@ class Racer:
         if self.error is not None:
             return None
         try:
-            self._signal(signal.SIGCONT)
+            processes.resume(self.pid)
             return self.process.submit(function, *arguments).result()
         except (BenchmarkError, BrokenProcessPool) as error:
             self.error = str(error)
             return None
         finally:
-            self._signal(signal.SIGSTOP)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            processes.pause(self.pid)
 
 
 @contextmanager
@@ -204,7 +200,7 @@ def own_process() -> Iterator[ProcessPoolExecutor]:
         try:
             yield executor
         except BaseException:
-            os.kill(pid, signal.SIGKILL)
+            processes.kill(pid)
             raise
 
 
@@ -212,13 +208,12 @@ def _start_process(executor: ProcessPoolExecutor) -> int:
     """Start the process of a pool with SIGINT blocked, and return its id."""
     paths = os.environ.get(LIBRARY_PATH, "")
     others = [folder for folder in paths.split(":") if "/mindspore/lib" not in folder]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ[LIBRARY_PATH] = ":".join(others)
     try:
-        return executor.submit(os.getpid).result()
+        with processes.interrupts_blocked():
+            return executor.submit(os.getpid).result()
     finally:
         os.environ[LIBRARY_PATH] = paths
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # In the process of an engine ----------------------------------------------------------------
@@ -259,8 +254,7 @@ def _turn() -> list[float]:
     return seconds
 
 
-def _peak_mib() -> float:
-    """Return the peak memory of this process, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
-    return int(kib) / 1024
+def _peak_mib() -> float | None:
+    """Return the peak memory of this process in MiB; None where the system does not tell."""
+    peak = peak_memory()
+    return None if peak is None else peak / 2**20

@@ -108,7 +108,7 @@ def benchmark(
                 f"{r.milliseconds:.2f}",
                 f"{r.low:.2f} – {r.high:.2f}",
                 f"{r.images_per_second:.1f}",
-                f"{r.peak_mib:.0f}",
+                "–" if r.peak_mib is None else f"{r.peak_mib:.0f}",
             )
             for r in results
         ]

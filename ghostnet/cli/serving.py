@@ -15,6 +15,7 @@ from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
 from ghostnet.runtime import Device
 from ghostnet.serving.access import Access, LogFormat
+from ghostnet.system.processes import ignore_hangups, shares_ports
 
 LOOPBACK = "127.0.0.1"
 
@@ -102,7 +103,7 @@ def serve(
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
         raise typer.BadParameter("TLS needs both --tls-cert and --tls-key")
     signal.signal(signal.SIGTERM, _finish)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are models to open again
+    ignore_hangups()  # until there are models to open again
     os.environ.pop(METRICS_FOLDER, None)
     configure(Device.CPU)
     with needs("uvicorn", extra="serve"):
@@ -127,6 +128,10 @@ def serve(
         raise typer.BadParameter(
             "--control-models needs --workers 1, since a request reaches one worker alone; SIGHUP "
             "reaches all of them"
+        )
+    if grpc_port is not None and workers > 1 and not shares_ports():
+        raise typer.BadParameter(
+            "--grpc-port needs --workers 1 on this system, which has no ports that processes share"
         )
     certificate = Certificate(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
     limits = Limits(

@@ -24,6 +24,7 @@ from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation
 from ghostnet.model.label_evaluation import LabelEvaluation
 from ghostnet.packages import needs
+from ghostnet.system.machine import processor_flags
 
 with needs("onnxruntime", extra="export"):
     import onnx
@@ -99,11 +100,7 @@ class Calibration(CalibrationDataReader):
 
 def has_vnni() -> bool:
     """Whether the processor has VNNI, which adds products of bytes without saturating."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return bool({"avx512_vnni", "avx_vnni"} & {*flags})
+    return bool({"avx512_vnni", "avx_vnni"} & processor_flags())
 
 
 def quantize(

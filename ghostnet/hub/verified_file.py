@@ -5,10 +5,8 @@ name in one atomic step, only if the hash is right, so a killed process leaves n
 right name.
 """
 
-import fcntl
 import hashlib
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from ghostnet.checkpoints.budget import MAX_BYTES
 from ghostnet.errors import FetchError, IntegrityError
 from ghostnet.files import CHUNK_BYTES, open_regular, raising, read_whole, replacing, sha256_of
+from ghostnet.system.files import copy_permissions, lock, open_itself, rename_closed
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +85,11 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the exclusive right to write in a folder of the cache, made if need be."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        lock = os.fdopen(os.open(folder / ".lock", flags, 0o666))
+        file = open_itself(folder / ".lock")
         with suppress(OSError):  # another user's, or a file system without permissions
-            os.fchmod(lock.fileno(), folder.stat().st_mode & 0o666)  # for all who may write here
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+            copy_permissions(file, folder.stat().st_mode & 0o666)  # for all who may write here
+    with file:
+        lock(file, wait=True)
         yield
 
 
@@ -108,7 +106,7 @@ def set_aside(target: Path, expected: str) -> str | None:
         return "no file"
     aside = target.with_name(f"{target.name}.wrong-{found[:12]}")
     with writing(target.parent):
-        os.replace(target, aside)
+        rename_closed(target, aside)
     log.warning("%s: SHA-256 %s is not %s; set aside as %s", target, found, expected, aside.name)
     return f"SHA-256 {found}, now set aside as {aside.name}"
 

@@ -14,6 +14,7 @@ from ghostnet.errors import ResultsError
 from ghostnet.files import raising, read_whole, replacing, write_whole
 from ghostnet.inference.provenance import Provenance
 from ghostnet.inference.rows import Answer, Row, Rows, with_error
+from ghostnet.system.files import copy_permissions
 
 MAX_PROVENANCE_BYTES = 64 * 1024 * 1024
 
@@ -123,10 +124,10 @@ class LineFile(Rows):
         target, numbers = self.path.resolve(), count()
         with raising(ResultsError, f"{self.path}: cannot be written"):
             with replacing(target) as new:
-                os.fchmod(new.fileno(), os.fstat(self.file.fileno()).st_mode)
+                copy_permissions(new, os.fstat(self.file.fileno()).st_mode)
                 for row, content in self.records():
                     new.write(change(next(numbers), content) if row else content)
-            self.file.close()
+                self.file.close()  # before the new one takes its name, for systems that mind
             self.file = self.path.open("a+b")
 
     def _append(self, content: bytes) -> None:

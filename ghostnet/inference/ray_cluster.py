@@ -17,7 +17,7 @@ from ghostnet.inference.results import answers_in
 from ghostnet.inference.rows import Answer
 from ghostnet.model import ImageSource
 from ghostnet.packages import needs
-from ghostnet.threads import processors
+from ghostnet.system.machine import processors
 
 BLOCK_IMAGES = 256
 """Images that an actor labels at a time, and that another labels again if the first one is lost."""

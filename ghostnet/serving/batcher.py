@@ -17,7 +17,7 @@ from ghostnet.model.pipeline import Logits, finite_logits
 from ghostnet.serving.limits import Limits
 from ghostnet.serving.memory import MemoryBudget
 from ghostnet.serving.refusal import Refusal, busy
-from ghostnet.threads import processors
+from ghostnet.system.machine import processors
 
 AHEAD = 2
 """Batches that may be decoded ahead of the network."""

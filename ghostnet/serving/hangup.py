@@ -1,6 +1,5 @@
 """SIGHUP, which means that the models are to be read again, or that the terminal has closed."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +19,6 @@ class Hangup:
     def __call__(self) -> None:
         """React to the signal."""
         if self._had_terminal and not sys.stderr.isatty():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         else:
             self._reload()

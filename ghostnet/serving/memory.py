@@ -1,6 +1,5 @@
 """Memory that the requests of a worker share for what they decode and parse."""
 
-import ctypes
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +9,10 @@ from PIL import PngImagePlugin
 
 from ghostnet.serving.limits import MEBIBYTE
 from ghostnet.serving.refusal import Refusal, busy
+from ghostnet.system.memory import return_large_blocks
 
 WAIT_SECONDS = 30.0
 """How long work waits for its share."""
-
-MMAP_THRESHOLD = -3
-"""The parameter of glibc's `mallopt` for the size from which on blocks are mapped on their own."""
 
 LARGE = 4 * MEBIBYTE
 """Blocks from this size on go back to the system as soon as they are free."""
@@ -26,8 +23,7 @@ TEXT = 4 * MEBIBYTE
 
 def keep_memory_small() -> None:
     """Prepare this process to give back large blocks, and not to read long texts in images."""
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(MMAP_THRESHOLD, LARGE)
+    return_large_blocks(LARGE)
     PngImagePlugin.MAX_TEXT_MEMORY = TEXT
 
 

@@ -1,7 +1,6 @@
 """The models of a server by name: opened, replaced and closed while it runs."""
 
 import asyncio
-import ctypes
 import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -9,6 +8,7 @@ from typing import NamedTuple
 from ghostnet.model import Model
 from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.served_model import Observe, ServedModel
+from ghostnet.system.memory import return_freed_memory
 
 VERSION = "1"
 """The only version of each model."""
@@ -117,7 +117,7 @@ class Repository:
         async with self._changing:
             self._loaded.pop(name, None)
             self._reasons[name] = "unloaded"
-            _return_freed_memory()
+            return_freed_memory()
 
     def reload(self) -> None:
         """Begin to open all loaded models again; one that cannot be opened goes on as it is."""
@@ -142,7 +142,7 @@ class Repository:
 
     def _open(self, name: str) -> ServedModel:
         model = ServedModel(name, self._openings[name](), self._batch, self._observe)
-        _return_freed_memory()
+        return_freed_memory()  # opening a model frees twice its weights
         return model
 
     def _check(self, name: str, version: str = VERSION) -> None:
@@ -152,9 +152,3 @@ class Repository:
                 f"there is no model {name[:60]!r} of version {version[:20]!r}; choose from "
                 f"{', '.join(self._openings)}, of version {VERSION}",
             )
-
-
-def _return_freed_memory() -> None:
-    """Give the system what the C library keeps: opening a model frees twice its weights."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)

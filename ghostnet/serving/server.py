@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -36,6 +35,14 @@ from ghostnet.serving.metrics import SHARED_FOLDER, Metrics, MetricsPort
 from ghostnet.serving.repository import Opening, Repository
 from ghostnet.serving.rpc.address import Address
 from ghostnet.serving.trace_context import exports_traces
+from ghostnet.system.memory import folder_in_memory
+from ghostnet.system.processes import (
+    hang_up,
+    on_hangup,
+    raise_file_limit,
+    share_port,
+    shares_ports,
+)
 
 GRACE_SECONDS = 25
 """Time for unfinished requests at the end; Kubernetes kills a container after 30 s."""
@@ -46,9 +53,6 @@ WORKER_SECONDS = 60
 TURN_SECONDS = 0.0005
 """How long a thread that parses or decodes keeps the event loop from its turn: a tenth of
 Python's own choice."""
-
-SHARED_MEMORY = "/dev/shm"
-"""Where files are in memory on Linux, also in a container whose root is read-only."""
 
 BACKLOG = 2048
 """Connections that the system queues until they are accepted."""
@@ -81,7 +85,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def reserve(host: str, port: int) -> Iterator[tuple[str, int]]:
-    """Hold a port that several processes will listen on; yields its address.
+    """Hold a port that several processes will listen on, where they can; yields its address.
 
     Args:
         host: Name or address of an interface of this machine.
@@ -93,8 +97,9 @@ def reserve(host: str, port: int) -> Iterator[tuple[str, int]]:
     with listen(host, port) as probe:  # finds another server, which may share its port, too
         family, address = probe.family, probe.getsockname()
     with socket.socket(family, socket.SOCK_STREAM) as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind(address)
+        if shares_ports():
+            share_port(reserved)
+            reserved.bind(address)
         yield address[:2]
 
 
@@ -131,7 +136,7 @@ def serve(
         GhostNetError: A model cannot be opened, or the fused kernels are not available.
         ServingError: The certificate cannot be loaded.
     """
-    _raise_file_limit()
+    raise_file_limit()
     threads = threads or max(1, default_threads() // workers)
     if certificate:
         certificate.context()
@@ -150,7 +155,7 @@ def serve(
         factory=True,
         http=cast(Any, partial(PromptConnection, limits)),
         ws="none",
-        loop="uvloop",
+        loop="auto",
         workers=workers,
         ssl_context_factory=certificate.renewing_context if certificate else None,
         access_log=False,
@@ -188,7 +193,7 @@ class Workers(Multiprocess):
     def _reload(self) -> None:
         for process in self.processes:
             if process.pid and process.exitcode is None:
-                os.kill(process.pid, signal.SIGHUP)
+                hang_up(process.pid)
 
 
 def open_application(
@@ -209,7 +214,7 @@ def open_application(
     kernels.set_threads(threads)
     loop = asyncio.get_running_loop()
     # Before the models are opened: the loop reacts afterwards, so that no signal is missed.
-    loop.add_signal_handler(signal.SIGHUP, Hangup(lambda: repository.reload()))
+    on_hangup(loop, Hangup(lambda: repository.reload()))
     metrics = Metrics()
     try:
         repository = Repository(openings, limits.batch, metrics.observe_batch)
@@ -228,7 +233,7 @@ def open_application(
 
 def _end_after(parent: BaseProcess) -> None:
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
@@ -238,20 +243,12 @@ def _shared_metrics() -> Iterator[None]:
     Raises:
         ServingError: There is no folder that can be written.
     """
-    in_memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with raising(
         ServingError,
-        "workers share their metrics in a folder, and neither /dev/shm nor a temporary directory "
-        "can be written",
+        "workers share their metrics in a folder, and no temporary directory can be written",
         "mount one at /tmp, or use --workers 1",
     ):
-        folder = TemporaryDirectory(prefix="ghostnet-metrics-", dir=in_memory)
+        folder = TemporaryDirectory(prefix="ghostnet-metrics-", dir=folder_in_memory())
     with folder as name:
         os.environ[SHARED_FOLDER] = name
         yield
-
-
-def _raise_file_limit() -> None:
-    """Raise the limit of open files, and so of connections, as far as the system allows."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -23,7 +23,8 @@ def content_of_file(path: Path, offset: int, length: int) -> bytes:
         OSError: It cannot be read.
     """
     with open_regular(path) as file:
-        return os.pread(file.fileno(), length, offset)
+        file.seek(offset)
+        return file.read(length)
 
 
 class Cursor(io.RawIOBase):

@@ -5,7 +5,6 @@ import enum
 import functools
 import operator
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,10 @@ from numpy.typing import NDArray
 
 from ghostnet.checkpoints.folding import Array
 from ghostnet.errors import KernelError
-from ghostnet.threads import processors
+from ghostnet.system.libraries import library_name
+from ghostnet.system.machine import processors
 
-SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
-"""Ends of the names of shared libraries, by `sys.platform`, where they are not ``.so``."""
-
-PATH = Path(__file__).parents[1] / f"libghostnet_cpu{SUFFIXES.get(sys.platform, '.so')}"
+PATH = Path(__file__).parents[1] / library_name("ghostnet_cpu")
 
 SYMBOLS = (
     "GhostNetForward",

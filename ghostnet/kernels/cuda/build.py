@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ghostnet.errors import KernelError
+from ghostnet.system.libraries import library_name
 
 KERNELS = Path(__file__).parents[1]
 SOURCES = KERNELS / "csrc" / "cuda"
-INSTALLED = KERNELS / "libghostnet_cuda.so"
+INSTALLED = KERNELS / library_name("ghostnet_cuda")
 
 ARCHITECTURES = (70, 75, 80, 86, 89, 90)
 """Compute capabilities to compile for; drivers of newer GPUs compile the PTX of the last."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ghostnet.data.transforms import decode
 from ghostnet.errors import DatasetError, ImageError
-from ghostnet.threads import processors
+from ghostnet.system.machine import processors
 from ghostnet.training.augment import Augment
 from ghostnet.training.class_balance import balanced_sample
 from ghostnet.training.config import Balance

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -16,6 +15,7 @@ from ghostnet.data.transforms import Preprocess, decode
 from ghostnet.errors import DatasetError, ImageError, TrainingError
 from ghostnet.files import raising, replacing, write_whole
 from ghostnet.hub.cache import cache_root
+from ghostnet.hub.verified_file import locked
 from ghostnet.model.pipeline import Pipeline
 from ghostnet.training.augment import Augment
 from ghostnet.training.source import Order, Source, describe_broken
@@ -147,12 +147,7 @@ class Answers:
 
 def _make(path: Path, shape: tuple[int, int]) -> None:
     """Write an array of NaN, unless another worker is faster."""
-    unknown = path.with_name(f".{path.name}.{os.getpid()}")
-    with replacing(unknown) as file:
-        np.save(file, np.full(shape, np.nan, np.float16))
-    try:
-        os.link(unknown, path)
-    except FileExistsError:
-        pass
-    finally:
-        unknown.unlink()
+    with locked(path.parent):
+        if not path.exists():
+            with replacing(path) as file:
+                np.save(file, np.full(shape, np.nan, np.float16))
