@@ -95,21 +95,19 @@ _MODULES = {
 _find_name, _names = lazy_names(
     __name__,
     {
-        "ghostnet.checkpoints": ("merge_branches",),
+        "ghostnet.checkpoints.cells": ("merge_branches",),
         "ghostnet.hub": ("create_model", "load", "open_model"),
-        "ghostnet.kernels": ("fuse",),
-        "ghostnet.models": (
-            "GhostBottleneck",
-            "GhostModule",
+        "ghostnet.kernels.fused_network": ("fuse",),
+        "ghostnet.models.layers": ("GhostBottleneck", "GhostModule", "SqueezeExcite"),
+        "ghostnet.models.network": (
             "GhostNet",
-            "SqueezeExcite",
             "ghostnet_1x",
             "ghostnet_600m",
             "ghostnet_int8_1x",
             "ghostnet_nose_1x",
-            "list_models",
             "mobilenet_v2_1x",
         ),
+        "ghostnet.models.registry": ("list_models",),
     },
 )
 

@@ -16,9 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ghostnet.errors import KernelError
+from ghostnet.packages import WITHOUT_MINDSPORE
+from ghostnet.system import machine
 
 PACKAGE, GPU, HUB = "package", "GPU", "hub client"
 """Parts that findings belong to: this package, MindSpore's GPU target, the original client."""
+
+WITH_MINDSPORE = "train, finetune --mode full and the export to MindIR"
+"""What needs MindSpore."""
 
 LIBRARIES = {
     "libcudart.so.11.0": "nvidia-cuda-runtime-cu11",
@@ -81,6 +86,14 @@ def installed(package: str) -> str | None:
         return None
 
 
+def system() -> Iterable[Finding]:
+    """Name the system, and say what is possible on it."""
+    yield Finding(PACKAGE, "system", True, f"{machine.description()}, {machine.python()}")
+    if kernels_reason() is None:
+        possible = WITHOUT_MINDSPORE + (f"; {WITH_MINDSPORE}" if installed("mindspore") else "")
+        yield Finding(PACKAGE, "possible here", True, possible)
+
+
 def numpy_version() -> Iterable[Finding]:
     """Check the version of NumPy."""
     yield _package("numpy", (1, 26))
@@ -88,8 +101,11 @@ def numpy_version() -> Iterable[Finding]:
 
 def mindspore_version() -> Iterable[Finding]:
     """Check the version of MindSpore, which inference on a CPU does not need."""
-    if installed("mindspore") is None and kernels_reason() is None:
-        found = "not installed; training and MindIR need it, inference on a CPU does not"
+    if not machine.has_mindspore_releases():
+        found = f"no release for {machine.without_mindspore()}; {WITH_MINDSPORE} would need it"
+        yield Finding(PACKAGE, "mindspore", True, found)
+    elif installed("mindspore") is None and kernels_reason() is None:
+        found = f"not installed; {WITH_MINDSPORE} need it, inference on a CPU does not"
         yield Finding(PACKAGE, "mindspore", True, found)
     else:
         yield _package("mindspore", (2, 10))
@@ -247,15 +263,30 @@ def output_of(command: list[str], **environment: str) -> str:
     return done.stdout
 
 
-CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
-    numpy_version,
-    mindspore_version,
-    cpu_kernels,
+def mindspore_gpu() -> Iterable[Finding]:
+    """Check what MindSpore needs on a GPU, where it is released for one."""
+    if machine.has_gpu_releases():
+        for check in GPU_CHECKS:
+            yield from check()
+    else:
+        found = "MindSpore runs on GPUs only on Linux on x86-64, with Python 3.10 to 3.12"
+        yield Finding(GPU, "MindSpore on the GPU", False, found, "use the CPU here")
+
+
+GPU_CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     driver,
     cuda_libraries,
     gpu_plugin,
     cuda_home,
     mindspore_on_gpu,
     cuda_kernels,
+)
+
+CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
+    system,
+    numpy_version,
+    mindspore_version,
+    cpu_kernels,
+    mindspore_gpu,
     hub_client,
 )

@@ -71,7 +71,7 @@ def configure(device: Device = Device.AUTO, execution: Execution = Execution.GRA
         DeviceError: MindSpore is imported already and cannot use the device.
     """
     _settings.device, _settings.execution = device, execution
-    if "mindspore" in sys.modules:
+    if _is_imported():
         _apply()
 
 
@@ -84,7 +84,7 @@ def start_mindspore() -> None:
         PackageError: MindSpore is not installed.
         DeviceError: MindSpore cannot use the device.
     """
-    if "mindspore" in sys.modules:
+    if _is_imported():
         return
     with _interrupts_later(), needs("mindspore"):
         import mindspore  # noqa: F401
@@ -157,7 +157,7 @@ def current_device() -> str:
 
     MindSpore is imported only where the device was left open and an accelerator may be present.
     """
-    if "mindspore" not in sys.modules:
+    if not _is_imported():
         if _settings.device is not Device.AUTO:
             return str(_settings.device.value)
         if find_spec("mindspore") is None or not any(map(_is_present, ACCELERATORS)):
@@ -166,6 +166,10 @@ def current_device() -> str:
     import mindspore as ms
 
     return str(ms.get_context("device_target"))
+
+
+def _is_imported() -> bool:
+    return sys.modules.get("mindspore") is not None
 
 
 def _is_present(trace: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ghostnet import kernels
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.transforms import Preprocess
 from ghostnet.errors import DatasetError, ExportError, ImageError
@@ -20,11 +21,11 @@ from ghostnet.export.exporter import check_target, serialized, write
 from ghostnet.export.formats import Format, WeightBits, format_of
 from ghostnet.export.metadata import INPUT
 from ghostnet.export.runtimes import in_onnxruntime
+from ghostnet.kernels.cpu import library
 from ghostnet.model import Model
 from ghostnet.model.evaluation import Evaluation
 from ghostnet.model.label_evaluation import LabelEvaluation
 from ghostnet.packages import needs
-from ghostnet.system.machine import processor_flags
 
 with needs("onnxruntime", extra="export"):
     import onnx
@@ -37,6 +38,9 @@ with needs("onnxruntime", extra="export"):
         quantize_static,
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+VNNI = {"avx512_vnni", "avx_vnni"}
+"""The extensions that multiply bytes, as Linux names them."""
 
 CALIBRATION_IMAGES = 64
 """The largest number of images that the ranges of the activations are measured on."""
@@ -99,8 +103,8 @@ class Calibration(CalibrationDataReader):
 
 
 def has_vnni() -> bool:
-    """Whether the processor has VNNI, which adds products of bytes without saturating."""
-    return bool({"avx512_vnni", "avx_vnni"} & processor_flags())
+    """Whether the processor is known to have VNNI, which adds products of bytes unsaturated."""
+    return kernels.available() and not VNNI.isdisjoint(library.processor_extensions())
 
 
 def quantize(

@@ -89,7 +89,7 @@ def _is_whole(card: Path) -> bool:
     """Whether a card is installed, and the checkpoint that it links to."""
     if not card.exists():
         return False
-    link = LINKED_FILE.search(card.read_text(errors="replace"))
+    link = LINKED_FILE.search(card.read_text("utf-8", errors="replace"))
     return link is not None and card.with_name(link[1]).exists()
 
 

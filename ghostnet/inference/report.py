@@ -205,7 +205,7 @@ def _mistakes(
 
 
 def _page(title: str, numbers: dict[str, str], body: str) -> str:
-    style = files(__package__).joinpath("report.css").read_text()
+    style = files(__package__).joinpath("report.css").read_text("utf-8")
     shown = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in numbers.items()

@@ -34,7 +34,7 @@ def read_token(file: Path | None) -> str | None:
         with raising(
             ServingError, f"{file}: cannot be read", "name a file that contains the token"
         ):
-            token = file.read_text(errors="replace").strip()
+            token = file.read_text("utf-8", errors="replace").strip()
         source = str(file)
     if token is not None and not (token and token.isascii() and token.isprintable()):
         raise ServingError(f"{source}: the token must consist of printable ASCII characters")

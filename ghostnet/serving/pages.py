@@ -32,13 +32,13 @@ INITIALIZER = """window.ui = SwaggerUIBundle({
 
 @cache
 def _page() -> str:
-    return files(__package__).joinpath("page.html").read_text()
+    return files(__package__).joinpath("page.html").read_text("utf-8")
 
 
 @cache
 def _description() -> dict[str, Any]:
     description: dict[str, Any] = yaml.safe_load(
-        files(__package__).joinpath("openapi.yaml").read_text()
+        files(__package__).joinpath("openapi.yaml").read_text("utf-8")
     )
     description["info"]["version"] = ghostnet.__version__
     return description

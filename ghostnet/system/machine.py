@@ -3,16 +3,12 @@
 import os
 import platform
 import sys
-from pathlib import Path
 
 PROCESSORS = {"x86_64": "x86-64", "AMD64": "x86-64", "aarch64": "AArch64", "arm64": "AArch64"}
 """Names of processors, by what systems call them."""
 
 SYSTEMS = {"Darwin": "macOS"}
 """Names of systems, where they call themselves otherwise."""
-
-PROCESSOR_INFO = Path("/proc/cpuinfo")
-"""What Linux says about the processors."""
 
 MINDSPORE_SYSTEMS = {
     ("Linux", "x86-64"),
@@ -39,14 +35,6 @@ def processor() -> str:
     return PROCESSORS.get(platform.machine(), platform.machine())
 
 
-def processor_flags() -> set[str]:
-    """Return what Linux calls the abilities of the processor; nothing on other systems."""
-    try:
-        return {*PROCESSOR_INFO.read_text().split()}
-    except OSError:
-        return set()
-
-
 def system() -> str:
     """Return the name of the system, such as ``Linux``."""
     return SYSTEMS.get(platform.system(), platform.system())
@@ -67,9 +55,28 @@ def description() -> str:
 
 def has_mindspore_releases() -> bool:
     """Whether MindSpore is released for this Python, system and processor."""
-    return (
-        sys.version_info < MINDSPORE_BEFORE
-        and sys.implementation.name == "cpython"
-        and (system(), processor()) in MINDSPORE_SYSTEMS
-        and c_library() != "musl"
-    )
+    return _python_has_mindspore() and _system_has_mindspore()
+
+
+def without_mindspore() -> str:
+    """Return what MindSpore is not released for: this version of Python, or this system."""
+    return python() if _system_has_mindspore() else description()
+
+
+def python() -> str:
+    """Return the version of Python, such as ``Python 3.12``, or of another implementation."""
+    name = platform.python_implementation().replace("CPython", "Python")
+    return f"{name} {sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def has_gpu_releases() -> bool:
+    """Whether MindSpore is released for GPUs on this system."""
+    return has_mindspore_releases() and (system(), processor()) == ("Linux", "x86-64")
+
+
+def _python_has_mindspore() -> bool:
+    return sys.version_info < MINDSPORE_BEFORE and sys.implementation.name == "cpython"
+
+
+def _system_has_mindspore() -> bool:
+    return (system(), processor()) in MINDSPORE_SYSTEMS and c_library() != "musl"

@@ -85,7 +85,7 @@ def read_log(folder: Path, epochs: int) -> list[Row]:
     if epochs == 0:
         return []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             entries = list(csv.DictReader(file))[:epochs]
         rows = [_row(entry) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
