@@ -15,6 +15,7 @@ from ghostnet.serving.access import Access
 from ghostnet.serving.access_log import REQUEST_ID, request_id, write_line
 from ghostnet.serving.authorization import is_authorized
 from ghostnet.serving.intake import Intake
+from ghostnet.serving.memory import LARGE, return_free_memory
 from ghostnet.serving.metrics import LEFT, Metrics
 from ghostnet.serving.refusal import Refusal, busy
 from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
@@ -29,6 +30,9 @@ COPIES = 3
 
 ARRIVING = 1 / 2
 """Share of the memory for bodies that messages on their way may take; others wait."""
+
+RETURN_SECONDS = 5
+"""Time between two times that memory is given back, for which other threads have to wait."""
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -66,6 +70,7 @@ class Service:
         limits = intake.limits
         self._turns = asyncio.Semaphore(max(1, int(limits.bodies * ARRIVING / limits.body)))
         self._arriving = 0
+        self._returned = 0.0
         self._methods = methods
 
     @property
@@ -119,9 +124,18 @@ class Service:
         self._authorize(context)
         content = await self._arrival(context)
         with self.intake.held(COPIES * len(content)):
+            if len(content) >= LARGE:
+                await self._return_pieces()
             message = await run_in_threadpool(parse, content, MESSAGES[f"{name}Request"])
             del content
             return response(**await method(message))
+
+    async def _return_pieces(self) -> None:
+        """Give back the small blocks in which large messages arrived, now and then."""
+        now = time.monotonic()
+        if now - self._returned > RETURN_SECONDS:
+            self._returned = now
+            await run_in_threadpool(return_free_memory)
 
     def _authorize(self, context: Any) -> None:
         token = self.access.token
