@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -103,6 +104,44 @@ def test_requests_are_spans_in_the_traces_of_their_clients(
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     logged = {line["path"]: line["trace_id"] for line in lines}
     assert (logged["/predict"], logged[f"/{INFER}"]) == (TRACE, infer.trace_id.hex())
+
+
+def test_requests_of_grpc_are_spans_with_the_same_attributes(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    grpc = pytest.importorskip("grpc", reason="needs the extra grpc")
+    from ghostnet.serving.rpc.messages import SERVICE
+
+    log = tmp_path / "log"
+    endpoint = f"http://127.0.0.1:{receiver.server_port}"
+    words = ("--access-log", "json", "--grpc-port", 0)
+    with serving(*words, log=log, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as server:
+        address = re.search(r"gRPC on (\S+)\n", log.read_text())[1]
+        with grpc.insecure_channel(address) as channel:
+            for method in ("ServerLive", "ServerReady", "ServerMetadata"):
+                call = channel.unary_unary(f"/{SERVICE}/{method}")
+                call(b"", metadata=[("traceparent", f"00-{TRACE}-{PARENT}-01")])
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary(f"/{SERVICE}/ModelInfer")(b"")
+        assert server.stop() == 0
+    spans = [receiver.spans.get(timeout=WAIT_SECONDS)[1] for _ in range(2)]
+    metadata, infer = sorted(spans, key=lambda span: span.name, reverse=True)
+    path = f"/{SERVICE}/ServerMetadata"
+    assert metadata.name == f"POST {path}"
+    assert (metadata.trace_id.hex(), metadata.parent_span_id.hex()) == (TRACE, PARENT)
+    assert values(metadata.attributes) == {
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "http.route": path,
+        "url.path": path,
+        "url.scheme": "http",
+    }
+    assert values(infer.attributes)["http.response.status_code"] == 404
+    assert infer.trace_id.hex() != TRACE
+    assert receiver.spans.empty()
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    logged = {line["path"]: line["trace_id"] for line in lines}
+    assert (logged[path], logged[f"/{SERVICE}/ModelInfer"]) == (TRACE, infer.trace_id.hex())
 
 
 def test_without_the_extra_the_command_names_it(

@@ -2,9 +2,8 @@
 
 from PIL import Image
 
-from ghostnet.data.transforms import Content, read_header, reduce_early
+from ghostnet.data.transforms import Content, reduce_early
 from ghostnet.data.wide_colors import is_cut
-from ghostnet.errors import ImageError
 
 MODES = {"1": 7, "L": 7, "P": 7, "RGB": 9, "CMYK": 13, "LAB": 13, "I": 15, "F": 22}
 """Most bytes a pixel of an image in each of Pillow's modes, up to the upright RGB image."""
@@ -40,26 +39,20 @@ FIXED = 8 * 2**20
 """What any image takes, such as for tables and metadata."""
 
 
-def decoding_bytes(content: Content, short_side: int) -> int:
+def decoding_bytes(image: Image.Image, content: Content, short_side: int) -> int:
     """Return the most bytes that preprocessing an image takes, by its header.
 
     Args:
-        content: Content of the file.
+        image: The image, whose pixels are not loaded yet.
+        content: Content of its file.
         short_side: Length that the short side is going to be resized to, in pixels.
-
-    Returns:
-        0 where the image is refused by its header.
     """
-    try:
-        with read_header(content) as image:
-            scans = _coefficients(image, content)
-            reduce_early(image, short_side)
-            width, height = image.size
-            resizing = STRIP * short_side * max(width, height)
-            pixels = width * height * (_mode_bytes(image) + DECODERS.get(image.format or "", 0))
-            return FIXED + COPIES * len(content) + scans + pixels + resizing
-    except ImageError:
-        return 0
+    scans = _coefficients(image, content)
+    reduce_early(image, short_side)
+    width, height = image.size
+    resizing = STRIP * short_side * max(width, height)
+    pixels = width * height * (_mode_bytes(image) + DECODERS.get(image.format or "", 0))
+    return FIXED + COPIES * len(content) + scans + pixels + resizing
 
 
 def _mode_bytes(image: Image.Image) -> int:

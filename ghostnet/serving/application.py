@@ -1,7 +1,9 @@
 """The ASGI application: which function answers each address."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,6 +30,9 @@ from ghostnet.serving.repository import Repository
 from ghostnet.serving.repository_endpoints import RepositoryEndpoints
 from ghostnet.serving.rpc.address import Address
 
+if TYPE_CHECKING:
+    from ghostnet.serving.tracing import Spans
+
 
 def create_application(
     repository: Repository,
@@ -35,6 +40,7 @@ def create_application(
     access: Access,
     metrics: Metrics,
     rpc: Address | None = None,
+    spans: "Spans | None" = None,
 ) -> Starlette:
     """Make the ASGI application that serves models; call this on the event loop.
 
@@ -44,6 +50,7 @@ def create_application(
         access: Who may use it.
         metrics: What counts its work.
         rpc: Where to serve gRPC, too; None for nowhere.
+        spans: What traces the requests of gRPC, and is closed at the end.
     """
     batcher = Batcher(limits, MemoryBudget(limits.work))
     intake = Intake(limits)
@@ -52,6 +59,8 @@ def create_application(
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(batcher.close)
+            if spans:
+                stack.push_async_callback(asyncio.to_thread, spans.close)
             if rpc:
                 from ghostnet.serving.rpc.methods import Methods
                 from ghostnet.serving.rpc.server import running
@@ -60,7 +69,7 @@ def create_application(
                 methods = Methods(repository, batcher).by_name(
                     controls_models=access.controls_models
                 )
-                service = Service(methods, intake, metrics, access)
+                service = Service(methods, intake, metrics, access, spans)
                 await stack.enter_async_context(running(service, rpc, limits))
             yield
 

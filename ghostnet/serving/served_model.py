@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostnet.data.decoding_memory import decoding_bytes
-from ghostnet.data.transforms import Preprocess
+from ghostnet.data.decoding_time import refuse_slow
+from ghostnet.data.transforms import Preprocess, read_header
 from ghostnet.inference.vectors import Layer
 from ghostnet.kernels import Session
 from ghostnet.model import ImageSource, Model
@@ -61,10 +62,16 @@ class ServedNetwork:
         return self._session(images)
 
     def memory_for(self, source: Source) -> int:
-        """Return the most bytes that `put` takes for an image."""
+        """Return the most bytes that `put` takes for an image.
+
+        Raises:
+            ImageError: Its header is broken, or it would take too long to decode.
+        """
         if isinstance(source, np.ndarray):
             return 0
-        return decoding_bytes(source, self._preprocess.resize_size)
+        with read_header(source) as image:
+            refuse_slow(image, source)
+            return decoding_bytes(image, source, self._preprocess.resize_size)
 
     def put(self, source: Source, place: NDArray[Any]) -> None:
         """Write an image to its place in a batch; raises `ImageError` if it is broken."""

@@ -223,11 +223,15 @@ def open_application(
             raise
         logging.getLogger(__name__).error("a worker cannot start: %s; it is tried again", error)
         raise SystemExit(1) from error
-    application: ASGIApp = create_application(repository, limits, access, metrics, rpc)
+    application: ASGIApp
     if exports_traces():
-        from ghostnet.serving.tracing import Tracing
+        from ghostnet.serving.tracing import Spans, Tracing
 
-        application = Tracing(application)
+        spans = Spans()
+        plain = create_application(repository, limits, access, metrics, rpc, spans)
+        application = Tracing(plain, spans)
+    else:
+        application = create_application(repository, limits, access, metrics, rpc)
     return application if metrics_port is None else MetricsPort(application, metrics, metrics_port)
 
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import grpc
@@ -22,6 +23,9 @@ from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
 from ghostnet.serving.rpc.methods import Method
 from ghostnet.serving.rpc.wire import parse
 
+if TYPE_CHECKING:
+    from ghostnet.serving.tracing import Spans
+
 OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
 """Methods that need no token; they reveal no data."""
 
@@ -33,6 +37,8 @@ ARRIVING = 1 / 2
 
 RETURN_SECONDS = 5
 """Time between two times that memory is given back, for which other threads have to wait."""
+
+OK = 200
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -55,6 +61,7 @@ class Service:
         intake: What counts the messages in memory.
         metrics: What counts the requests.
         access: Who may use it.
+        spans: What traces the requests; None for nothing.
     """
 
     def __init__(
@@ -63,10 +70,12 @@ class Service:
         intake: Intake,
         metrics: Metrics,
         access: Access,
+        spans: "Spans | None" = None,
     ) -> None:
         self.intake = intake
         self.metrics = metrics
         self.access = access
+        self.spans = spans
         limits = intake.limits
         self._turns = asyncio.Semaphore(max(1, int(limits.bodies * ARRIVING / limits.body)))
         self._arriving = 0
@@ -90,32 +99,41 @@ class Service:
 
     def _answering(self, name: str) -> Callable[[AsyncIterator[bytes], Any], Awaitable[Any]]:
         async def answer(_: AsyncIterator[bytes], context: Any) -> Any:
-            start, status, sentence = time.perf_counter(), 500, ""
+            start, status = time.perf_counter(), LEFT  # the client, or its deadline is over
             scope = _scope(name, context)
             identity = request_id(scope)
             context.set_trailing_metadata(((REQUEST_ID.lower(), identity),))
-            try:
-                response = await self._answer(name, context)
-                status = 200
-                return response
-            except Refusal as refusal:
-                status, sentence = refusal.status, str(refusal)
-            except asyncio.CancelledError:  # the client left, or its deadline is over
-                status = LEFT
-                raise
-            except Exception:
-                logging.getLogger(__name__).exception("a request failed")
-                sentence = "the server failed on this request; its log says why"
-            finally:
-                seconds = time.perf_counter() - start
-                self.metrics.observe_request(name, status, seconds)
-                write_line(self.access.log, scope, status, seconds, identity)
+            with self._span(name, scope) as note:
+                try:
+                    status, answer = await self._try_to_answer(name, context)
+                finally:
+                    note(status)
+                    seconds = time.perf_counter() - start
+                    self.metrics.observe_request(name, status, seconds)
+                    write_line(self.access.log, scope, status, seconds, identity)
+            if status == OK:
+                return answer
             # An aborted call would keep its traceback, and with this the message, in memory.
             context.set_code(CODES[status])
-            context.set_details(sentence)
+            context.set_details(answer)
             return None
 
         return answer
+
+    def _span(self, name: str, scope: Scope) -> AbstractContextManager[Callable[[int], None]]:
+        if self.spans and name not in OPEN_METHODS:
+            return self.spans.span(scope, route=scope["path"])
+        return nullcontext(lambda status: None)
+
+    async def _try_to_answer(self, name: str, context: Any) -> tuple[int, Any]:
+        """Return a status, and the response or what is wrong."""
+        try:
+            return OK, await self._answer(name, context)
+        except Refusal as refusal:
+            return refusal.status, str(refusal)
+        except Exception:
+            logging.getLogger(__name__).exception("a request failed")
+            return 500, "the server failed on this request; its log says why"
 
     async def _answer(self, name: str, context: Any) -> Any:
         method, response = self._methods[name], MESSAGES[f"{name}Response"]
@@ -169,11 +187,13 @@ def _scope(name: str, context: Any) -> Scope:
     """Describe a request as one of HTTP, which it is."""
     metadata = context.invocation_metadata()
     headers = [(key.encode(), text.encode()) for key, text in metadata if isinstance(text, str)]
+    security = context.auth_context().get("transport_security_type", ())
     host = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
     return {
         "type": "http",
         "method": "POST",
         "path": f"/{SERVICE}/{name}",
+        "scheme": "https" if b"ssl" in security else "http",
         "client": (host, 0),
         "headers": headers,
     }
