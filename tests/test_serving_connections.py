@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import signal
 import socket
+from contextlib import suppress
 
 import pytest
-from model_server import ModelServer
+from model_server import ModelServer, forget_peak, peak_memory
 from serving_requests import CAT, assert_same, ends
 from waiting import WAIT_SECONDS
 
@@ -147,3 +149,34 @@ def test_idle_connections_stay_open_longer_than_pools_keep_them(server: ModelSer
         connection.settimeout(min(6, WAIT_SECONDS))
         with pytest.raises(TimeoutError):  # uvicorn closes after 5 seconds
             connection.recv(1)
+
+
+@pytest.mark.parametrize("target", [b"/\xff", b"http://[/", b"//"])
+def test_an_address_that_cannot_be_read_is_400_or_404(server: ModelServer, target: bytes) -> None:
+    with server.connect(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+        status, document = answer(connection)
+    assert status in (400, 404)
+    assert document["error"]
+
+
+def test_what_follows_a_body_in_chunks_takes_no_memory(server: ModelServer) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = head + b"%x\r\n%b\r\n0\r\n" % (len(CAT), CAT)
+    server.post("predict", CAT)
+    before = forget_peak(server)
+    with server.connect(body + b"A: b\r\n" * 10**6 + b"\r\n") as connection:
+        assert answer(connection)[0] == 200
+        connection.sendall(HEALTH)
+        assert answer(connection)[0] == 200
+    assert peak_memory(server) - before < 64
+
+
+def test_a_client_that_never_waits_for_answers_is_left(server: ModelServer) -> None:
+    server.process.send_signal(signal.SIGSTOP)
+    with server.connect(2000 * HEALTH) as connection:
+        server.process.send_signal(signal.SIGCONT)
+        connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            assert connection.makefile("rb").read().count(b"HTTP/1.1") < 2000
+    with server.connect(50 * HEALTH) as connection:
+        assert [status for status, _ in answers(connection, 50)] == 50 * [200]

@@ -53,10 +53,14 @@ def test_a_body_may_be_gzip(server: ModelServer) -> None:
     packed = gzip.compress(CAT)
     response = server.post("predict", packed, headers={"Content-Encoding": "gzip"})
     assert_same(response.json(), expected)
+    parts = gzip.compress(CAT[:100]) + gzip.compress(CAT[100:])
+    response = server.post("predict", parts, headers={"Content-Encoding": "x-gzip"})
+    assert response.status_code == 200
     bomb = gzip.compress(bytes(2**26))
     for body, encoding, status in (
         (bomb, "gzip", 413),
         (CAT, "gzip", 400),
+        (gzip.compress(b"") * 101, "gzip", 400),
         (packed[:-20], "gzip", 400),
         (CAT, "br", 415),
     ):

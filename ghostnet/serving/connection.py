@@ -20,16 +20,24 @@ OFFERS = (b"upgrade", b"http2-settings")
 """Headers that offer another protocol, and words of ``Connection`` that announce them."""
 
 
+PIPELINED = 100
+"""Most requests of a connection that wait for the answers to earlier ones."""
+
+
 class _HeadTooLarge(Exception):
     """The headers of a request are too many or too long."""
+
+
+class _TooManyWait(Exception):
+    """A client sends requests without end, and does not wait for the answers."""
 
 
 class PromptConnection(HttpToolsProtocol):
     """A connection of uvicorn with limits for the head and for the arrival of each request.
 
     Uvicorn itself waits without end for the rest of a request, stores headers of any length, drops
-    a request that offers another protocol, closes at once on a client that sends no more, and does
-    not tell a request that its client has left if another one follows on the connection.
+    a request that offers another protocol, closes at once on a client that sends no more, queues
+    requests without end, and does not tell one that its client has left if another one follows.
 
     Args:
         limits: How long a request may take to arrive.
@@ -75,12 +83,15 @@ class PromptConnection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             self._decline(data[offer.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _HeadTooLarge):
-                raise
-            self._refuse_head()
-        except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1; correct it")
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _TooManyWait):
+                self.transport.close()
+            elif isinstance(error.__context__, _HeadTooLarge):
+                self._refuse_head()
+            else:
+                self._refuse(
+                    HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1; correct it"
+                )
         else:
             if self._is_all_head and self._is_arriving:
                 self._head_bytes += len(data)
@@ -94,6 +105,11 @@ class PromptConnection(HttpToolsProtocol):
         self._is_arriving = self._is_in_head = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Store a header; those that follow a body in chunks say nothing here."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start to answer, unless the head is too large or offers another protocol."""
         self._is_in_head = self._is_all_head = False
@@ -101,6 +117,8 @@ class PromptConnection(HttpToolsProtocol):
         head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if head > HEAD_BYTES or len(self.headers) > HEADERS:
             raise _HeadTooLarge
+        if len(self.pipeline) == PIPELINED:
+            raise _TooManyWait
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 

@@ -17,6 +17,14 @@ from ghostnet.serving.refusal import Refusal, busy
 UNNAMED = "-"
 """The name of an image without a file name, as for stdin in ``ghostnet predict``."""
 
+GZIP = ("gzip", "x-gzip")
+"""What HTTP calls bodies in gzip."""
+
+MEMBERS = 100
+"""Most members of a body in gzip."""
+
+GZIP_FORMAT = zlib.MAX_WBITS | 16
+"""What zlib calls it."""
 
 PIECE = 2**18
 """Bytes that are unpacked or parsed before other requests have their turn."""
@@ -65,7 +73,7 @@ class Intake:
         if encoding == "identity":
             async for piece in request.stream():
                 yield piece
-        elif encoding == "gzip":
+        elif encoding in GZIP:
             async for piece in _unpacked(request.stream()):
                 yield piece
         else:
@@ -100,16 +108,20 @@ class Intake:
 
 
 async def _unpacked(packed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Unpack a body in gzip, a piece at a time."""
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    """Unpack a body in gzip, a piece at a time; it may have a few members."""
+    unpacker, members = zlib.decompressobj(GZIP_FORMAT), 1
     async for chunk in packed:
         piece = None
         while chunk or piece:
+            if chunk and unpacker.eof:
+                unpacker, members = zlib.decompressobj(GZIP_FORMAT), members + 1
+                if members > MEMBERS:
+                    raise Refusal(400, f"the gzip body has more than {MEMBERS} members; send one")
             try:
                 piece = unpacker.decompress(chunk, PIECE)
             except zlib.error as error:
                 raise Refusal(400, f"the body is not gzip ({error}); compress it again") from error
-            chunk = unpacker.unconsumed_tail
+            chunk = unpacker.unused_data or unpacker.unconsumed_tail
             yield piece
             await asyncio.sleep(0)
     if not unpacker.eof:
