@@ -267,6 +267,22 @@ def test_no_more_requests_arrive_at_a_time_than_the_queue_holds(tmp_path: Path) 
         assert [text.partition(";")[0] for text in details] == 4 * ["the request has no message"]
 
 
+def test_a_silent_connection_leaves_turns_to_others(tmp_path: Path) -> None:
+    words = (*WORDS[:2], "--memory-mib", 64, "--max-body-mib", 4, "--max-arrival-s", 3600)
+    ended = threading.Event()
+    with (
+        serving(*words, log=tmp_path / "log") as server,
+        grpc.insecure_channel(address(server)) as channel,
+        grpc.insecure_channel(address(server), OWN_CONNECTION) as other,
+    ):
+        silent = channel.stream_unary(f"/{SERVICE}/ModelInfer")
+        calls = [silent.future(iter(ended.wait, True), timeout=WAIT_SECONDS) for _ in range(8)]
+        assert caller(channel)("ServerLive").live  # which comes after them
+        assert caller(other)("ModelInfer", model_name=MODEL, **encoded(CAT)).outputs
+        ended.set()
+        assert all(call.exception() for call in calls)
+
+
 def test_the_queue_is_that_of_http(call: Call, rpc_server: ModelServer) -> None:
     with grpc.insecure_channel(address(rpc_server)) as channel:
 

@@ -1,6 +1,5 @@
 """The Open Inference Protocol's service: what all its methods have in common."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,7 +17,8 @@ from ghostnet.serving.authorization import is_authorized
 from ghostnet.serving.intake import Intake
 from ghostnet.serving.memory import LARGE, return_free_memory
 from ghostnet.serving.metrics import LEFT, Metrics
-from ghostnet.serving.refusal import Refusal, busy
+from ghostnet.serving.refusal import Refusal
+from ghostnet.serving.rpc.arrivals import Arrivals
 from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
 from ghostnet.serving.rpc.methods import Method
 from ghostnet.serving.rpc.wire import parse
@@ -31,9 +31,6 @@ OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
 
 COPIES = 3
 """How often the content of a request is held: as it came, parsed, and as the images in it."""
-
-ARRIVING = 1 / 2
-"""Share of the memory for bodies that messages on their way may take; others wait."""
 
 RETURN_SECONDS = 5
 """Time between two times that memory is given back, for which other threads have to wait."""
@@ -76,9 +73,7 @@ class Service:
         self.metrics = metrics
         self.access = access
         self.spans = spans
-        limits = intake.limits
-        self._turns = asyncio.Semaphore(max(1, int(limits.bodies * ARRIVING / limits.body)))
-        self._arriving = 0
+        self._arrivals = Arrivals(intake)
         self._returned = 0.0
         self._methods = methods
 
@@ -140,7 +135,7 @@ class Service:
         if name in OPEN_METHODS:  # at once, whatever else arrives
             return response(**await method(None))
         self._authorize(context)
-        content = await self._arrival(context)
+        content = await self._arrivals.read(context)
         with self.intake.held(COPIES * len(content)):
             if len(content) >= LARGE:
                 await self._return_pieces()
@@ -160,27 +155,6 @@ class Service:
         given = dict(context.invocation_metadata()).get("authorization", "")
         if token is not None and not is_authorized(given, token):
             raise Refusal(401, "expected the metadata authorization: Bearer TOKEN")
-
-    async def _arrival(self, context: Any) -> bytes:
-        """Read the message of a request, which may be as large as any while it arrives."""
-        limits = self.intake.limits
-        if self._arriving == limits.queue:  # each has headers, which are in memory
-            raise busy("requests that arrive")
-        self._arriving += 1
-        try:
-            async with self._turns:
-                with self.intake.held(limits.body):
-                    # Not by its iterator, which would keep the message until garbage is collected.
-                    content = await asyncio.wait_for(context.read(), limits.arrival)
-        except asyncio.TimeoutError as error:
-            raise Refusal(
-                408, f"the request did not arrive within {limits.arrival:g} s; send it faster"
-            ) from error
-        finally:
-            self._arriving -= 1
-        if content is grpc.aio.EOF:
-            raise Refusal(400, "the request has no message; send one")
-        return bytes(content)
 
 
 def _scope(name: str, context: Any) -> Scope:
