@@ -17,18 +17,16 @@ from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
 MODEL = "ghostnet_v1.0_pets"
 
 
-async def post(address: str, content: bytes, end: float) -> tuple[list[float], int]:
+async def post(channel: grpc.aio.Channel, content: bytes, end: float) -> tuple[list[float], int]:
     """The seconds of each answer on one connection until the end, and how many calls failed."""
     seconds, failed = [], 0
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(address, options) as channel:
-        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
-        while (start := time.perf_counter()) < end:
-            try:
-                await infer(content)
-                seconds.append(time.perf_counter() - start)
-            except grpc.RpcError:
-                failed += 1
+    infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+    while (start := time.perf_counter()) < end:
+        try:
+            await infer(content)
+            seconds.append(time.perf_counter() - start)
+        except grpc.RpcError:
+            failed += 1
     return seconds, failed
 
 
@@ -37,8 +35,11 @@ async def load(address: str, image: Path, connections: int, duration: float) -> 
     tensor["contents"] = {"bytes_contents": [image.read_bytes()]}
     request = MESSAGES["ModelInferRequest"](model_name=MODEL, inputs=[tensor])
     content = request.SerializeToString()
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(address, options) for _ in range(connections)]
+    await asyncio.gather(*(channel.channel_ready() for channel in channels))
     start = time.perf_counter()
-    posting = [post(address, content, start + duration) for _ in range(connections)]
+    posting = [post(channel, content, start + duration) for channel in channels]
     results = await asyncio.gather(*posting)
     answered = [second for seconds, _ in results for second in seconds]
     p50, p99 = np.percentile(answered, (50, 99)) * 1000

@@ -5,8 +5,7 @@
 drives them in turn with wrk on loopback; ``ghostnet serve`` also over gRPC, with ``grpc_load.py``,
 which takes more of the processors than wrk. It writes ``serving.json`` beside this file in
 ``results``, and prints a table.
-It needs the extra ``bench`` and wrk (``apt-get install wrk``). ``--soak-minutes 30`` adds a long
-run of ``ghostnet serve`` at 64 connections, for its memory.
+It needs the extra ``bench`` and wrk (``apt-get install wrk``).
 """
 
 import argparse
@@ -35,7 +34,6 @@ RESULTS = HERE / "results" / "serving.json"
 IMAGE = HERE.parent / "assets/images/dandelion.jpg"
 OURS = "ghostnet"
 CONNECTIONS = [1, 8, 64, 256]
-SOAK_CONNECTIONS = 64
 START_SECONDS = 120
 BOUNDARY = "a-boundary-that-no-image-contains"
 
@@ -190,17 +188,6 @@ def measure(
     return result
 
 
-def soak(server: Server, minutes: int) -> dict[str, Any]:
-    """Load a server for long; returns its peak of memory in each minute, in MiB."""
-    runs = [server.load(SOAK_CONNECTIONS, 60) for _ in range(minutes)]
-    return {
-        "connections": SOAK_CONNECTIONS,
-        "peak_mib": [round(run["peak_mib"], 1) for run in runs],
-        "images_per_second": [round(run["images_per_second"], 1) for run in runs],
-        "failed": sum(run["failed"] for run in runs),
-    }
-
-
 def write_form(file: Path) -> str:
     """Write a form with the image; returns its content type."""
     head = (
@@ -236,7 +223,6 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--soak-minutes", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
@@ -251,8 +237,6 @@ def main() -> None:
         servers = start_all(stack, Path(folder))
         steps = arguments.connections
         result["servers"] = measure(servers, steps, arguments.seconds, arguments.rounds)
-        if arguments.soak_minutes:
-            result["soak"] = soak(servers[OURS], arguments.soak_minutes)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print_table(result["servers"])
 

@@ -122,3 +122,23 @@ async def count_turns() -> int:
             count += 1
     except asyncio.CancelledError:
         return count
+
+
+def test_bytes_on_their_way_wait_for_room() -> None:
+    intake = Intake(Limits(memory=400, body=50))
+    order = []
+
+    async def arrive(name: str, length: int) -> None:
+        async with intake.room(length):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async def all_arrive() -> None:
+        with intake.held(60):
+            waiting = asyncio.gather(arrive("large", 50), arrive("small", 30))
+            await asyncio.sleep(0)
+            assert order == ["small"]
+        await waiting
+
+    asyncio.run(all_arrive())
+    assert order == ["small", "large"]

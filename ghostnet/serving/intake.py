@@ -40,6 +40,7 @@ class Intake:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._held = 0
+        self._released = asyncio.Event()
 
     @asynccontextmanager
     async def body(self, request: Request, copies: int = 1) -> AsyncIterator[bytearray]:
@@ -65,7 +66,7 @@ class Intake:
                 body += piece
             yield body
         finally:
-            self._held -= held
+            self._release(held)
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
         """Yield the content of a body, unpacked."""
@@ -93,7 +94,20 @@ class Intake:
             self._check(0)
             yield
         finally:
-            self._held -= length
+            self._release(length)
+
+    @asynccontextmanager
+    async def room(self, length: int) -> AsyncIterator[None]:
+        """Wait until bytes fit beside those of others, and count them until the block ends."""
+        while self._held + length > self.limits.bodies:
+            self._released.clear()
+            await self._released.wait()
+        with self.held(length):
+            yield
+
+    def _release(self, length: int) -> None:
+        self._held -= length
+        self._released.set()
 
     def _check(self, length: int) -> None:
         """Refuse a body of ``length`` bytes that is too large, for now or in general."""

@@ -35,7 +35,7 @@ class Arrivals:
         """Return the message of a request.
 
         Raises:
-            Refusal: It does not arrive in time, or others take the memory for it.
+            Refusal: It does not arrive in time, or too many others are on their way.
         """
         limits = self._intake.limits
         if self._requests == limits.queue:  # each has headers, which are in memory
@@ -44,10 +44,9 @@ class Arrivals:
         own = self._turns_of.setdefault(context.peer(), own)
         self._requests += 1
         try:
-            async with own, self._turns:
-                with self._intake.held(limits.body):
-                    # Not by its iterator, which would keep the message until garbage is collected.
-                    content = await asyncio.wait_for(context.read(), limits.arrival)
+            async with own, self._turns, self._intake.room(limits.body):
+                # Not by its iterator, which would keep the message until garbage is collected.
+                content = await asyncio.wait_for(context.read(), limits.arrival)
         except asyncio.TimeoutError as error:
             raise Refusal(
                 408, f"the request did not arrive within {limits.arrival:g} s; send it faster"
