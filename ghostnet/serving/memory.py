@@ -27,12 +27,6 @@ def keep_memory_small() -> None:
     PngImagePlugin.MAX_TEXT_MEMORY = TEXT
 
 
-def return_free_memory() -> None:
-    """Give back free blocks of any size to the system."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
-
-
 class MemoryBudget:
     """Bytes that threads share; work that does not fit waits, in order, until others are done.
 

@@ -15,13 +15,14 @@ from ghostnet.serving.access import Access
 from ghostnet.serving.access_log import REQUEST_ID, request_id, write_line
 from ghostnet.serving.authorization import is_authorized
 from ghostnet.serving.intake import Intake
-from ghostnet.serving.memory import LARGE, return_free_memory
+from ghostnet.serving.memory import LARGE
 from ghostnet.serving.metrics import LEFT, Metrics
 from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.rpc.arrivals import Arrivals
 from ghostnet.serving.rpc.messages import MESSAGES, SERVICE
 from ghostnet.serving.rpc.methods import Method
 from ghostnet.serving.rpc.wire import parse
+from ghostnet.system.memory import return_freed_memory
 
 if TYPE_CHECKING:
     from ghostnet.serving.tracing import Spans
@@ -148,7 +149,7 @@ class Service:
         now = time.monotonic()
         if now - self._returned > RETURN_SECONDS:
             self._returned = now
-            await run_in_threadpool(return_free_memory)
+            await run_in_threadpool(return_freed_memory)
 
     def _authorize(self, context: Any) -> None:
         token = self.access.token
