@@ -43,7 +43,7 @@ from ghostnet.training.config import (
     held_out,
     read_config,
 )
-from ghostnet.training.run.folder import check_folder
+from ghostnet.training.run.folder import REPORT, check_folder
 
 if TYPE_CHECKING:
     from ghostnet.training.head.finetune import Tuned
@@ -115,6 +115,7 @@ def finetune(
     configure(device, verbose=verbose)
     from ghostnet.data.left_out import LeftOut
     from ghostnet.data.split import read_split
+    from ghostnet.inference.report import evaluation_page, write_report
     from ghostnet.training.head.finetune import finetune_head
     from ghostnet.training.model_card import Origin, make_folder, write_model
 
@@ -142,10 +143,12 @@ def finetune(
         )
     origin = Origin(command_line(), model, tuned.train_images, runtime.current_device())
     card = write_model(tuned.model, tuned.evaluation, origin, out)
+    page = evaluation_page(out.name, tuned.evaluation, tuned.held_out, tuned.results)
+    write_report(out / REPORT, page)
     if as_json:
         print_json({"card": str(card), **tuned.as_dict(), "left_out": left_out})
     else:
-        _print_tuned(tuned, card)
+        _print_tuned(tuned, card, out / REPORT)
 
 
 @with_settings(SETTINGS)
@@ -234,7 +237,7 @@ def _train(
         print_json({"card": str(history.card), **best.measures, "left_out": left_out})
     else:
         figure = (best.title, f"{best.score:.2%}")
-        rows = [figure, ("log", out / "log.csv"), ("page", out / loop.REPORT)]
+        rows = [figure, ("log", out / "log.csv"), ("page", out / REPORT)]
         print_table(str(history.card), None, rows)
 
 
@@ -265,12 +268,13 @@ def _training_bar() -> Iterator[Watchers]:
         yield show, show_teacher, rows.append
 
 
-def _print_tuned(tuned: "Tuned", card: Path) -> None:
+def _print_tuned(tuned: "Tuned", card: Path, page: Path) -> None:
     evaluation = tuned.evaluation
     rows = [
         *accuracy_rows(evaluation),
         ("trained on", f"{tuned.train_images:,} images"),
         ("classes" if tuned.model.thresholds is None else "labels", ", ".join(evaluation.labels)),
+        ("page", page),
         *(("skipped", reason) for _, reason in evaluation.skipped),
         ("try it", f"ghostnet predict --model {shlex.quote(str(card))} PHOTO"),
     ]

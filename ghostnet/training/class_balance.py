@@ -88,15 +88,28 @@ def balanced_sample(labels: NDArray[np.int64], generator: np.random.Generator) -
     return generator.permutation(np.concatenate(drawn))
 
 
-def warn_if_unbalanced(counts: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Warn of classes with far fewer images than others, which a network tends to ignore."""
+def warn_if_unbalanced(
+    counts: NDArray[np.int64], names: Sequence[str], *, multi_label: bool = False
+) -> None:
+    """Warn of classes with far fewer images than others, which a network tends to ignore.
+
+    Args:
+        counts: (classes,) numbers of training images.
+        names: Names of the classes.
+        multi_label: Whether the classes are labels, of which an image may have several.
+    """
+    what, measure = ("classes", "the balanced accuracy")
+    if multi_label:
+        what, measure = ("labels", "the average precision of each")
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[most] >= UNBALANCED * counts[least]:
         log.warning(
-            "the classes are unbalanced: %s has %d training images, %s %d; look at the balanced "
-            "accuracy, and try --balance weights",
+            "the %s are unbalanced: %s has %d training images, %s %d; look at %s, and try "
+            "--balance weights",
+            what,
             names[least],
             counts[least],
             names[most],
             counts[most],
+            measure,
         )

@@ -13,9 +13,10 @@ from ghostnet.data.broken import check_broken, check_filled, without
 from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.multi_label import label_matrix
 from ghostnet.data.split import hold_out
-from ghostnet.model import Model
+from ghostnet.model import ImageSource, Model, Result
 from ghostnet.model.evaluation import Evaluation, tally
 from ghostnet.model.label_evaluation import LabelEvaluation, choose_thresholds
+from ghostnet.model.pipeline import Logits
 from ghostnet.training.class_balance import class_counts, warn_if_unbalanced
 from ghostnet.training.head.feature_cache import Features
 from ghostnet.training.head.features import View, extract
@@ -32,12 +33,16 @@ class Tuned:
         evaluation: On the held-out images; ``skipped`` lists the broken images of both parts.
         train_images: Number of training images.
         penalty: L2 penalty that was chosen.
+        held_out: The held-out images that could be read.
+        results: The results for them, in their order.
     """
 
     model: Model
     evaluation: Evaluation | LabelEvaluation
     train_images: int
     penalty: float
+    held_out: ImageFolder
+    results: tuple[Result, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as JSON types."""
@@ -77,16 +82,17 @@ def finetune_head(
     train, held_out = without(train, broken), without(held_out, broken)
     check_filled(train, held_out)
     indices = np.array([index for _, index in train.files])
-    warn_if_unbalanced(class_counts(indices, len(train.classes), train.combinations), train.classes)
     classes = len(train.classes)
+    counts = class_counts(indices, classes, train.combinations)
+    warn_if_unbalanced(counts, train.classes, multi_label=train.combinations is not None)
     rest, choice = hold_out(train, CHOICE_SHARE)
     # With one image a class there is nothing to choose on but the training images themselves.
     judged = samples(choice if choice.files else train, features, 1, balanced)
     penalty = choose_penalty(samples(rest, features, views, balanced), judged, classes)
     head = fit(samples(train, features, views, balanced), classes, penalty)
-    measured = stacked(held_out, features)
+    logits = head.logits(stacked(held_out, features))
     skipped = tuple((str(file), reason) for file, reason in broken.items())
-    evaluation = _evaluate(held_out, head.logits(measured), skipped)
+    evaluation = _evaluate(held_out, logits, skipped)
     names = classifier_names(model.architecture)
     parameters = model.parameters | dict(zip(names, (head.weight, head.bias), strict=True))
     tuned = replace(
@@ -95,7 +101,12 @@ def finetune_head(
         labels=train.classes,
         thresholds=evaluation.thresholds if isinstance(evaluation, LabelEvaluation) else None,
     )
-    return Tuned(tuned, evaluation, len(train.files), penalty)
+    files = (ImageSource(str(file), file) for file, _ in held_out.files)
+    results = tuple(
+        Result(file, tuned.labels, Logits(row, 0.0), tuned.thresholds)
+        for file, row in zip(files, logits, strict=True)
+    )
+    return Tuned(tuned, evaluation, len(train.files), penalty, held_out, results)
 
 
 def _evaluate(

@@ -36,6 +36,9 @@ SUFFICIENT_DECREASE = 1e-4
 
 MIN_STEP = 2.0**-30
 
+LEAST = 1e-4
+"""Least curvature, where all images have a label or none has."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -63,6 +66,13 @@ class Samples:
         if self.balanced:
             one_hot *= class_weights(self.targets, num_classes)
         return one_hot
+
+    def steepness(self, num_classes: int) -> Array:
+        """Return (num_classes,): about the curvature of the mean cross-entropy in each logit."""
+        if not self.is_multi_label:
+            return np.full(num_classes, 0.5)
+        yes, no = np.split(self.weights(num_classes).mean(axis=0), 2)
+        return np.maximum(yes * no / np.maximum(yes + no, LEAST), LEAST)
 
     @property
     def is_multi_label(self) -> bool:
@@ -96,8 +106,9 @@ class Whitened:
     """Samples in coordinates in which the loss curves about equally in all directions.
 
     The curvature of the cross-entropy of classes is at most half the covariance of the features
-    (Böhning, 1992), that of labels a quarter. L-BFGS starts from a curvature of one, and takes
-    fewer steps in coordinates that have it.
+    (Böhning, 1992), that of a label about p (1 - p) times the covariance, where p is the share of
+    images with it. L-BFGS starts from a curvature of one, and takes fewer steps in coordinates that
+    have it.
 
     Args:
         samples: The samples.
@@ -114,7 +125,8 @@ class Whitened:
         scaled = ((samples.features - self._mean) / self._deviation).astype(np.float32)
         covariance = (scaled.T @ scaled / len(scaled)).astype(np.float64)
         variances, self._directions = np.linalg.eigh(covariance)
-        self._curvatures = np.maximum(variances, 0) / 2
+        self._steepness = samples.steepness(num_classes)[:, None]
+        self._curvatures = self._steepness * np.maximum(variances, 0)
         self._rotated = scaled @ self._directions.astype(np.float32)
 
     def fit(self, penalty: float, start: Array | None = None) -> Array:
@@ -124,22 +136,21 @@ class Whitened:
         it.
         """
         scale = 1 / np.sqrt(self._curvatures + penalty)
-        scales = np.append(scale, 1.0)
-        x = self._rotated * scale.astype(np.float32)
+        scales = np.column_stack((scale, 1 / np.sqrt(2 * self._steepness)))
+        x = self._rotated
 
         def objective(point: Array) -> tuple[float, Array]:
-            solution = point.reshape(self.num_classes, -1)
+            solution = point.reshape(scales.shape) * scales
             weight, bias = solution[:, :-1], solution[:, -1]
             logits = x @ weight.T.astype(np.float32) + bias
             total, errors = self._loss(logits, self._weights)
             errors /= len(x)
-            loss = total / len(x) + penalty / 2 * float(((weight * scale) ** 2).sum())
-            slopes = errors.T.astype(np.float32) @ x + penalty * scale**2 * weight
-            return loss, np.column_stack((slopes, errors.sum(axis=0))).ravel()
+            loss = total / len(x) + penalty / 2 * float((weight**2).sum())
+            slopes = errors.T.astype(np.float32) @ x + penalty * weight
+            return loss, (np.column_stack((slopes, errors.sum(axis=0))) * scales).ravel()
 
-        shape = self.num_classes, len(scales)
-        first = np.zeros(shape) if start is None else start / scales
-        solution: Array = minimize(objective, first.ravel()).reshape(shape) * scales
+        first = np.zeros(scales.shape) if start is None else start / scales
+        solution: Array = minimize(objective, first.ravel()).reshape(scales.shape) * scales
         return solution
 
     def classifier(self, solution: Array) -> LinearClassifier:

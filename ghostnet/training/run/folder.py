@@ -7,6 +7,9 @@ from ghostnet.errors import TrainingError
 STATE = "state.ckpt"
 """File of everything that resuming needs."""
 
+REPORT = "report.html"
+"""Page about the held-out images."""
+
 
 def check_folder(out: Path, *, resume: bool) -> None:
     """Check that a folder holds a run to resume, or none that would be overwritten.

@@ -28,7 +28,7 @@ from ghostnet.training.rand_augment import RandAugment
 from ghostnet.training.run import workers
 from ghostnet.training.run.batches import Batches
 from ghostnet.training.run.curve import curve_svg
-from ghostnet.training.run.folder import STATE, check_folder
+from ghostnet.training.run.folder import REPORT, STATE, check_folder
 from ghostnet.training.run.history import History, notebook_display
 from ghostnet.training.run.log import Row, read_log, write_log
 from ghostnet.training.run.resumption import read_state, resume_batches
@@ -43,8 +43,6 @@ from ghostnet.training.teacher.network import Teacher
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 32
-
-REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,8 @@ def train(
     )
     threads, views = data.decode_threads, config.teacher.views if teacher else 0
     indices, combinations = task.source.labels, task.source.combinations
-    warn_if_unbalanced(class_counts(indices, len(task.labels), combinations), task.labels)
+    counts = class_counts(indices, len(task.labels), combinations)
+    warn_if_unbalanced(counts, task.labels, multi_label=combinations is not None)
     batches = Batches(
         task.source,
         augment,
