@@ -134,7 +134,7 @@ def test_bytes_on_their_way_wait_for_room() -> None:
             await asyncio.sleep(0)
 
     async def all_arrive() -> None:
-        with intake.held(60):
+        async with intake.room(60):
             waiting = asyncio.gather(arrive("large", 50), arrive("small", 30))
             await asyncio.sleep(0)
             assert order == ["small"]
@@ -142,3 +142,22 @@ def test_bytes_on_their_way_wait_for_room() -> None:
 
     asyncio.run(all_arrive())
     assert order == ["small", "large"]
+
+
+def test_a_message_that_turns_out_small_is_not_refused_for_those_that_wait() -> None:
+    intake = Intake(Limits(memory=400, body=50))
+
+    async def arrive() -> None:
+        async with intake.room(50), intake.room(50) as count:
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            count(3)
+            await waiting
+            with pytest.raises(Refusal, match="too many requests in memory"):
+                count(100)
+
+    async def wait() -> None:
+        async with intake.room(40):
+            pass
+
+    asyncio.run(arrive())

@@ -2,8 +2,8 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
@@ -82,28 +82,31 @@ class Intake:
                 415, f"the Content-Encoding is {encoding[:20]}; send gzip, or no compression"
             )
 
-    @contextmanager
-    def held(self, length: int) -> Iterator[None]:
-        """Count bytes of a message as held until the block ends.
-
-        Raises:
-            Refusal: Too many others are in memory.
-        """
-        self._held += length
-        try:
-            self._check(0)
-            yield
-        finally:
-            self._release(length)
-
     @asynccontextmanager
-    async def room(self, length: int) -> AsyncIterator[None]:
-        """Wait until bytes fit beside those of others, and count them until the block ends."""
+    async def room(self, length: int) -> AsyncIterator[Callable[[int], None]]:
+        """Wait until bytes fit beside those of others, and count them until the block ends.
+
+        The block gets a function that counts another number of bytes from then on. A smaller one is
+        never refused; a larger one raises a `Refusal` if too many others are in memory.
+        """
         while self._held + length > self.limits.bodies:
             self._released.clear()
             await self._released.wait()
-        with self.held(length):
-            yield
+        counted = 0
+
+        def count(other: int) -> None:
+            nonlocal counted
+            is_larger = other > counted
+            self._release(counted - other)
+            counted = other
+            if is_larger:
+                self._check(0)
+
+        count(length)
+        try:
+            yield count
+        finally:
+            self._release(counted)
 
     def _release(self, length: int) -> None:
         self._held -= length

@@ -1,6 +1,7 @@
 """Messages on their way to the server: how many arrive at a time, and for how long."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -31,11 +32,16 @@ class Arrivals:
         self._turns_of = WeakValueDictionary[str, asyncio.Semaphore]()
         self._requests = 0
 
-    async def read(self, context: Any) -> bytes:
+    async def read(self, context: Any, copies: int, memory: AsyncExitStack) -> bytes:
         """Return the message of a request.
 
+        Args:
+            context: The request.
+            copies: How often its content is held.
+            memory: Counts the copies as held until it is closed.
+
         Raises:
-            Refusal: It does not arrive in time, or too many others are on their way.
+            Refusal: It does not arrive in time, or too many others are on their way or in memory.
         """
         limits = self._intake.limits
         if self._requests == limits.queue:  # each has headers, which are in memory
@@ -44,7 +50,8 @@ class Arrivals:
         own = self._turns_of.setdefault(context.peer(), own)
         self._requests += 1
         try:
-            async with own, self._turns, self._intake.room(limits.body):
+            async with own, self._turns:
+                count = await memory.enter_async_context(self._intake.room(limits.body))
                 # Not by its iterator, which would keep the message until garbage is collected.
                 content = await asyncio.wait_for(context.read(), limits.arrival)
         except asyncio.TimeoutError as error:
@@ -55,4 +62,5 @@ class Arrivals:
             self._requests -= 1
         if content is grpc.aio.EOF:
             raise Refusal(400, "the request has no message; send one")
+        count(copies * len(content))
         return bytes(content)

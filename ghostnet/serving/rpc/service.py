@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -70,7 +70,6 @@ class Service:
         access: Access,
         spans: "Spans | None" = None,
     ) -> None:
-        self.intake = intake
         self.metrics = metrics
         self.access = access
         self.spans = spans
@@ -136,8 +135,8 @@ class Service:
         if name in OPEN_METHODS:  # at once, whatever else arrives
             return response(**await method(None))
         self._authorize(context)
-        content = await self._arrivals.read(context)
-        with self.intake.held(COPIES * len(content)):
+        async with AsyncExitStack() as memory:
+            content = await self._arrivals.read(context, COPIES, memory)
             if len(content) >= LARGE:
                 await self._return_pieces()
             message = await run_in_threadpool(parse, content, MESSAGES[f"{name}Request"])

@@ -72,7 +72,8 @@ class Samples:
         if not self.is_multi_label:
             return np.full(num_classes, 0.5)
         yes, no = np.split(self.weights(num_classes).mean(axis=0), 2)
-        return np.maximum(yes * no / np.maximum(yes + no, LEAST), LEAST)
+        steepness: Array = np.maximum(yes * no / np.maximum(yes + no, LEAST), LEAST)
+        return steepness
 
     @property
     def is_multi_label(self) -> bool:
