@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
@@ -52,7 +52,7 @@ class ImageFolder:
 
     def with_files(self, files: tuple[tuple[Path, int], ...]) -> "ImageFolder":
         """Return a folder of the same classes with other files."""
-        return replace(self, files=files)
+        return ImageFolder(self.classes, files, self.left_out, self.combinations)
 
 
 def find_images(paths: Iterable[Path], left_out: LeftOut | None = None) -> list[Path]:
