@@ -101,10 +101,11 @@ def numpy_version() -> Iterable[Finding]:
 
 def mindspore_version() -> Iterable[Finding]:
     """Check the version of MindSpore, which inference on a CPU does not need."""
-    if not machine.has_mindspore_releases():
+    is_missing = installed("mindspore") is None
+    if is_missing and not machine.has_mindspore_releases():
         found = f"no release for {machine.without_mindspore()}; {WITH_MINDSPORE} would need it"
         yield Finding(PACKAGE, "mindspore", True, found)
-    elif installed("mindspore") is None and kernels_reason() is None:
+    elif is_missing and kernels_reason() is None:
         found = f"not installed; {WITH_MINDSPORE} need it, inference on a CPU does not"
         yield Finding(PACKAGE, "mindspore", True, found)
     else:
