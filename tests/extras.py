@@ -1,8 +1,10 @@
-"""Cases that need a package of an extra."""
+"""Cases that need a package that is not everywhere."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TypeVar
+
+import pytest
 
 Case = TypeVar("Case")
 
@@ -15,3 +17,5 @@ def cases_with(package: str, cases: Iterable[Case]) -> list[Case]:
 
 PARQUET = ["parquet"] if find_spec("pyarrow") else []
 """The suffix of Parquet, where it can be read and written."""
+
+needs_mindspore = pytest.mark.skipif(not find_spec("mindspore"), reason="needs MindSpore")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bundled_models import FLOWERS
 from command_line import Ghostnet
+from extras import needs_mindspore
 from PIL import Image
 from timm_names import write_flowers
 from toy_images import draw
@@ -74,6 +75,7 @@ def test_predict_reads_an_image_from_stdin() -> None:
     assert done.stderr == b""  # MindSpore's log stays off the terminal
 
 
+@needs_mindspore
 def test_fused_and_plain_and_pynative_agree(ghostnet: Ghostnet) -> None:
     image = IMAGES / "dahlia.jpg"
     fused, plain, pynative = (
@@ -104,6 +106,7 @@ def test_the_default_model_is_the_one_that_ships(ghostnet: Ghostnet) -> None:
     assert DEFAULT_MODEL in ghostnet("predict", IMAGES / "cat.jpg")
 
 
+@needs_mindspore
 def test_a_device_that_is_not_there(ghostnet: Ghostnet) -> None:
     ghostnet("predict", IMAGES / "cat.jpg", *MODEL, "--device", "Ascend", status=1)
     assert "MindSpore cannot use the device Ascend here" in ghostnet.err

@@ -34,7 +34,8 @@ from ghostnet.hub.checkpoint_file import promised
 from ghostnet.hub.verified_file import read_verified
 from ghostnet.web import DownloadLimits, check_link, fetch_text
 
-BODY = bytes(range(256)) * 1024
+BODY = bytes(range(256)) * 2048
+"""Its half is longer than a buffer of a file, which holds 128 KiB from Python 3.14 on."""
 SHA256 = hashlib.sha256(BODY).hexdigest()
 QUICK = DownloadLimits(
     connect_time=5, read_time=0.4, stall_time=0.3, attempts=3, first_wait=0.01, max_bytes=2**20
