@@ -5,7 +5,9 @@ file in ``results``, and the plot of all such files. Each engine has its own pro
 turns (see `ghostnet.benchmark`). Run from a checkout with nothing else at work on the machine:
 ``python benchmarks/cpu_inference.py``. ``--plot`` only draws. ``--limit avx2`` measures the engines
 that can be kept to AVX2, as on a processor that has no more. ``--network NAME``, which may be
-repeated, measures some networks and leaves the file's other cases as they are.
+repeated, measures some networks and leaves the file's other cases as they are. ``--dtype bfloat16``
+measures the engines that have that type, all in it, and writes a file of its own, such as
+``bfloat16_inference_zen_4.json``, which the plot leaves out.
 """
 
 import argparse
@@ -27,7 +29,9 @@ from machine import machine
 from random_parameters import random_parameters
 
 from ghostnet.benchmark import Measurement, benchmark
+from ghostnet.benchmark.engines import WITH_BFLOAT16
 from ghostnet.checkpoints import write_checkpoint
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.models import find_model
 
 PLOT = Path(__file__).resolve().parents[1] / "docs/cpu_inference.png"
@@ -77,6 +81,10 @@ class Case:
             self.threads > 1
         )
 
+    def shortened(self) -> "Case":
+        """Without the engines that have no bfloat16."""
+        return replace(self, engines=tuple(e for e in self.engines if e in WITH_BFLOAT16))
+
     def limited(self) -> "Case":
         """Without the engines that cannot be kept to an instruction set."""
         return replace(self, engines=tuple(e for e in self.engines if e not in WITHOUT_LIMIT))
@@ -103,13 +111,18 @@ def main() -> None:
     parser.add_argument(
         "--limit", choices=limits.NAMES, help="instruction set that engines may use"
     )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--network", action="append", help="network to measure")
     arguments = parser.parse_args()
     if not arguments.plot:
         os.environ.update(limits.LIMITS[arguments.limit])
-        file = limits.results_file("cpu_inference", arguments.limit)
+        is_short = arguments.dtype == "bfloat16"
+        kind = "bfloat16_inference" if is_short else "cpu_inference"
+        file = limits.results_file(kind, arguments.limit)
         cases = [case for case in CASES if case.network in (arguments.network or [case.network])]
-        measured = measure_all(cases, arguments.limit)
+        if is_short:
+            cases = [case.shortened() for case in cases]
+        measured = measure_all(cases, arguments.limit, arguments.dtype)
         if arguments.network:
             measured["cases"] = others(file, cases) + measured["cases"]
         file.write_text(json.dumps(measured, indent=1) + "\n")
@@ -124,7 +137,7 @@ def others(file: Path, cases: list[Case]) -> list[Any]:
     return [entry for entry in entries if entry["case"]["network"] not in networks]
 
 
-def measure_all(cases: list[Case], limit: str | None) -> dict[str, Any]:
+def measure_all(cases: list[Case], limit: str | None, dtype: Dtype) -> dict[str, Any]:
     """Return what a file of results holds."""
     with tempfile.TemporaryDirectory() as folder:
         models = {"ghostnet_1x": FLOWERS}
@@ -133,8 +146,9 @@ def measure_all(cases: list[Case], limit: str | None) -> dict[str, Any]:
             write_checkpoint(random_parameters(find_model(name).architecture, 37), file)
             models[name] = str(file)
         cases = [case.limited() for case in cases] if limit else cases
-        measured = [(case, list(measure(case, models[case.network]))) for case in cases]
+        measured = [(case, list(measure(case, models[case.network], dtype))) for case in cases]
     return {
+        "dtype": dtype,
         "machine": machine(PACKAGES) | {"processor": limits.limited_processor(limit)},
         "fma_peak_g_per_second_and_core": fma_peak(FMA_FLAGS[limit]),
         "first_answer_seconds": {
@@ -147,10 +161,19 @@ def measure_all(cases: list[Case], limit: str | None) -> dict[str, Any]:
     }
 
 
-def measure(case: Case, model: str) -> Iterator[Measurement]:
+def measure(case: Case, model: str, dtype: Dtype) -> Iterator[Measurement]:
     """One case's measurements; progress goes to stderr."""
     print(case.title, file=sys.stderr)
-    return iter(benchmark(model, case.engines, batch=case.batch, threads=case.threads, rounds=10))
+    return iter(
+        benchmark(
+            model,
+            case.engines,
+            batch=case.batch,
+            threads=case.threads,
+            rounds=10,
+            dtype=dtype,
+        )
+    )
 
 
 def in_own_process(function: Any, *arguments: Any) -> Any:

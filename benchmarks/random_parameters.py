@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.models import Architecture, network_spec
+from ghostnet.models import GHOSTNET_INT8_1X, Architecture, network_spec
 
 
 def random_parameters(
@@ -25,3 +25,31 @@ def random_parameters(
 
     shapes = network_spec(architecture, num_classes).parameter_shapes()
     return {name: draw(name, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def random_quantized_parameters(num_classes: int) -> dict[str, NDArray[np.float32]]:
+    """Draw the parameters of the int8 network, in their order, by a rule that is kept.
+
+    The released code's logits for them are known.
+    """
+    generator = np.random.default_rng(7)
+    parameters: dict[str, NDArray[np.float32]] = {}
+    shapes = network_spec(GHOSTNET_INT8_1X, num_classes).parameter_shapes()
+    for name, shape in shapes.items():
+        layer, _, leaf = name.rpartition(".")
+        match leaf:
+            case "weight":
+                values = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+            case "gamma" | "moving_variance":
+                values = generator.uniform(0.5, 1.5, shape)
+            case "scale_a":
+                values = generator.uniform(0.02, 0.05, shape)
+            case "zp_a":
+                values = generator.integers(-128, 1, shape)
+            case "scale_w":
+                weight = parameters[f"{layer}.weight"]
+                values = abs(weight.reshape(len(weight), -1)).max(axis=1) / 127
+            case _:
+                values = generator.standard_normal(shape) * 0.1
+        parameters[name] = values.astype(np.float32)
+    return parameters

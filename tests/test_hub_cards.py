@@ -184,9 +184,9 @@ def test_the_list_says_what_each_needs(ghostnet: Ghostnet) -> None:
     expected = {
         **dict.fromkeys(SHIPPED, "nothing: bundled"),
         "noah-cvlab/gpu/1.0/ghostnet_v1.0_oxford_pets": "download",
-        INT8: "download, MindSpore",
+        INT8: "download",
         **dict.fromkeys(IMAGENET, "download"),
-        **dict.fromkeys(QUANT, "download, MindSpore"),
+        **dict.fromkeys(QUANT, "download"),
         **dict.fromkeys(SHORT, "download, --short-hash"),
         **dict.fromkeys(DETECTORS, "an object detector: not supported"),
     }

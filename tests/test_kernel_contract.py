@@ -17,13 +17,12 @@ from ghostnet.kernels.cpu import library
 from ghostnet.kernels.cpu.packing import (
     ACTIVATIONS,
     BLOCK_KINDS,
-    PRECISIONS,
     UPSAMPLINGS,
     PlanBlock,
     PlanHeader,
     pack,
 )
-from ghostnet.models import MODELS, network_spec
+from ghostnet.models import MODELS, Architecture, network_spec
 from ghostnet.models.specs import NORM_EPSILON, LayerSpec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,9 +63,10 @@ def test_the_plan_has_the_same_fields(structure: type[PlanHeader] | type[PlanBlo
 @pytest.mark.parametrize(
     ("path", "name", "known"),
     [
-        ("network/model.h", "Precision", PRECISIONS),
+        ("network/model.h", "Precision", library.PRECISIONS),
         ("ops/activation.h", "Activation", {"none": 0} | ACTIVATIONS),
         ("ops/attention.h", "Upsampling", {"none": 0} | UPSAMPLINGS),
+        ("ops/dense.h", "WeightFormat", library.WEIGHT_FORMATS),
         ("c_api.cc", "Status", {status.name.lower(): status for status in library.Status}),
     ],
 )
@@ -106,12 +106,13 @@ def named_layers(part: Any, name: str) -> Iterator[tuple[str, LayerSpec]]:
             yield from named_layers(value, f"{name}.{index}")
 
 
-def numbered(layers: Mapping[str, LayerSpec]) -> dict[str, np.ndarray]:
+def numbered(layers: Mapping[str, LayerSpec], architecture: Architecture) -> dict[str, np.ndarray]:
     """Parameters that make the bias of each layer its number."""
     parameters = {}
     for number, layer in enumerate(layers.values()):
-        for key, shape in layer.parameter_shapes().items():
-            parameters[key] = np.zeros(shape, np.float32)
+        for key, shape in layer.parameter_shapes(quantized=architecture.quantized).items():
+            fill = np.ones if ".scale_" in key else np.zeros
+            parameters[key] = fill(shape, np.float32)
         if layer.norm:
             parameters[f"{layer.norm}.moving_variance"] += 1 - NORM_EPSILON
             parameters[f"{layer.norm}.beta"] += number
@@ -139,13 +140,13 @@ def model_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_compiler
 @pytest.mark.skipif(not kernels.available(), reason="needs the compiled kernels")
 @pytest.mark.parametrize("features", [False, True], ids=["logits", "features"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, "ghostnet_int8_1x"])
 def test_the_kernels_find_each_layer_where_it_was_packed(
     name: str, features: bool, model_layout: Path
 ) -> None:
     architecture = MODELS[name].architecture.merged
     layers = dict(named_layers(network_spec(architecture, 37), ""))
-    plan, weights = pack(architecture, numbered(layers), features=features)
+    plan, weights = pack(architecture, numbered(layers, architecture), features=features)
     command = [model_layout, str(weights.size), *map(str, plan)]
     lines = subprocess.check_output(command, text=True).splitlines()
     numbers = {key: number for number, key in enumerate(layers)}

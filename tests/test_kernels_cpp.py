@@ -25,6 +25,7 @@ print(kernels.unavailable_reason())
 SELECTIONS = {
     "test_session.py": "(mobilenet or nose) and 33x250 or old_weights",
     "test_kernel_limits.py": "not cannot_have",
+    "test_quantized_kernels.py": "33 or 1-1 or every",
 }
 """Tests of the Python API without MindSpore that are quick under sanitizers, by file."""
 

@@ -13,6 +13,7 @@ from ghostnet import runtime
 from ghostnet.errors import GhostNetError
 from ghostnet.export.runtimes import in_onnxruntime, in_openvino
 from ghostnet.hub import open_model
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.model import Model
 from ghostnet.model.forward import Forward
 from ghostnet.models.registry import model_of
@@ -32,6 +33,7 @@ class Job:
         folder: Folder of its files.
         batch: Images per call.
         threads: Threads that work on one call.
+        dtype: Type that the engines of `WITH_BFLOAT16` compute in.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Job:
     folder: Path
     batch: int
     threads: int
+    dtype: Dtype = "float32"
 
     @property
     def onnx(self) -> Path:
@@ -101,16 +104,16 @@ def on_arrays(network: Any) -> Forward:
     return lambda images: network(ms.Tensor.from_numpy(images)).asnumpy()
 
 
-def ghostnet_session(model: Model) -> Forward:
+def ghostnet_session(model: Model, dtype: Dtype = "float32") -> Forward:
     """Open a model in the fused kernels."""
     from ghostnet import kernels
 
-    return kernels.Session(model.architecture, model.parameters)
+    return kernels.Session(model.architecture, model.parameters, dtype=dtype)
 
 
 def ghostnet(job: Job) -> Forward:
     """This package's fused kernels, without MindSpore."""
-    return ghostnet_session(open_on_cpu(job))
+    return ghostnet_session(open_on_cpu(job), job.dtype)
 
 
 def mindspore_fused(job: Job) -> Forward:
@@ -127,7 +130,7 @@ def _fused(job: Job) -> Any:
     model = open_in_mindspore(job)
     from ghostnet import kernels
 
-    return kernels.fuse(model.network)
+    return kernels.fuse(model.network, dtype=job.dtype)
 
 
 def mindspore(job: Job) -> Forward:
@@ -148,7 +151,7 @@ def mindcv(job: Job) -> Forward:
 
 
 def torch(job: Job, compiled: bool = False) -> Forward:
-    """PyTorch, eager or with torch.compile."""
+    """PyTorch, eager or with torch.compile; in bfloat16 by its autocast."""
     with needs("torch", extra="torch"):
         import torch
     torch.set_num_threads(job.threads)
@@ -157,8 +160,9 @@ def torch(job: Job, compiled: bool = False) -> Forward:
         network = torch.compile(network)
 
     def call(images: "NDArray[Any]") -> "NDArray[Any]":
-        with torch.inference_mode():
-            logits: NDArray[Any] = network(torch.from_numpy(images)).numpy()
+        shortened = torch.autocast("cpu", torch.bfloat16, enabled=job.dtype == "bfloat16")
+        with torch.inference_mode(), shortened:
+            logits: NDArray[Any] = network(torch.from_numpy(images)).float().numpy()
             return logits
 
     return call
@@ -175,8 +179,9 @@ def onnxruntime(job: Job) -> Forward:
 
 
 def openvino(job: Job) -> Forward:
-    """OpenVINO on the exported model, in float32."""
-    return in_openvino(job.onnx.read_bytes(), job.threads)
+    """OpenVINO on the exported model."""
+    precision = "bf16" if job.dtype == "bfloat16" else "f32"
+    return in_openvino(job.onnx.read_bytes(), job.threads, precision)
 
 
 def mnn(job: Job) -> Forward:
@@ -256,3 +261,13 @@ ENGINES: dict[str, Callable[[Job], Forward]] = {
 
 OWN_WEIGHTS = frozenset(ENGINES) - {"mindcv"}
 """Engines that run the model's weights, and must therefore return its logits."""
+
+WITH_BFLOAT16 = (
+    "ghostnet",
+    "mindspore-fused",
+    "mindspore-fused-graph",
+    "torch",
+    "torch-compile",
+    "openvino",
+)
+"""Engines that can be told to compute in bfloat16."""

@@ -23,7 +23,7 @@ def prepare(job: Job, engines: tuple[str, ...]) -> dict[str, str]:
     model = open_on_cpu(job)
     if model.architecture.quantized:
         raise BenchmarkError(
-            f"{job.model} has 8-bit convolutions, which only MindSpore's own operators can run; "
+            f"{job.model} has 8-bit convolutions, which cannot be exported to the other engines; "
             "choose a network in floating point"
         )
     size = model.preprocess.image_size

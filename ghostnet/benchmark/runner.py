@@ -18,9 +18,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, Job
+from ghostnet.benchmark.engines import ENGINES, OWN_WEIGHTS, WITH_BFLOAT16, Job
 from ghostnet.benchmark.preparation import prepare
 from ghostnet.errors import BenchmarkError, GhostNetError
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.system import processes
 from ghostnet.system.machine import processors
 from ghostnet.system.memory import peak_memory
@@ -78,6 +79,7 @@ def benchmark(
     batch: int = 1,
     threads: int | None = None,
     rounds: int = 10,
+    dtype: Dtype = "float32",
     cache_dir: Path | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> list[Measurement]:
@@ -89,11 +91,13 @@ def benchmark(
         batch: Images in one call.
         threads: Threads that work on a call; by default one per processor of this process.
         rounds: Turns of each engine.
+        dtype: Type that the engines compute in; ``bfloat16`` is for those of
+            `ghostnet.benchmark.engines.WITH_BFLOAT16`.
         cache_dir: Root of the cache; by default ``GHOSTNET_CACHE`` or ``~/.mscache``.
         progress: Called with 1 for each turn of an engine.
 
     Raises:
-        BenchmarkError: There is no such engine.
+        BenchmarkError: There is no such engine, or not in that type.
         CardError, FetchError, IntegrityError, CheckpointError: The model cannot be opened.
     """
     unknown = [engine for engine in engines if engine not in ENGINES]
@@ -101,9 +105,15 @@ def benchmark(
         raise BenchmarkError(
             f"there is no engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}"
         )
+    left_out = [engine for engine in engines if dtype != "float32" and engine not in WITH_BFLOAT16]
+    if left_out:
+        raise BenchmarkError(
+            f"{', '.join(left_out)} cannot be measured in {dtype}; choose from "
+            f"{', '.join(WITH_BFLOAT16)}"
+        )
     threads = threads or processors()
     with tempfile.TemporaryDirectory(prefix="ghostnet-") as folder:
-        job = Job(model, cache_dir, Path(folder), batch, threads)
+        job = Job(model, cache_dir, Path(folder), batch, threads, dtype)
         with own_process() as process:
             missing = process.submit(prepare, job, engines).result()
         measured = race([(e, job) for e in engines if e not in missing], rounds, progress)

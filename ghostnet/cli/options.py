@@ -1,11 +1,21 @@
 """Options that several commands share."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ghostnet.runtime import Device, Execution
+
+
+class DtypeChoice(str, Enum):
+    """The types that the fused CPU kernels compute in, as `ghostnet.kernels.Session` takes them."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+    BFLOAT16 = "bfloat16"
+
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="UID, card (file or URL), checkpoint or network.")
@@ -60,6 +70,10 @@ ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show in REPORT which places made the first label.")
 ]
 FuseOption = Annotated[bool, typer.Option("--fuse/--no-fuse", help="Use the fused kernels.")]
+DtypeOption = Annotated[
+    DtypeChoice,
+    typer.Option(case_sensitive=False, help="Type that the fused CPU kernels compute in."),
+]
 DeviceOption = Annotated[Device, typer.Option(case_sensitive=False, help="Device to run on.")]
 ExecutionOption = Annotated[
     Execution,

@@ -13,6 +13,8 @@ from ghostnet.cli.options import (
     ByContentOption,
     CacheOption,
     DeviceOption,
+    DtypeChoice,
+    DtypeOption,
     ExecutionOption,
     ExplainOption,
     FuseOption,
@@ -74,6 +76,7 @@ def predict(
     ray: RayOption = False,
     address: AddressOption = None,
     fuse: FuseOption = True,
+    dtype: DtypeOption = DtypeChoice.FLOAT32,
     backend: Annotated[Backend, typer.Option(help="What runs the network.")] = Backend.GHOSTNET,
     device: DeviceOption = Device.AUTO,
     execution: ExecutionOption = Execution.GRAPH,
@@ -96,6 +99,11 @@ def predict(
         raise typer.BadParameter("--update compares files, so it takes no image on stdin (-)")
     if ray:
         _check_ray(file, fuse=fuse, backend=backend, device=device)
+    if dtype is not DtypeChoice.FLOAT32 and (ray or not fuse or backend is not Backend.GHOSTNET):
+        raise typer.BadParameter(
+            "--dtype is for the fused kernels of this machine: leave out --ray, --no-fuse and "
+            "--backend"
+        )
     configure(device, execution, verbose=verbose)
     opened = open_model(model, cache_dir, labels, allow_short_hash=short_hash)
     size = batch_size or (OUT_BATCH if file else 1)
@@ -120,7 +128,9 @@ def predict(
     from ghostnet.model.forward import open_forward
 
     is_own = backend is Backend.GHOSTNET
-    forward = open_forward(opened, fused=fuse) if is_own else deploy(opened, backend)
+    forward = (
+        open_forward(opened, fused=fuse, dtype=dtype.value) if is_own else deploy(opened, backend)
+    )
     if file:
         labeler = label_with(opened, top_k, batch_size=size, forward=forward)
         provenance = Provenance.of(opened, top_k)

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ghostnet.cli.models import configure, named_openings
-from ghostnet.cli.options import CacheOption
+from ghostnet.cli.options import CacheOption, DtypeChoice, DtypeOption
 from ghostnet.cli.output import say
 from ghostnet.models.registry import DEFAULT_MODEL
 from ghostnet.packages import needs
@@ -46,6 +46,7 @@ def serve(
         int | None,
         typer.Option(min=1, help="Threads of the network. Default: one per processor."),
     ] = None,
+    dtype: DtypeOption = DtypeChoice.FLOAT32,
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve requests.")] = 1,
     max_batch: Annotated[
         int, typer.Option(min=1, help="Most images per call of the network.")
@@ -173,6 +174,7 @@ def serve(
             access,
             metrics_listener=metrics_listener,
             threads=threads,
+            dtype=dtype.value,
             workers=workers,
             certificate=certificate,
             rpc=rpc,

@@ -29,12 +29,13 @@ def in_onnxruntime(model: bytes, threads: int = 0) -> Forward:
     return lambda images: session.run(None, {image.name: images})[0]
 
 
-def in_openvino(model: bytes, threads: int = 0) -> Forward:
-    """Open an ONNX model of this package in OpenVINO, in float32 on the CPU.
+def in_openvino(model: bytes, threads: int = 0, precision: str = "f32") -> Forward:
+    """Open an ONNX model of this package in OpenVINO, on the CPU.
 
     Args:
         model: Content of the file.
         threads: Threads that work on one call; 0 leaves the number to the runtime.
+        precision: OpenVINO's name of the type that it computes in.
 
     Raises:
         PackageError: OpenVINO is not installed.
@@ -42,7 +43,7 @@ def in_openvino(model: bytes, threads: int = 0) -> Forward:
     with needs("openvino", extra="export"):
         import openvino
     settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "f32",  # bfloat16, the default on some CPUs, is off by 1e-2
+        "INFERENCE_PRECISION_HINT": precision,  # bf16, the default on some CPUs, is off by 1e-2
         "PERFORMANCE_HINT": "LATENCY",
     }
     if threads:

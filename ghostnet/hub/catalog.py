@@ -130,8 +130,6 @@ def prerequisites(card: ModelCard) -> str:
     wanted = ["download"]
     if asset.has_short_hash:
         wanted.append("--short-hash")
-    if card.architecture.quantized:
-        wanted.append("MindSpore")
     return ", ".join(wanted)
 
 

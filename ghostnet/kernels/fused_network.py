@@ -14,7 +14,7 @@ from ghostnet.checkpoints import Parameters
 from ghostnet.checkpoints.cells import altered_layer, parameters_of
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu.forward import check_dtype, refuse_gradient
-from ghostnet.kernels.cpu.packing import Dtype
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.kernels.cpu.training import TRAINABLE
 from ghostnet.kernels.devices import DEVICES, Device, unavailable_reason
 from ghostnet.models import Architecture, network_spec
@@ -143,8 +143,10 @@ def fuse(
         features: Return the features that the classifier reads, as the network's ``features`` does.
         training: Return a cell for training that shares the network's parameters and gives its
             gradients and moving statistics; CPU only.
-        dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
-            which is faster and less exact; for inference on a CPU with VNNI or dotprod.
+        dtype: ``bfloat16`` rounds the weights and the pixels of pointwise convolutions to 8
+            significant bits, and the weights of dense layers, on a CPU with AVX512_BF16; ``int8``
+            those of wide pointwise convolutions to 8 bits, with VNNI, or dotprod on ARM. Both are
+            faster and less exact.
 
     Returns:
         A cell with the input and output of ``network``.

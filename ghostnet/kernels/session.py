@@ -10,7 +10,8 @@ from ghostnet.checkpoints.folding import Array
 from ghostnet.checkpoints.parameters import count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.packing import Dtype, PackedNetwork, pack
+from ghostnet.kernels.cpu.library import Dtype
+from ghostnet.kernels.cpu.packing import PackedNetwork, pack
 from ghostnet.models import Architecture
 
 
@@ -27,8 +28,10 @@ class Session:
         parameters: Arrays by released name.
         features: Return the features that the classifier reads, rather than the logits.
         pooled: Return the means of the last map, from which the head computes the features.
-        dtype: ``int8`` rounds the weights and the pixels of wide pointwise convolutions to 8 bits,
-            which is faster and less exact; it needs VNNI, or dotprod on ARM.
+        dtype: ``bfloat16`` rounds the weights and the pixels of pointwise convolutions to 8
+            significant bits, and the weights of dense layers, on a CPU with AVX512_BF16; ``int8``
+            those of wide pointwise convolutions to 8 bits, with VNNI, or dotprod on ARM. Both are
+            faster and less exact.
         sharing: A session of the same network, the logits of which come after what this one
             returns: both then have the same weights in memory.
 

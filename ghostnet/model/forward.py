@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from ghostnet import kernels, runtime
 from ghostnet.checkpoints import Parameters
+from ghostnet.errors import KernelError
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.models import Architecture
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Weights(Protocol):
 
 
 def open_forward(
-    model: Weights, *, fused: bool = True, features: bool = False
+    model: Weights, *, fused: bool = True, features: bool = False, dtype: Dtype = "float32"
 ) -> "kernels.Session | MindSporeForward":
     """Choose what computes the forward pass of a model.
 
@@ -44,10 +46,18 @@ def open_forward(
         model: The network and its weights, such as a `ghostnet.model.Model`.
         fused: Use the fused kernels where they can run the network.
         features: Return the features that the classifier reads, rather than the logits.
+        dtype: As of `ghostnet.kernels.Session`; only the fused CPU kernels have another than
+            float32.
+
+    Raises:
+        KernelError: Another dtype than float32 is not available.
     """
     on_cpu = runtime.current_device() == "CPU"
-    if fused and on_cpu and kernels.available(model.architecture):
-        return kernels.Session(model.architecture, model.parameters, features=features)
+    if dtype != "float32" or (fused and on_cpu and kernels.available(model.architecture)):
+        if not on_cpu:
+            raise KernelError(f"the dtype {dtype} is for CPUs; leave it out, or run on a CPU")
+        weights = model.architecture, model.parameters
+        return kernels.Session(*weights, features=features, dtype=dtype)
     return MindSporeForward(model, fused=fused, features=features)
 
 

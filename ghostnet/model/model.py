@@ -18,7 +18,7 @@ from ghostnet.data.image_folder import ImageFolder
 from ghostnet.data.split import read_measured
 from ghostnet.data.transforms import Preprocess, normalize
 from ghostnet.errors import ImageError
-from ghostnet.kernels.cpu.packing import Dtype
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.model.downloads import downloaded
 from ghostnet.model.evaluation import Evaluation, evaluate
 from ghostnet.model.evidence import evidence
@@ -266,7 +266,7 @@ class Model:
 
         Args:
             threads: Threads of every session in this process; by default, they stay as they are.
-            dtype: ``float32`` or ``int8``; see `ghostnet.kernels.Session`.
+            dtype: ``float32``, ``bfloat16`` or ``int8``; see `ghostnet.kernels.Session`.
 
         Raises:
             KernelError: The kernels are not available, or the processor does not have the dtype.

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.model import Model
 from ghostnet.serving.refusal import Refusal
 from ghostnet.serving.served_model import Observe, ServedModel
@@ -40,15 +41,23 @@ class Repository:
         openings: How each model is opened, by its name in addresses.
         batch: Images of the largest batch.
         observe: Called with the images of each batch and the seconds of its forward pass.
+        dtype: As of `ghostnet.kernels.Session`.
 
     Raises:
         GhostNetError: A model cannot be opened.
     """
 
-    def __init__(self, openings: Mapping[str, Opening], batch: int, observe: Observe) -> None:
+    def __init__(
+        self,
+        openings: Mapping[str, Opening],
+        batch: int,
+        observe: Observe,
+        dtype: Dtype = "float32",
+    ) -> None:
         self._openings = openings
         self._batch = batch
         self._observe = observe
+        self._dtype = dtype
         self._loaded = {name: self._open(name) for name in openings}
         self._reasons = dict.fromkeys(openings, "")
         self._changing = asyncio.Lock()
@@ -141,7 +150,8 @@ class Repository:
             return True
 
     def _open(self, name: str) -> ServedModel:
-        model = ServedModel(name, self._openings[name](), self._batch, self._observe)
+        opened = self._openings[name]()
+        model = ServedModel(name, opened, self._batch, self._observe, self._dtype)
         return_freed_memory()  # opening a model frees twice its weights
         return model
 

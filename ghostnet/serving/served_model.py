@@ -12,6 +12,7 @@ from ghostnet.data.decoding_time import refuse_slow
 from ghostnet.data.transforms import Preprocess, read_header
 from ghostnet.inference.vectors import Layer
 from ghostnet.kernels import Session
+from ghostnet.kernels.cpu.library import Dtype
 from ghostnet.model import ImageSource, Model
 from ghostnet.serving.batcher import Source
 
@@ -94,6 +95,7 @@ class ServedModel(ServedNetwork):
         model: As `ghostnet.hub.open_model` returns it.
         batch: Images of the largest batch, for which memory is prepared.
         observe: Called with the images of each batch and the seconds of its forward pass.
+        dtype: As of `ghostnet.kernels.Session`.
 
     Attributes:
         name: Its name in addresses.
@@ -103,19 +105,21 @@ class ServedModel(ServedNetwork):
             memory.
 
     Raises:
-        KernelError: The fused kernels are not available.
+        KernelError: The fused kernels are not available, or not in the dtype.
     """
 
-    def __init__(self, name: str, model: Model, batch: int, observe: Observe) -> None:
-        session = model.session()
+    def __init__(
+        self, name: str, model: Model, batch: int, observe: Observe, dtype: Dtype = "float32"
+    ) -> None:
+        session = model.session(dtype=dtype)
         super().__init__(model.preprocess, session, Counted(), observe)
         self.name = name
         self.labels = model.labels
         self.thresholds = model.thresholds
         weights = model.architecture, model.parameters
         layers = {
-            Layer.HEAD: Session(*weights, features=True, sharing=session),
-            Layer.POOLED: Session(*weights, pooled=True, sharing=session),
+            Layer.HEAD: Session(*weights, features=True, dtype=dtype, sharing=session),
+            Layer.POOLED: Session(*weights, pooled=True, dtype=dtype, sharing=session),
         }
         self.embedders = {
             layer: ServedNetwork(model.preprocess, embedder, self.counted, observe)

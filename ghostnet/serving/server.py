@@ -23,7 +23,7 @@ from ghostnet import kernels
 from ghostnet.errors import GhostNetError, ServingError
 from ghostnet.files import raising
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.library import default_threads
+from ghostnet.kernels.cpu.library import Dtype, default_threads
 from ghostnet.serving.access import Access
 from ghostnet.serving.application import create_application
 from ghostnet.serving.certificate import Certificate
@@ -111,6 +111,7 @@ def serve(
     *,
     metrics_listener: socket.socket | None = None,
     threads: int | None = None,
+    dtype: Dtype = "float32",
     workers: int = 1,
     certificate: Certificate | None = None,
     rpc: Address | None = None,
@@ -128,6 +129,7 @@ def serve(
         metrics_listener: A socket on which only metrics are, without a token.
         threads: Threads of the network in each process; by default, the processors divided by the
             number of processes.
+        dtype: As of `ghostnet.kernels.Session`.
         workers: Processes; one that dies is replaced.
         certificate: The certificate for TLS; without one, the server speaks plain HTTP.
         rpc: Where to serve gRPC, too.
@@ -149,6 +151,7 @@ def serve(
             limits,
             access,
             threads=threads,
+            dtype=dtype,
             rpc=rpc,
             metrics_port=metrics_port,
         ),
@@ -202,6 +205,7 @@ def open_application(
     access: Access,
     *,
     threads: int,
+    dtype: Dtype,
     rpc: Address | None,
     metrics_port: int | None,
 ) -> ASGIApp:
@@ -217,7 +221,7 @@ def open_application(
     on_hangup(loop, Hangup(lambda: repository.reload()))
     metrics = Metrics()
     try:
-        repository = Repository(openings, limits.batch, metrics.observe_batch)
+        repository = Repository(openings, limits.batch, metrics.observe_batch, dtype)
     except GhostNetError as error:
         if parent is None:
             raise

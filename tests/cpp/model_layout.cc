@@ -23,7 +23,8 @@ class Layout {
   explicit Layout(const float* weights) : weights_(weights) {}
 
   void print(const Model& model) const {
-    full("stem", model.stem.taps);
+    line("stem", model.stem.is_quantized() ? model.stem.bias : model.stem.taps.bias,
+         model.stem.taps.out);
     for (std::size_t i = 0; i < model.blocks.size(); ++i) {
       block("blocks." + std::to_string(i), model.blocks[i]);
     }

@@ -16,15 +16,14 @@ std::int64_t ghostnet_int8_size(int out, int in);
 int ghostnet_is_faster_in_int8(int out, int in);
 void ghostnet_pack_int8(const float* weights, int out, int in, const float* low, const float* high,
                         float* packed, float* bias);
-std::int64_t ghostnet_dense_size(int out, int in);
-void ghostnet_pack_dense(const float* weights, int out, int in, float* packed);
-std::int64_t ghostnet_short_dense_size(int out, int in);
-void ghostnet_pack_short_dense(const float* weights, int out, int in, float* packed);
+std::int64_t ghostnet_dense_size(int format, int out, int in);
+void ghostnet_pack_dense(int format, const float* weights, int out, int in, float* packed);
 }
 
 namespace reference {
 
 using ghostnet::cpu::Precision;
+using ghostnet::cpu::WeightFormat;
 
 class Packer {
  public:
@@ -38,8 +37,8 @@ class Packer {
     for (const Bottleneck& block : net.bottlenecks) bottleneck(block);
     for (const InvertedResidual& block : net.inverted_residuals) inverted_residual(block);
     pointwise(net.last);
-    for (const Convolution& layer : net.head) short_dense(layer);
-    for (const Convolution& layer : net.classifier) short_dense(layer);
+    for (const Convolution& layer : net.head) dense(WeightFormat::kFloat24, layer);
+    for (const Convolution& layer : net.classifier) dense(WeightFormat::kFloat24, layer);
   }
 
  private:
@@ -72,16 +71,10 @@ class Packer {
     append(layer.bias);
   }
 
-  void dense(const Convolution& layer) {
-    std::vector<float> packed(ghostnet_dense_size(layer.out, layer.in));
-    ghostnet_pack_dense(layer.weights.data(), layer.out, layer.in, packed.data());
-    append(packed);
-    append(layer.bias);
-  }
-
-  void short_dense(const Convolution& layer) {
-    std::vector<float> packed(ghostnet_short_dense_size(layer.out, layer.in));
-    ghostnet_pack_short_dense(layer.weights.data(), layer.out, layer.in, packed.data());
+  void dense(WeightFormat format, const Convolution& layer) {
+    const int number = static_cast<int>(format);
+    std::vector<float> packed(ghostnet_dense_size(number, layer.out, layer.in));
+    ghostnet_pack_dense(number, layer.weights.data(), layer.out, layer.in, packed.data());
     append(packed);
     append(layer.bias);
   }
@@ -107,7 +100,7 @@ class Packer {
     ghost_module(block.ghost1);
     for (const Attention& gates : block.attention) attention(gates, block.ghost1);
     for (const Convolution& layer : block.downsample) depthwise(layer);
-    for (const Convolution& layer : block.squeeze_excite) dense(layer);
+    for (const Convolution& layer : block.squeeze_excite) dense(WeightFormat::kFloat32, layer);
     ghost_module(block.ghost2);
     if (!block.shortcut.empty()) {
       depthwise(block.shortcut[0]);

@@ -5,8 +5,9 @@ import enum
 import functools
 import operator
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,28 +42,54 @@ SYMBOLS = (
     "GhostNetSqueezeExciteGradient",
     "GhostNetUnfold",
     "GhostNetUnfoldGradient",
+    "ghostnet_bfloat16_size",
     "ghostnet_dense_size",
     "ghostnet_forward",
+    "ghostnet_has_bfloat16",
     "ghostnet_has_int8",
     "ghostnet_instruction_set",
     "ghostnet_instruction_sets",
     "ghostnet_int8_size",
+    "ghostnet_is_faster_in_bfloat16",
     "ghostnet_is_faster_in_int8",
+    "ghostnet_pack_bfloat16",
+    "ghostnet_pack_bytes",
     "ghostnet_pack_dense",
     "ghostnet_pack_int8",
     "ghostnet_pack_pointwise",
-    "ghostnet_pack_short_dense",
     "ghostnet_pointwise_size",
     "ghostnet_processor_extensions",
     "ghostnet_set_instruction_set",
     "ghostnet_set_threads",
-    "ghostnet_short_dense_size",
     "ghostnet_threads",
 )
 """Symbols that this version of the package calls in the library."""
 
-KINDS = ("pointwise", "dense", "short_dense")
-"""How the kernels read the weights of a layer; the last keeps each to within 2⁻¹⁷."""
+Dtype = Literal["float32", "int8", "bfloat16"]
+"""Type of the weights and pixels of the layers that gain from it."""
+
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+
+Precision = Literal[Dtype, "quantized"]
+
+PRECISIONS: Mapping[Precision, int] = {"float32": 0, "int8": 1, "quantized": 2, "bfloat16": 3}
+"""Numbers of the types in the plan; the layers of a quantized network state their own."""
+
+UNITS: Mapping[str, str] = {
+    "int8": "VNNI, or dotprod on ARM, which multiply bytes",
+    "bfloat16": "AVX512_BF16, which multiplies bfloat16",
+}
+"""What a processor needs for a type."""
+
+WeightFormat = Literal["float32", "float24", "int8", "bfloat16"]
+
+WEIGHT_FORMATS: Mapping[WeightFormat, int] = {
+    "float32": 0,
+    "float24": 1,
+    "int8": 2,
+    "bfloat16": 3,
+}
+"""Numbers of the formats of a dense layer's weights; 24 bits keep each to within 2⁻¹⁷."""
 
 INSTRUCTION_SET = "GHOSTNET_INSTRUCTION_SET"
 """Environment variable that names the instruction set to use, for tests and measurements."""
@@ -110,14 +137,16 @@ def load() -> ctypes.CDLL:
             f"{PATH} belongs to another version: it has no {missing[0]}; install the package "
             "again, or run in a checkout: cmake -S . -B build && cmake --build build"
         )
-    for kind in KINDS:
+    matrix: list[Any] = [_FLOATS, ctypes.c_int, ctypes.c_int]
+    library.ghostnet_pack_bfloat16.argtypes = [*matrix, _FLOATS]
+    library.ghostnet_pack_bytes.argtypes = [*matrix, _FLOATS]
+    library.ghostnet_pack_dense.argtypes = [ctypes.c_int, *matrix, _FLOATS]
+    library.ghostnet_pack_int8.argtypes = [*matrix, *[_FLOATS] * 4]
+    library.ghostnet_pack_pointwise.argtypes = [*matrix, _FLOATS]
+    for kind in ("bfloat16", "bytes", "dense", "int8", "pointwise"):
+        getattr(library, f"ghostnet_pack_{kind}").restype = None
+    for kind in ("bfloat16", "dense", "int8", "pointwise"):
         getattr(library, f"ghostnet_{kind}_size").restype = ctypes.c_int64
-        pack = getattr(library, f"ghostnet_pack_{kind}")
-        pack.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, _FLOATS]
-        pack.restype = None
-    library.ghostnet_int8_size.restype = ctypes.c_int64
-    library.ghostnet_pack_int8.argtypes = [_FLOATS, ctypes.c_int, ctypes.c_int, *[_FLOATS] * 4]
-    library.ghostnet_pack_int8.restype = None
     library.ghostnet_forward.argtypes = [_ADDRESS, *_SIZES, *_VECTORS]
     library.ghostnet_instruction_set.restype = ctypes.c_char_p
     library.ghostnet_instruction_sets.restype = ctypes.c_char_p
@@ -216,8 +245,8 @@ def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int
 
     Raises:
         KernelError: Plan and weights are not those of one network, the network has another number
-            of outputs, the images are too large, or the plan's precision is int8, which the
-            instruction set does not have.
+            of outputs, the images are too large, or the instruction set does not have the
+            plan's precision.
         MemoryError: The call needs more memory than there is.
     """
     batch, _, height, width = images.shape
@@ -225,11 +254,13 @@ def forward(images: Array, plan: NDArray[np.int32], weights: Array, outputs: int
     vectors = _address(plan), plan.size, _address(weights), weights.size, _address(logits), outputs
     status = load().ghostnet_forward(_address(images), batch, height, width, *vectors)
     if status:
-        raise _error(Status(status), images.shape, outputs)
+        raise _error(Status(status), images.shape, plan, outputs)
     return logits
 
 
-def _error(status: Status, images: tuple[int, ...], outputs: int) -> Exception:
+def _error(
+    status: Status, images: tuple[int, ...], plan: NDArray[np.int32], outputs: int
+) -> Exception:
     """Say why a call failed."""
     if status == Status.NO_MEMORY:
         return MemoryError(
@@ -237,7 +268,8 @@ def _error(status: Status, images: tuple[int, ...], outputs: int) -> Exception:
             "fewer or smaller images at a time, or set fewer threads"
         )
     if status == Status.MISSING_KERNELS:
-        return KernelError(no_int8_reason())
+        names = {number: name for name, number in PRECISIONS.items()}
+        return KernelError(missing_reason(names[int(plan[0])]))
     if status == Status.WRONG_SHAPES:
         return KernelError(
             f"the kernels do not map images of shape {images} to {outputs} outputs with this "
@@ -248,14 +280,28 @@ def _error(status: Status, images: tuple[int, ...], outputs: int) -> Exception:
     )
 
 
-def no_int8_reason() -> str:
-    """Say why there are no int8 kernels; empty where there are."""
-    if load().ghostnet_has_int8():
+def missing_reason(precision: Precision) -> str:
+    """Say why there are no kernels of a precision; empty where there are."""
+    if precision not in UNITS or getattr(load(), f"ghostnet_has_{precision}")():
         return ""
     return (
-        "the dtype int8 needs a processor with VNNI, or dotprod on ARM, which multiply bytes; "
-        f"{instruction_set()} is without it here; use float32"
+        f"the dtype {precision} needs a processor with {UNITS[precision]}; {instruction_set()} is "
+        f"without it here, on a processor with {', '.join(processor_extensions()) or 'neither'}; "
+        "use float32"
     )
+
+
+def is_faster_in_bfloat16(outputs: int) -> bool:
+    """Whether a pointwise convolution gains from bfloat16."""
+    return bool(load().ghostnet_is_faster_in_bfloat16(outputs))
+
+
+def packed_bfloat16(weights: Array) -> Array:
+    """Pack (out, in) weights of a pointwise convolution as bfloat16."""
+    library = load()
+    vector = np.empty(library.ghostnet_bfloat16_size(*weights.shape), np.float32)
+    library.ghostnet_pack_bfloat16(aligned(weights), *weights.shape, vector)
+    return vector
 
 
 def is_faster_in_int8(outputs: int, inputs: int) -> bool:
@@ -290,9 +336,27 @@ def _address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def packed(kind: str, weights: Array) -> Array:
-    """Pack (out, in) weights as the kernels read them, in one of `KINDS`."""
+def packed_pointwise(weights: Array) -> Array:
+    """Pack (out, in) weights of a pointwise convolution."""
     library = load()
-    vector = np.empty(getattr(library, f"ghostnet_{kind}_size")(*weights.shape), np.float32)
-    getattr(library, f"ghostnet_pack_{kind}")(aligned(weights), *weights.shape, vector)
+    vector = np.empty(library.ghostnet_pointwise_size(*weights.shape), np.float32)
+    library.ghostnet_pack_pointwise(aligned(weights), *weights.shape, vector)
+    return vector
+
+
+def packed_dense(weight_format: WeightFormat, weights: Array) -> Array:
+    """Pack (out, in) weights of a dense layer."""
+    library, number = load(), WEIGHT_FORMATS[weight_format]
+    vector = np.empty(library.ghostnet_dense_size(number, *weights.shape), np.float32)
+    library.ghostnet_pack_dense(number, aligned(weights), *weights.shape, vector)
+    return vector
+
+
+def packed_bytes(weights: Array) -> Array:
+    """Pack (out, in) whole numbers from -128 to 127 for a pointwise convolution.
+
+    ``in`` is a multiple of four.
+    """
+    vector = np.empty(weights.size // 4, np.float32)
+    load().ghostnet_pack_bytes(aligned(weights), *weights.shape, vector)
     return vector

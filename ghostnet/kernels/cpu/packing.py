@@ -4,26 +4,23 @@ The plan is that of csrc/cpu/network/plan.h; the weights are in the order of `re
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostnet.checkpoints.folding import Array, FoldedLayer, fold
+from ghostnet.checkpoints.folding import Array
 from ghostnet.checkpoints.parameters import check_parameters, count_classes
 from ghostnet.errors import KernelError
 from ghostnet.kernels.cpu import library
-from ghostnet.kernels.cpu.ranges import ValueRange, input_ranges
+from ghostnet.kernels.cpu.bfloat16_packer import Bfloat16Packer
+from ghostnet.kernels.cpu.library import DTYPES, PRECISIONS, Dtype, Precision
+from ghostnet.kernels.cpu.packer import Packer
+from ghostnet.kernels.cpu.quantized_packer import QuantizedPacker
+from ghostnet.kernels.cpu.ranges import input_ranges
 from ghostnet.models import Architecture, network_spec
 from ghostnet.models.architectures import Activation, Family, Upsampling
-from ghostnet.models.specs import (
-    BlockSpec,
-    BottleneckSpec,
-    GhostModuleSpec,
-    InvertedResidualSpec,
-    LayerSpec,
-    SqueezeExciteSpec,
-)
+from ghostnet.models.specs import NetworkSpec
 
 ACTIVATIONS: Mapping[Activation, int] = {"relu": 1, "hard_swish": 2, "relu6": 3}
 """Numbers of the activations in the plan."""
@@ -33,12 +30,6 @@ BLOCK_KINDS: Mapping[Family, int] = {"ghostnet": 0, "mobilenet_v2": 1, "repghost
 
 UPSAMPLINGS: Mapping[Upsampling, int] = {"nearest": 1, "bilinear": 2}
 """Numbers of the ways in which gates of the attention grow, in the plan; 0 without attention."""
-
-Dtype = Literal["float32", "int8"]
-"""Type of the weights and pixels of the pointwise convolutions that gain from it."""
-
-PRECISIONS: Mapping[Dtype, int] = {"float32": 0, "int8": 1}
-"""Numbers of the types in the plan."""
 
 CACHE_LINE = 64
 """Alignment of the packed weights, in bytes."""
@@ -108,7 +99,8 @@ def pack(
         CheckpointError: Parameters are missing or have the wrong shapes.
     """
     check_architecture(architecture)
-    check_dtype(dtype)
+    check_dtype(dtype, architecture)
+    precision: Precision = "quantized" if architecture.quantized else dtype
     classes = count_classes(parameters, architecture)
     spec = network_spec(architecture, classes)
     head = None if pooled else spec.head
@@ -116,7 +108,7 @@ def pack(
     parameters = {name: parameters[name] for name in expected if name in parameters}
     check_parameters(parameters, expected, "the parameters")
     header = PlanHeader(
-        precision=PRECISIONS[dtype],
+        precision=PRECISIONS[precision],
         block_kind=BLOCK_KINDS[architecture.family],
         stem_channels=architecture.stem_channels,
         activation=ACTIVATIONS[architecture.activation],
@@ -135,16 +127,26 @@ def pack(
             se_channels=row.se_channels,
             upsampling=UPSAMPLINGS[architecture.upsampling] if row.attention else 0,
         )
-    packer = Packer(parameters, input_ranges(spec, parameters) if dtype == "int8" else {})
-    parts = packer.pointwise(spec.stem)
+    packer = _packer(precision, spec, parameters)
+    parts = packer.stem(spec.stem)
     for block in spec.blocks:
         parts += packer.block(block)
     parts += packer.pointwise(spec.last)
     if head:
-        parts += packer.short_dense(head)
+        parts += packer.head(head)
     if not (features or pooled):
-        parts += packer.short_dense(spec.classifier)
+        parts += packer.classifier(spec.classifier)
     return PackedNetwork(np.array(plan, np.int32), _concatenated(parts))
+
+
+def _packer(
+    precision: Precision, spec: NetworkSpec, parameters: Mapping[str, NDArray[Any]]
+) -> Packer:
+    if precision == "quantized":
+        return QuantizedPacker(parameters)
+    if precision == "bfloat16":
+        return Bfloat16Packer(parameters)
+    return Packer(parameters, input_ranges(spec, parameters) if precision == "int8" else {})
 
 
 def unsupported_reason(architecture: Architecture) -> str | None:
@@ -164,14 +166,19 @@ def untrainable_reason(architecture: Architecture) -> str | None:
             "a network with merged branches cannot be fused for training; train it with its "
             "branches"
         )
+    if architecture.quantized:
+        return (
+            "a network with convolutions on 8 bits cannot be trained, because rounding has no "
+            "gradient; train its counterpart in floats"
+        )
     return _unsupported_layer(architecture)
 
 
 def _unsupported_layer(architecture: Architecture) -> str | None:
-    if architecture.quantized:
+    if architecture.quantized and (architecture.family != "ghostnet" or architecture.attends):
         return (
-            "a network with convolutions on 8 bits cannot be fused, because the kernels do not "
-            "round their inputs; run the network itself"
+            "a network with convolutions on 8 bits cannot be fused unless it is a GhostNet without "
+            "attention; run the network itself"
         )
     if architecture.activation not in ACTIVATIONS:
         return (
@@ -216,102 +223,21 @@ def check_architecture(architecture: Architecture) -> None:
         raise KernelError(reason)
 
 
-def check_dtype(dtype: str) -> None:
-    """Check that the kernels support a type on this processor.
+def check_dtype(dtype: str, architecture: Architecture) -> None:
+    """Check that the kernels support a type for a network on this processor.
 
     Raises:
-        KernelError: The dtype is not supported, or not on this processor.
+        KernelError: The dtype is not supported, or not for the network or on this processor.
     """
-    if dtype not in PRECISIONS:
-        raise KernelError(f"the dtype {dtype!r} is not one of {', '.join(PRECISIONS)}")
-    if dtype == "int8" and (reason := library.no_int8_reason()):
+    if dtype not in DTYPES:
+        raise KernelError(f"the dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if architecture.quantized and dtype != "float32":
+        raise KernelError(
+            f"the dtype {dtype} is for networks in floats; the convolutions of this one are on 8 "
+            "bits already, so leave the dtype out"
+        )
+    if reason := library.missing_reason(dtype):
         raise KernelError(reason)
-
-
-class Packer:
-    """Packs the layers of a network; every method returns arrays in the order of the kernels.
-
-    Args:
-        parameters: Arrays by released name.
-        ranges: Input range of each layer that may be packed in 8 bits, by name.
-    """
-
-    def __init__(
-        self, parameters: Mapping[str, NDArray[Any]], ranges: Mapping[str, ValueRange]
-    ) -> None:
-        self.parameters = parameters
-        self.ranges = ranges
-
-    def pointwise(self, layer: LayerSpec) -> list[Array]:
-        """Pack a convolution over all channels, in tiles of output channels, and its bias."""
-        return self._pointwise(layer.name, fold(layer, self.parameters))
-
-    def depthwise(self, layer: LayerSpec) -> list[Array]:
-        """Pack a depthwise convolution, (channels, height, width), and its bias."""
-        folded = fold(layer, self.parameters)
-        return [folded.weight.ravel(), folded.bias]
-
-    def dense(self, layer: LayerSpec) -> list[Array]:
-        """Pack a layer on vectors, and its bias."""
-        folded = fold(layer, self.parameters)
-        return [library.packed("dense", folded.matrix), folded.bias]
-
-    def short_dense(self, layer: LayerSpec) -> list[Array]:
-        """Pack a layer on vectors with many weights, each shortened to 24 bits, and its bias."""
-        folded = fold(layer, self.parameters)
-        return [library.packed("short_dense", folded.matrix), folded.bias]
-
-    def ghost_module(self, module: GhostModuleSpec) -> list[Array]:
-        """Pack the primary convolution, the cheap operation, and the attention if there is one."""
-        parts = self.pointwise(module.primary) + self.depthwise(module.cheap)
-        if module.attention:
-            parts += self.parts(module.attention.pointwise, module)
-            parts += self.depthwise(module.attention.horizontal)
-            parts += self.depthwise(module.attention.vertical)
-        return parts
-
-    def squeeze_excite(self, spec: SqueezeExciteSpec) -> list[Array]:
-        """Pack the reduction, then the expansion."""
-        return self.dense(spec.reduce) + self.dense(spec.expand)
-
-    def parts(self, layer: LayerSpec, module: GhostModuleSpec) -> list[Array]:
-        """Pack a pointwise convolution in halves, if those of a Ghost module's output meet them."""
-        if not module.is_concatenated:
-            return self.pointwise(layer)
-        folded = fold(layer, self.parameters)
-        half = len(folded.bias) // 2
-        first, second = folded.rows(0, half), folded.rows(half, 2 * half)
-        return self._pointwise(layer.name, first) + self._pointwise(layer.name, second)
-
-    def bottleneck(self, spec: BottleneckSpec) -> list[Array]:
-        """Pack a Ghost bottleneck, with the optional parts that it has."""
-        parts = self.ghost_module(spec.ghost1)
-        if spec.downsample:
-            parts += self.depthwise(spec.downsample)
-        if spec.squeeze_excite:
-            parts += self.squeeze_excite(spec.squeeze_excite)
-        parts += self.ghost_module(spec.ghost2)
-        if spec.shortcut:
-            parts += self.depthwise(spec.shortcut.depthwise)
-            parts += self.parts(spec.shortcut.pointwise, spec.ghost2)
-        return parts
-
-    def inverted_residual(self, spec: InvertedResidualSpec) -> list[Array]:
-        """Pack an inverted residual, with its expansion if it has one."""
-        expansion = self.pointwise(spec.expansion) if spec.expansion else []
-        return expansion + self.depthwise(spec.depthwise) + self.pointwise(spec.projection)
-
-    def block(self, spec: BlockSpec) -> list[Array]:
-        """Pack a block of any kind."""
-        if isinstance(spec, InvertedResidualSpec):
-            return self.inverted_residual(spec)
-        return self.bottleneck(spec)
-
-    def _pointwise(self, name: str, layer: FoldedLayer) -> list[Array]:
-        values = self.ranges.get(name)
-        if values and library.is_faster_in_int8(*layer.matrix.shape):
-            return [*library.packed_int8(layer.matrix, layer.bias, *values)]
-        return [library.packed("pointwise", layer.matrix), layer.bias]
 
 
 def _concatenated(parts: list[Array]) -> Array:

@@ -104,6 +104,11 @@ def unsupported_reason(architecture: Architecture) -> str | None:
             f"a network with {layers} cannot be fused for a GPU, whose kernels have the Ghost "
             "bottlenecks of the first GhostNet; run the network itself, or fuse it for a CPU"
         )
+    if architecture.quantized:
+        return (
+            "a network with convolutions on 8 bits cannot be fused for a GPU; run the network "
+            "itself, or fuse it for a CPU"
+        )
     if architecture.activation not in SYMBOLS:
         return (
             f"a network with the activation {architecture.activation} cannot be fused for a GPU; "

@@ -88,23 +88,28 @@ int GhostNetForward(int count, void** data, int* ranks, int64_t** shapes, const 
 
 // Packed weights of a layer, in floats.
 std::int64_t ghostnet_pointwise_size(int out, int in) { return pointwise_size(out, in); }
+std::int64_t ghostnet_bfloat16_size(int out, int in) { return bfloat16_size(out, in); }
 std::int64_t ghostnet_int8_size(int out, int in) { return Int8Weights::size(out, in); }
-std::int64_t ghostnet_dense_size(int out, int in) { return Dense::size(out, in); }
-std::int64_t ghostnet_short_dense_size(int out, int in) { return ShortDense::size(out, in); }
+std::int64_t ghostnet_dense_size(int format, int out, int in) {
+  return Dense::size(static_cast<WeightFormat>(format), out, in);
+}
 
 // Pack weights [out][in].
 void ghostnet_pack_pointwise(const float* weights, int out, int in, float* packed) {
   pack_pointwise(weights, out, in, packed);
 }
+void ghostnet_pack_bfloat16(const float* weights, int out, int in, float* packed) {
+  pack_bfloat16(weights, out, in, packed);
+}
 void ghostnet_pack_int8(const float* weights, int out, int in, const float* low, const float* high,
                         float* packed, float* bias) {
   pack_int8_weights(weights, out, in, {low, high}, packed, bias);
 }
-void ghostnet_pack_dense(const float* weights, int out, int in, float* packed) {
-  pack_dense(weights, out, in, packed);
+void ghostnet_pack_bytes(const float* weights, int out, int in, float* packed) {
+  pack_bytes(weights, out, in, packed);
 }
-void ghostnet_pack_short_dense(const float* weights, int out, int in, float* packed) {
-  pack_short_dense(weights, out, in, packed);
+void ghostnet_pack_dense(int format, const float* weights, int out, int in, float* packed) {
+  pack_dense(static_cast<WeightFormat>(format), weights, out, in, packed);
 }
 
 void ghostnet_set_threads(int threads) { set_threads(threads); }
@@ -119,7 +124,11 @@ int ghostnet_set_instruction_set(const char* wanted) {
   return 0;
 }
 
-// Whether that instruction set has int8 kernels, and whether a layer gains from them.
+// Whether the instruction set has kernels of a precision, and whether a layer gains from them.
+int ghostnet_has_bfloat16() {
+  return forward_for(settings().instruction_set, Precision::kBfloat16) != nullptr;
+}
+int ghostnet_is_faster_in_bfloat16(int out) { return is_faster_in_bfloat16(out); }
 int ghostnet_has_int8() {
   return forward_for(settings().instruction_set, Precision::kInt8) != nullptr;
 }

@@ -22,6 +22,7 @@
 #include "ops/channel_sums.h"
 #include "ops/depthwise.h"
 #include "ops/planes.h"
+#include "ops/quantization.h"
 #include "ops/range.h"
 #include "simd/prefetch.h"
 
@@ -61,7 +62,7 @@ class BottleneckTask {
     expand();
     if (block_.has_squeeze_excite()) {
       context_.member.sync();
-      squeeze_excite<Lanes>(block_.squeeze_excite, out_grid_, context_);
+      squeeze_excite<PointwiseKernel>(block_.squeeze_excite, out_grid_, context_);
       apply_gates(expansion_tiles_.channels_of(part_of(expansion_tiles_.count())));
     }
     if (!by_rows_) context_.member.sync();
@@ -120,7 +121,7 @@ class BottleneckTask {
 
   void apply_cheap(Range channels) {
     for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
-      depthwise<Lanes>(cheap_params(c, expanded_.plane(c), cheap_plane(c)), 3, 1, rows_);
+      apply_cheap(c, expanded_.plane(c), cheap_plane(c), rows_);
     }
   }
 
@@ -136,7 +137,7 @@ class BottleneckTask {
         std::memcpy(expanded_.plane(channel) + span.begin, primary.plane(c) + span.begin,
                     span.size() * sizeof(float));
       }
-      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap_plane(channel)), 3, 1, rows);
+      apply_cheap(channel, primary.plane(c), cheap_plane(channel), rows);
     }
   }
 
@@ -147,7 +148,7 @@ class BottleneckTask {
     pointwise_.compute(block_.ghost1.primary, channels, activation_, primary);
     for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
       const std::ptrdiff_t channel = channels.begin + c;
-      depthwise<Lanes>(cheap_params(channel, primary.plane(c), cheap), 3, 1, needed);
+      apply_cheap(channel, primary.plane(c), cheap, needed);
       if (block_.ghost1.is_concatenated()) {
         downsample(block_.downsample, channel, primary.plane(c), expanded_.plane(channel), rows);
       }
@@ -167,7 +168,7 @@ class BottleneckTask {
       attention_.compute(part, channels);
       for (std::ptrdiff_t c = 0; c < channels.size(); ++c) {
         if (part == 1) {
-          depthwise<Lanes>(cheap_params(channels.begin + c, primary.plane(c), cheap), 3, 1, needed);
+          apply_cheap(channels.begin + c, primary.plane(c), cheap, needed);
         }
         const float* const plane = part == 0 ? primary.plane(c) : cheap;
         const std::ptrdiff_t channel = channels.begin + c + part * block_.ghost1.first_cheap();
@@ -224,26 +225,47 @@ class BottleneckTask {
       if (module.is_concatenated()) {
         add<Lanes>(primary.plane(c), residual[0].plane(c), out_.plane(channel), span);
       }
-      depthwise<Lanes>({primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
-                        Activation::kNone, residual[1].plane(c),
-                        out_.plane(channel + module.first_cheap()), out_grid_},
-                       3, 1, rows);
+      convolve(cheap, channel,
+               {primary.plane(c), out_grid_, cheap.filter(channel), cheap.bias[channel],
+                Activation::kNone, residual[1].plane(c), out_.plane(channel + module.first_cheap()),
+                out_grid_},
+               rows);
     }
   }
 
+  // A depthwise convolution of one plane, which is quantized first if the layer is.
+  void convolve(const Depthwise& layer, std::ptrdiff_t channel, DepthwiseParams params,
+                Range rows) const {
+    if (layer.is_quantized()) {
+      const Grid& grid = params.in_grid;
+      const Range needed = layer.stride == 1
+                               ? grid.with_halo(rows, layer.kernel / 2)
+                               : rows_under(layer.kernel, grid, params.out_grid, rows);
+      const Range span = grid.span(needed);
+      float* const quantized = partial_planes(own_.quantized, span).data;
+      quantize_span<Lanes>(layer.quantizer, params.in, quantized, span);
+      params.in = quantized;
+      params.step = layer.steps + channel;
+    }
+    depthwise<Lanes>(params, layer.kernel, layer.stride, rows);
+  }
+
   // The cheap operation of the first Ghost module, for one primary plane.
-  DepthwiseParams cheap_params(std::ptrdiff_t channel, const float* in, float* out) const {
+  void apply_cheap(std::ptrdiff_t channel, const float* in, float* out, Range rows) const {
     const Depthwise& cheap = block_.ghost1.cheap;
-    return {in,  in_grid_, cheap.filter(channel), cheap.bias[channel], activation_, nullptr,
-            out, in_grid_};
+    convolve(cheap, channel,
+             {in, in_grid_, cheap.filter(channel), cheap.bias[channel], activation_, nullptr, out,
+              in_grid_},
+             rows);
   }
 
   // A depthwise convolution of one plane with the bottleneck's stride, without activation.
   void downsample(const Depthwise& layer, std::ptrdiff_t channel, const float* in, float* out,
                   Range rows) const {
-    depthwise<Lanes>({in, in_grid_, layer.filter(channel), layer.bias[channel], Activation::kNone,
-                      nullptr, out, out_grid_},
-                     layer.kernel, layer.stride, rows);
+    convolve(layer, channel,
+             {in, in_grid_, layer.filter(channel), layer.bias[channel], Activation::kNone, nullptr,
+              out, out_grid_},
+             rows);
   }
 
   static void scale(float* values, Range span, float factor) {

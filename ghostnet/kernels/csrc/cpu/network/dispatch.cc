@@ -27,7 +27,7 @@ Forward float_forward_for(InstructionSet set) {
   }
 }
 
-// Null where the instruction set has no int8 kernels.
+// Null where the instruction set has no dot products of bytes.
 Forward int8_forward_for([[maybe_unused]] InstructionSet set) {
 #if defined(__x86_64__)
   if (has_vnni(set)) {
@@ -39,10 +39,46 @@ Forward int8_forward_for([[maybe_unused]] InstructionSet set) {
   return nullptr;
 }
 
+Forward quantized_forward_for(InstructionSet set) {
+  if (has_vnni(set)) return int8_forward_for(set);
+  switch (set) {
+#if defined(__x86_64__)
+    case InstructionSet::kAmx:
+    case InstructionSet::kAvx512:
+      return &forward_avx512_quantized;
+    case InstructionSet::kAvx2:
+      return &forward_avx2_quantized;
+#endif
+    default:
+#if defined(__aarch64__)
+      return &forward_neon_quantized;
+#else
+      return &forward_portable_quantized;
+#endif
+  }
+}
+
+// Null where the instruction set has no products of bfloat16.
+Forward bfloat16_forward_for([[maybe_unused]] InstructionSet set) {
+#if defined(__x86_64__)
+  if (has_bfloat16(set)) return &forward_avx512_bfloat16;
+#endif
+  return nullptr;
+}
+
 }  // namespace
 
 Forward forward_for(InstructionSet set, Precision precision) {
-  return precision == Precision::kInt8 ? int8_forward_for(set) : float_forward_for(set);
+  switch (precision) {
+    case Precision::kInt8:
+      return int8_forward_for(set);
+    case Precision::kBfloat16:
+      return bfloat16_forward_for(set);
+    case Precision::kQuantized:
+      return quantized_forward_for(set);
+    default:
+      return float_forward_for(set);
+  }
 }
 
 }  // namespace ghostnet::cpu

@@ -30,6 +30,11 @@ void forward_amx(const ForwardContext& context, const ImageBatch& batch);
 void forward_neon_int8(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch);
 void forward_avx512_int8(const ForwardContext& context, const ImageBatch& batch);
+void forward_avx512_bfloat16(const ForwardContext& context, const ImageBatch& batch);
+void forward_portable_quantized(const ForwardContext& context, const ImageBatch& batch);
+void forward_neon_quantized(const ForwardContext& context, const ImageBatch& batch);
+void forward_avx2_quantized(const ForwardContext& context, const ImageBatch& batch);
+void forward_avx512_quantized(const ForwardContext& context, const ImageBatch& batch);
 
 // `set` is a supported instruction set. Null where it has no kernels of that precision.
 Forward forward_for(InstructionSet set, Precision precision);

@@ -15,6 +15,7 @@
 #include "network/model.h"
 #include "network/schedule.h"
 #include "network/workspace.h"
+#include "ops/dense.h"
 #include "ops/planes.h"
 #include "ops/range.h"
 #include "ops/squeeze_excite.h"
@@ -25,11 +26,9 @@
 namespace ghostnet::cpu {
 
 // The weights of a dense layer that a thread reads.
-template <class Layer>
-MemoryRange weights_of(const Layer& layer, const TeamMember& member) {
+inline MemoryRange weights_of(const Dense& layer, const TeamMember& member) {
   const Range rows = member.part_of(layer.out, kMaxLanes);
-  return {reinterpret_cast<const char*>(layer.row(rows.begin)),
-          reinterpret_cast<const char*>(layer.row(rows.end))};
+  return {layer.row(rows.begin), layer.row(rows.end)};
 }
 
 // The weights that a thread reads in the first squeeze-excite from block `index` on, or, if there
@@ -68,8 +67,9 @@ template <int Lanes>
 void run_stem(const Image& image, Planes out, const ForwardContext& context) {
   const Grid& grid = context.schedule.one.input(0);
   ThreadWorkspace& own = context.own();
-  const StemParams params{context.model.stem, context.model.activation, image, grid, out,
-                          own.phases,         &own.prefetcher};
+  const StemParams params{
+      context.model.stem, context.model.activation, image, grid, out, own.phases,
+      own.quantized,      &own.prefetcher};
   stem<Lanes>(params, own_rows(context.member, grid));
   context.member.sync();
 }

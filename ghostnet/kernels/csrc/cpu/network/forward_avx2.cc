@@ -15,4 +15,8 @@ void forward_avx2_int8(const ForwardContext& context, const ImageBatch& batch) {
   forward<Int8Pointwise<8, VnniProducts>>(context, batch);
 }
 
+void forward_avx2_quantized(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<8, PairProducts>>(context, batch);
+}
+
 }  // namespace ghostnet::cpu

@@ -15,4 +15,8 @@ void forward_avx512_int8(const ForwardContext& context, const ImageBatch& batch)
   forward<Int8Pointwise<16, VnniProducts>>(context, batch);
 }
 
+void forward_avx512_quantized(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<16, PairProducts>>(context, batch);
+}
+
 }  // namespace ghostnet::cpu

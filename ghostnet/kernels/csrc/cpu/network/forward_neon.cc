@@ -15,4 +15,8 @@ void forward_neon_int8(const ForwardContext& context, const ImageBatch& batch) {
   forward<Int8Pointwise<4, DotProducts>>(context, batch);
 }
 
+void forward_neon_quantized(const ForwardContext& context, const ImageBatch& batch) {
+  forward<Int8Pointwise<4, PairProducts>>(context, batch);
+}
+
 }  // namespace ghostnet::cpu

@@ -11,6 +11,7 @@
 #include "ops/activation.h"
 #include "ops/channel_sums.h"
 #include "ops/dense.h"
+#include "ops/dense_int8.h"
 #include "ops/planes.h"
 #include "ops/pointwise.h"
 #include "ops/range.h"
@@ -46,13 +47,15 @@ void pool_last(const Pointwise& layer, const Grid& grid, Planes in, const Forwar
 }
 
 // Computes the features from the means.
-template <int Lanes>
-void convolve_means(const ShortDense& layer, int images, const ForwardContext& context) {
+template <class PointwiseKernel>
+void convolve_means(const Dense& layer, int images, const ForwardContext& context) {
+  constexpr int Lanes = PointwiseKernel::kLanes;
   const Activation activation = context.model.activation;
   const Workspace& space = context.workspace;
   const TeamMember& member = context.member;
   const Range part = member.part_of(layer.out, kMaxLanes);
-  dense<Lanes>(layer, space.pooled, space.features, images, part);
+  dense_layer<PointwiseKernel>(layer, space.pooled, space.features, images, part,
+                               context.own().bytes);
   for_each_vector<Lanes>(space.features, images, part,
                          [=](Floats<Lanes> x) { return activate<Lanes>(activation, x); });
   if (member.rank == 0) clear_padding<Lanes>(space.features, images, layer.out);
@@ -67,7 +70,7 @@ void head(const Grid& grid, Planes in, const ForwardContext& context, float* out
   const TeamMember& member = context.member;
   const int images = grid.images;
   pool_last<PointwiseKernel>(layers.last, grid, in, context);
-  if (layers.head.out > 0) convolve_means<Lanes>(layers.head, images, context);
+  if (layers.head.out > 0) convolve_means<PointwiseKernel>(layers.head, images, context);
   const ChannelRows features =
       layers.head.out > 0 ? context.workspace.features : context.workspace.pooled;
   const Range part = member.part_of(layers.outputs());

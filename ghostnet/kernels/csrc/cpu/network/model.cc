@@ -9,6 +9,7 @@
 #include "ops/amx_packing.h"
 #include "ops/attention.h"
 #include "ops/int8_packing.h"
+#include "ops/quantization.h"
 #include "simd/amx_tile.h"
 
 namespace ghostnet::cpu {
@@ -29,21 +30,58 @@ class WeightReader {
     if (precision_ == Precision::kInt8 && Int8Weights::are_faster(out, in)) {
       return int8_pointwise(in, out);
     }
+    if (precision_ == Precision::kQuantized) return quantized_pointwise(in, out);
+    if (precision_ == Precision::kBfloat16 && is_faster_in_bfloat16(out)) {
+      const float* const pairs = take(bfloat16_size(out, in));
+      return {in,       out, false, nullptr, {}, {}, reinterpret_cast<const std::int32_t*>(pairs),
+              take(out)};
+    }
+    return floats(in, out, depth);
+  }
+
+  Pointwise floats(int in, int out, int depth) {
     const float* weights = take(std::int64_t{in} * out);
     const AmxWeights amx{amx::is_available() ? take(AmxWeights::size(out, in)) : nullptr};
-    return {in, out, depth >= kDeepChannels, weights, amx, {}, take(out)};
+    return {in, out, depth >= kDeepChannels, weights, amx, {}, nullptr, take(out)};
+  }
+
+  Stem stem(int out) {
+    constexpr int kTaps = Stem::kTaps;
+    if (precision_ != Precision::kQuantized) return {floats(kTaps, out, kTaps), {}, nullptr, {}};
+    const Quantizer by = quantizer();
+    const float* const weights = take(std::int64_t{kTaps} * out);
+    const Pointwise taps{kTaps, out, false, weights, {}, {}, nullptr, take(out)};
+    const float* const steps = take(out);
+    return {taps, by, steps, take(out)};
   }
 
   Depthwise depthwise(int channels, int kernel, int stride) {
-    const float* weights = take(std::int64_t{channels} * kernel * kernel);
-    return {kernel, stride, weights, take(channels)};
+    const bool quantized = precision_ == Precision::kQuantized;
+    const Quantizer by = quantized ? quantizer() : Quantizer{};
+    const float* const steps = quantized ? take(channels) : nullptr;
+    const float* const weights = take(std::int64_t{channels} * kernel * kernel);
+    return {kernel, stride, weights, take(channels), by, steps};
   }
 
-  template <class Weights>
-  DenseLayer<Weights> dense(int in, int out) {
-    const float* taken = take(DenseLayer<Weights>::size(out, in));
-    const auto* weights = reinterpret_cast<const Weights*>(taken);
-    return {in, out, weights, take(out)};
+  // In bfloat16, if the network is, and else in the given format.
+  Dense dense(WeightFormat format, int in, int out) {
+    if (precision_ == Precision::kBfloat16) format = WeightFormat::kBfloat16;
+    const auto* const weights = reinterpret_cast<const char*>(take(Dense::size(format, out, in)));
+    return {format, in, out, weights, take(out)};
+  }
+
+  // A layer that holds bytes in a quantized network, and else has the given format.
+  Dense convolution_of_means(WeightFormat format, int in, int out) {
+    if (precision_ != Precision::kQuantized) return dense(format, in, out);
+    const int passes = read_passes();
+    const Quantizer by = quantizer();
+    const float* const steps = take(out);
+    Dense layer = dense(WeightFormat::kInt8, passes * static_cast<int>(padded(in)), out);
+    layer.in = in;
+    layer.passes = passes;
+    layer.quantizer = by;
+    layer.steps = steps;
+    return layer;
   }
 
   Strip strip(int channels) {
@@ -82,10 +120,31 @@ class WeightReader {
   Pointwise int8_pointwise(int in, int out) {
     const float* const scales = take(in);
     const float* const zeros = take(in);
+    return pointwise_of_bytes(in, out, 1, scales, zeros);
+  }
+
+  Pointwise quantized_pointwise(int in, int out) {
+    const int passes = read_passes();
+    const float* const scales = take(in);
+    const float* const zeros = take(in);
+    return pointwise_of_bytes(in, out, passes, scales, zeros);
+  }
+
+  Pointwise pointwise_of_bytes(int in, int out, int passes, const float* scales,
+                               const float* zeros) {
     const float* const steps = take(out);
-    const float* const groups = take(std::int64_t{out} * in / Int8Weights::kGroup);
-    const Int8Weights weights{scales, zeros, steps, reinterpret_cast<const std::int32_t*>(groups)};
-    return {in, out, false, nullptr, {}, weights, take(out)};
+    const float* const groups = take(std::int64_t{out} * passes * Int8Weights::groups_of(in));
+    const Int8Weights weights{scales, zeros, steps, passes,
+                              reinterpret_cast<const std::int32_t*>(groups)};
+    return {in, out, false, nullptr, {}, weights, nullptr, take(out)};
+  }
+
+  // Of the weights of a quantized layer: 1, and 1 more if the number before them is not 0.
+  int read_passes() { return *take(1) == 0 ? 1 : 2; }
+
+  Quantizer quantizer() {
+    const float* const values = take(3);
+    return {values[0], values[1], values[2]};
   }
 
   void read_ghost_bottleneck(const PlanBlock& plan, Bottleneck& block) {
@@ -99,8 +158,10 @@ class WeightReader {
     }
     if (block.stride > 1) block.downsample = depthwise(block.expanded, block.kernel, block.stride);
     if (squeezed_channels > 0) {
-      block.squeeze_excite.reduce = dense<FullWeights>(block.expanded, squeezed_channels);
-      block.squeeze_excite.expand = dense<FullWeights>(squeezed_channels, block.expanded);
+      constexpr auto kFormat = WeightFormat::kFloat32;
+      SqueezeExcite& layers = block.squeeze_excite;
+      layers.reduce = convolution_of_means(kFormat, block.expanded, squeezed_channels);
+      layers.expand = convolution_of_means(kFormat, squeezed_channels, block.expanded);
     }
     block.ghost2 = ghost_module(block.expanded, block.out, parts);
     if (block.has_shortcut()) {
@@ -140,11 +201,11 @@ bool is_channels(std::int32_t count) { return count > 0 && count <= kMaxChannels
 bool is_none_or_channels(std::int32_t count) { return count == 0 || is_channels(count); }
 
 bool is_known(const PlanHeader& header) {
+  const auto last_precision = static_cast<std::int32_t>(Precision::kBfloat16);
   const auto last_kind = static_cast<std::int32_t>(BlockKind::kRepGhostBottleneck);
   const auto last_activation = static_cast<std::int32_t>(Activation::kRelu6);
-  return (header.precision == static_cast<std::int32_t>(Precision::kFloat32) ||
-          header.precision == static_cast<std::int32_t>(Precision::kInt8)) &&
-         header.block_kind >= 0 && header.block_kind <= last_kind && header.activation >= 0 &&
+  return header.precision >= 0 && header.precision <= last_precision && header.block_kind >= 0 &&
+         header.block_kind <= last_kind && header.activation >= 0 &&
          header.activation <= last_activation && is_channels(header.stem_channels) &&
          is_channels(header.last_channels) && is_none_or_channels(header.head_channels) &&
          is_none_or_channels(header.classes);
@@ -176,10 +237,18 @@ bool fits(BlockKind kind, const PlanBlock& block) {
          (block.kernel_size == 3 || block.kernel_size == 5);
 }
 
-PlanBlock read_block(const PackedModel& packed, BlockKind kind, std::int64_t index) {
+// Blocks of quantized layers are Ghost bottlenecks without attention.
+bool can_be_quantized(BlockKind kind, const PlanBlock& block) {
+  return kind == BlockKind::kGhostBottleneck && block.upsampling == 0;
+}
+
+PlanBlock read_block(const PackedModel& packed, const PlanHeader& plan, std::int64_t index) {
+  const auto kind = static_cast<BlockKind>(plan.block_kind);
+  const auto precision = static_cast<Precision>(plan.precision);
   PlanBlock block;
   std::memcpy(&block, packed.plan + kPlanHeaderSize + kPlanBlockSize * index, sizeof block);
-  if (!fits(kind, block)) throw std::invalid_argument("a block that is not of its kind");
+  if (!fits(kind, block) || (precision == Precision::kQuantized && !can_be_quantized(kind, block)))
+    throw std::invalid_argument("a block that is not of its kind");
   return block;
 }
 
@@ -201,19 +270,21 @@ Model read_model(const PackedModel& packed) {
   Model model{};
   model.precision = precision;
   model.activation = static_cast<Activation>(plan.activation);
-  model.stem.taps = reader.pointwise(Stem::kTaps, plan.stem_channels, Stem::kTaps);
+  model.stem = reader.stem(plan.stem_channels);
   const auto kind = static_cast<BlockKind>(plan.block_kind);
   int channels = plan.stem_channels;
   for (int block = 0; block < plan.blocks; ++block) {
-    model.blocks.push_back(reader.block(kind, channels, read_block(packed, kind, block)));
+    model.blocks.push_back(reader.block(kind, channels, read_block(packed, plan, block)));
     channels = model.blocks.back().out;
   }
   model.head.last = reader.pointwise(channels, plan.last_channels, channels);
   if (plan.head_channels > 0) {
-    model.head.head = reader.dense<ShortWeights>(plan.last_channels, plan.head_channels);
+    model.head.head =
+        reader.convolution_of_means(WeightFormat::kFloat24, plan.last_channels, plan.head_channels);
   }
   if (plan.classes > 0) {
-    model.head.classifier = reader.dense<ShortWeights>(model.head.features(), plan.classes);
+    model.head.classifier =
+        reader.dense(WeightFormat::kFloat24, model.head.features(), plan.classes);
   }
   if (reader.left() != 0) throw std::invalid_argument("more weights than planned");
   return model;

@@ -68,16 +68,18 @@ struct Bottleneck {
 
 struct Head {
   Pointwise last;
-  ShortDense head;        // without outputs where the means of the last map are the features
-  ShortDense classifier;  // without outputs where the features are the output
+  Dense head;        // without outputs where the means of the last map are the features
+  Dense classifier;  // without outputs where the features are the output
 
   int features() const { return head.out > 0 ? head.out : last.out; }
   int outputs() const { return classifier.out > 0 ? classifier.out : features(); }
-  const ShortDense& first_dense() const { return head.out > 0 ? head : classifier; }
+  const Dense& first_dense() const { return head.out > 0 ? head : classifier; }
 };
 
-// Of the pointwise convolutions that gain from it; all else is in floats.
-enum class Precision { kFloat32 = 0, kInt8 = 1 };
+// Of the weights and inputs of the pointwise convolutions that gain from it, and with kBfloat16 of
+// the weights of the dense layers; or, in a quantized network, of the weights and inputs of all
+// layers but the classifier. All else is in floats.
+enum class Precision { kFloat32 = 0, kInt8 = 1, kQuantized = 2, kBfloat16 = 3 };
 
 struct Model {
   Precision precision;

@@ -15,11 +15,15 @@ namespace ghostnet::cpu {
 // Positions of a plane in a row tile: 12 + 12 planes of so many floats are 0.4 MB.
 constexpr std::ptrdiff_t kRowTilePositions = 4096;
 
-// The rows of input under some rows of output of the depthwise convolution of stride 2.
-inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+// The rows of input under some rows of output of a k×k convolution of stride 2.
+inline Range rows_under(int kernel, const Grid& in, const Grid& out, Range rows) {
   if (out.images > 1) return in.all_rows();
   const Range doubled{rows.begin * 2, std::min<std::ptrdiff_t>(rows.end * 2 - 1, in.rows())};
-  return in.with_halo(doubled, block.kernel / 2);
+  return in.with_halo(doubled, kernel / 2);
+}
+
+inline Range rows_under(const Bottleneck& block, const Grid& in, const Grid& out, Range rows) {
+  return rows_under(block.kernel, in, out, rows);
 }
 
 // The rows of input under some rows of output of the depthwise convolution of either stride.

@@ -37,18 +37,19 @@ void average_sums(const Workspace& space, int team_size, const Grid& grid, int c
 }
 
 // Computes the gates of every image from the threads' sums over `grid`.
-template <int Lanes>
+template <class PointwiseKernel>
 void squeeze_excite(const SqueezeExcite& layer, const Grid& grid, const ForwardContext& context) {
+  constexpr int Lanes = PointwiseKernel::kLanes;
   const TeamMember& member = context.member;
   const Workspace& space = context.workspace;
   const int images = grid.images;
   average_sums<Lanes>(space, member.team_size, grid, layer.reduce.in, context.own().means);
-  squeeze<Lanes>(layer.reduce, context.own().means, space.squeezed, images,
-                 member.part_of(layer.reduce.out, kMaxLanes));
+  squeeze<PointwiseKernel>(layer.reduce, context.own().means, space.squeezed, images,
+                           member.part_of(layer.reduce.out, kMaxLanes), context.own().bytes);
   if (member.rank == 0) clear_padding<Lanes>(space.squeezed, images, layer.reduce.out);
   member.sync();
-  excite<Lanes>(layer.expand, space.squeezed, space.gates, images,
-                member.part_of(layer.expand.out, kMaxLanes));
+  excite<PointwiseKernel>(layer.expand, space.squeezed, space.gates, images,
+                          member.part_of(layer.expand.out, kMaxLanes), context.own().bytes);
   member.sync();
 }
 

@@ -9,6 +9,7 @@
 #include "network/piece_sums.h"
 #include "ops/amx_packing.h"
 #include "ops/attention.h"
+#include "ops/dense.h"
 #include "ops/planes.h"
 #include "ops/pointwise.h"
 #include "ops/stem.h"
@@ -37,6 +38,7 @@ struct BufferSizes {
   std::ptrdiff_t channels = 0;
   std::ptrdiff_t sums = 0;
   std::ptrdiff_t squeezed = 0;
+  std::ptrdiff_t quantized = 0;  // 0 without quantized layers
 };
 
 template <class... Values>
@@ -80,6 +82,7 @@ void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int
     raise(sizes.own_expanded, block.expanded * own);
     raise(sizes.own_shortcut, shortcut_channels * own);
   }
+  if (block.ghost1.cheap.is_quantized()) raise(sizes.quantized, in.stride(), out.stride());
   const std::ptrdiff_t input_tile = input_tile_positions(block, in, out);
   const std::ptrdiff_t output_tile = output_tile_positions(block, in, out);
   raise(sizes.plane, plane_stride(input_tile));
@@ -96,7 +99,9 @@ void measure_block(const Bottleneck& block, const Grid& in, const Grid& out, int
 
 BufferSizes measure(const Model& model, const Schedule& schedule, int threads) {
   BufferSizes sizes;
-  sizes.phases = PhaseLayout(schedule.one.input(0)).size();
+  const Grid& first = schedule.one.input(0);
+  sizes.phases = PhaseLayout(first).size();
+  if (model.stem.is_quantized()) sizes.quantized = quantized_row_size(first);
   for (std::size_t i = 0; i < model.blocks.size(); ++i) {
     const Geometry& geometry = schedule.geometry(i);
     const Bottleneck& block = model.blocks[i];
@@ -160,6 +165,8 @@ class WorkspacePlacer {
     own.gate_lanes.first = place_integers(sizes_.gated);
     own.gate_lanes.lanes = place_integers(sizes_.gated + kMaxLanes);
     own.shortcut_output = buffers_.place(2 * channel_tile);
+    own.quantized = buffers_.place(sizes_.quantized);
+    own.bytes = place_bytes(sizes_.quantized > 0 ? std::max(sizes_.channels, sizes_.squeezed) : 0);
     own.sums = buffers_.place(sizes_.sums);
     own.means = place_rows(sizes_.channels);
     return own;
@@ -168,6 +175,11 @@ class WorkspacePlacer {
   std::int32_t* place_integers(std::ptrdiff_t count) {
     static_assert(sizeof(std::int32_t) == sizeof(float));
     return reinterpret_cast<std::int32_t*>(buffers_.place(count));
+  }
+
+  ByteRows place_bytes(std::ptrdiff_t channels) {
+    const std::ptrdiff_t words = padded(channels) / static_cast<std::ptrdiff_t>(sizeof(float));
+    return {place_integers(images_ * words), words};
   }
 
   ChannelRows place_rows(std::ptrdiff_t channels) {

@@ -7,6 +7,7 @@
 #include "network/schedule.h"
 #include "ops/attention.h"
 #include "ops/dense.h"
+#include "ops/dense_int8.h"
 #include "runtime/arena.h"
 #include "simd/prefetch.h"
 
@@ -29,6 +30,8 @@ struct ThreadWorkspace {
   GateLanes gate_lanes;     // of a row tile
   float* gated;             // one plane of a channel tile after the attention
   float* shortcut_output;   // planes of a channel tile of both halves of the shortcut
+  float* quantized;         // one plane, or row of the image, that a quantized layer reads
+  ByteRows bytes;           // of the input of a dense layer of a quantized network
   float* sums;              // of each channel over the pieces of this thread's rows
   ChannelRows means;        // of each channel
   Prefetcher prefetcher{};  // of the weights that this thread will read

@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "ops/activation.h"
+#include "ops/quantization.h"
 #include "ops/range.h"
 #include "simd/vector.h"
 
@@ -24,41 +26,67 @@ constexpr int kGroupWeights = kGroupVectors * kMaxLanes;
 template <int Lanes>
 using GroupVectors = std::array<Floats<Lanes>, kGroupVectors>;
 
-struct FullWeights {
+// Weights of 24 bits are for the head and the classifier, which hold half of all weights of
+// GhostNet-1x and a third of MobileNetV2's; squeeze-excite has those of 32, since the slope of the
+// gates can amplify a small difference. A quantized network has bytes in both.
+enum class WeightFormat { kFloat32 = 0, kFloat24 = 1, kInt8 = 2, kBfloat16 = 3 };
+
+struct Float32Weights {
   float values[kGroupVectors][kMaxLanes];
 };
 
 // Weights of 24 bits: a float32 without the last 8 bits of its fraction, to within 2⁻¹⁷ of its
 // value. Three words hold four weights: the upper 24 bits of each word are one of the first three,
 // and the lower 8 bits of all words are the fourth.
-struct ShortWeights {
+struct Float24Weights {
   std::uint32_t words[kGroupVectors - 1][kMaxLanes];
 };
 
-// Weights are [out][groups of in], zero-padded to whole groups; so are the rows of input.
-template <class Weights>
-struct DenseLayer {
+// The lower half of each word is one weight, the upper half another.
+struct Bfloat16Weights {
+  std::uint32_t words[kGroupVectors / 2][kMaxLanes];
+};
+
+struct Int8Group {
+  std::int32_t words[kMaxLanes];
+};
+
+constexpr std::ptrdiff_t group_bytes(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kFloat32:
+      return sizeof(Float32Weights);
+    case WeightFormat::kFloat24:
+      return sizeof(Float24Weights);
+    case WeightFormat::kBfloat16:
+      return sizeof(Bfloat16Weights);
+    default:
+      return sizeof(Int8Group);
+  }
+}
+
+// Weights are [out][groups of in], zero-padded to whole groups; so are the rows of input. Bytes are
+// [out][pass][groups of in], see int8_packing.h.
+struct Dense {
+  WeightFormat format;
   int in;
   int out;
-  const Weights* weights;
+  const char* weights;
   const float* bias;
+  int passes = 1;
+  Quantizer quantizer{};         // with bytes
+  const float* steps = nullptr;  // of each output, with bytes
 
   static constexpr std::ptrdiff_t groups(std::ptrdiff_t length) {
     return (length + kGroupWeights - 1) / kGroupWeights;
   }
   // Packed weights, in floats.
-  static constexpr std::ptrdiff_t size(std::ptrdiff_t out, std::ptrdiff_t in) {
-    return out * groups(in) * static_cast<std::ptrdiff_t>(sizeof(Weights) / sizeof(float));
+  static constexpr std::ptrdiff_t size(WeightFormat format, std::ptrdiff_t out, std::ptrdiff_t in) {
+    return out * groups(in) * group_bytes(format) / static_cast<std::ptrdiff_t>(sizeof(float));
   }
-  const Weights* row(std::ptrdiff_t n) const { return weights + n * groups(in); }
+  const char* row(std::ptrdiff_t n) const {
+    return weights + n * passes * groups(in) * group_bytes(format);
+  }
 };
-
-// For squeeze-excite: the slope of the gates can amplify a small difference.
-using Dense = DenseLayer<FullWeights>;
-
-// For the head and the classifier, which hold half of all weights of GhostNet-1x and a third of
-// MobileNetV2's.
-using ShortDense = DenseLayer<ShortWeights>;
 
 // The length of a row with the zeros that a dense layer reads after it.
 constexpr std::ptrdiff_t padded(std::ptrdiff_t length) {
@@ -66,8 +94,7 @@ constexpr std::ptrdiff_t padded(std::ptrdiff_t length) {
 }
 
 // Packs weights [out][in].
-void pack_dense(const float* weights, int out, int in, float* packed);
-void pack_short_dense(const float* weights, int out, int in, float* packed);
+void pack_dense(WeightFormat format, const float* weights, int out, int in, float* packed);
 
 // One row of channels for each image, `stride` floats apart.
 struct ChannelRows {
@@ -75,18 +102,19 @@ struct ChannelRows {
   std::ptrdiff_t stride;
 
   float* row(std::ptrdiff_t image) const { return data + image * stride; }
+  ChannelRows from(std::ptrdiff_t image) const { return {row(image), stride}; }
 };
 
 // Loads lanes first, …, first + Lanes - 1 of each vector of a group.
 template <int Lanes>
-inline GroupVectors<Lanes> load_group(const FullWeights& weights, int first) {
+inline GroupVectors<Lanes> load_group(const Float32Weights& weights, int first) {
   GroupVectors<Lanes> vectors;
   for (int i = 0; i < kGroupVectors; ++i) vectors[i] = load<Lanes>(weights.values[i] + first);
   return vectors;
 }
 
 template <int Lanes>
-inline GroupVectors<Lanes> load_group(const ShortWeights& weights, int first) {
+inline GroupVectors<Lanes> load_group(const Float24Weights& weights, int first) {
   Bits<Lanes> last = {};
   GroupVectors<Lanes> vectors;
   for (int i = 0; i < kGroupVectors - 1; ++i) {
@@ -99,6 +127,18 @@ inline GroupVectors<Lanes> load_group(const ShortWeights& weights, int first) {
   return vectors;
 }
 
+template <int Lanes>
+inline GroupVectors<Lanes> load_group(const Bfloat16Weights& weights, int first) {
+  GroupVectors<Lanes> vectors;
+  for (int i = 0; i < kGroupVectors; i += 2) {
+    Bits<Lanes> words;
+    std::memcpy(&words, weights.words[i / 2] + first, sizeof words);
+    vectors[i] = reinterpret_cast<Floats<Lanes>>(words << 16);
+    vectors[i + 1] = reinterpret_cast<Floats<Lanes>>(words & ~0xFFFF);
+  }
+  return vectors;
+}
+
 // Prefetches the group of weights that is `distance` groups further on.
 template <class Weights>
 inline void prefetch(const Weights* weights, std::ptrdiff_t distance) {
@@ -107,13 +147,13 @@ inline void prefetch(const Weights* weights, std::ptrdiff_t distance) {
 }
 
 // Computes outputs n, …, n + Rows - 1 of `Images` images.
-template <int Lanes, int Rows, int Images, class Layer>
-void dense_tile(const Layer& layer, std::ptrdiff_t n, ChannelRows in, ChannelRows out) {
-  const std::ptrdiff_t groups = Layer::groups(layer.in);
+template <int Lanes, int Rows, int Images, class Weights>
+void dense_tile(const Dense& layer, std::ptrdiff_t n, ChannelRows in, ChannelRows out) {
+  const std::ptrdiff_t groups = Dense::groups(layer.in);
   Floats<Lanes> sums[Rows][Images] = {};
   for (std::ptrdiff_t group = 0; group < groups; ++group) {
     for (int r = 0; r < Rows; ++r) {
-      const auto* weights = layer.row(n + r) + group;
+      const auto* weights = reinterpret_cast<const Weights*>(layer.row(n + r)) + group;
       prefetch(weights, Rows * groups);
       for (int first = 0; first < kMaxLanes; first += Lanes) {
         const GroupVectors<Lanes> vectors = load_group<Lanes>(*weights, first);
@@ -133,26 +173,39 @@ void dense_tile(const Layer& layer, std::ptrdiff_t n, ChannelRows in, ChannelRow
   }
 }
 
-template <int Lanes, int Images, class Layer>
-void dense_rows(const Layer& layer, ChannelRows in, ChannelRows out, Range rows) {
-  constexpr int kRows = 4;
-  std::ptrdiff_t n = rows.begin;
-  for (; n + kRows <= rows.end; n += kRows) dense_tile<Lanes, kRows, Images>(layer, n, in, out);
-  for (; n < rows.end; ++n) dense_tile<Lanes, 1, Images>(layer, n, in, out);
+// Calls tile(rows, images, n, first) for tiles of outputs n, … and of images first, …; the first
+// two are constants.
+template <class Tile>
+void for_each_dense_tile(int images, Range rows, Tile tile) {
+  constexpr std::integral_constant<int, 4> kFour;
+  constexpr std::integral_constant<int, 1> kOne;
+  const auto for_each_row = [&](auto count, int first) {
+    std::ptrdiff_t n = rows.begin;
+    for (; n + kFour <= rows.end; n += kFour) tile(kFour, count, n, first);
+    for (; n < rows.end; ++n) tile(kOne, count, n, first);
+  };
+  int image = 0;
+  for (; image + kFour <= images; image += kFour) for_each_row(kFour, image);
+  for (; image < images; ++image) for_each_row(kOne, image);
+}
+
+template <int Lanes, class Weights>
+void dense_floats(const Dense& layer, ChannelRows in, ChannelRows out, int images, Range rows) {
+  for_each_dense_tile(images, rows, [&](auto count, auto group, std::ptrdiff_t n, int first) {
+    dense_tile<Lanes, count, group, Weights>(layer, n, in.from(first), out.from(first));
+  });
 }
 
 // Computes the outputs `rows` of every image, without activation.
-template <int Lanes, class Layer>
-void dense(const Layer& layer, ChannelRows in, ChannelRows out, int images, Range rows) {
-  for (; images >= 4; images -= 4) {
-    dense_rows<Lanes, 4>(layer, in, out, rows);
-    in.data += 4 * in.stride;
-    out.data += 4 * out.stride;
-  }
-  for (; images >= 1; --images) {
-    dense_rows<Lanes, 1>(layer, in, out, rows);
-    in.data += in.stride;
-    out.data += out.stride;
+template <int Lanes>
+void dense(const Dense& layer, ChannelRows in, ChannelRows out, int images, Range rows) {
+  switch (layer.format) {
+    case WeightFormat::kFloat32:
+      return dense_floats<Lanes, Float32Weights>(layer, in, out, images, rows);
+    case WeightFormat::kFloat24:
+      return dense_floats<Lanes, Float24Weights>(layer, in, out, images, rows);
+    default:
+      return dense_floats<Lanes, Bfloat16Weights>(layer, in, out, images, rows);
   }
 }
 

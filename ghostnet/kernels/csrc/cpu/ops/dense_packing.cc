@@ -8,11 +8,11 @@
 namespace ghostnet::cpu {
 namespace {
 
-void put(FullWeights& group, int vector, int lane, float weight) {
+void put(Float32Weights& group, int vector, int lane, float weight) {
   group.values[vector][lane] = weight;
 }
 
-void put(ShortWeights& group, int vector, int lane, float weight) {
+void put(Float24Weights& group, int vector, int lane, float weight) {
   const std::uint32_t bits = rounded_bits(weight, 8);
   if (vector < kGroupVectors - 1) {
     group.words[vector][lane] |= bits;
@@ -21,11 +21,21 @@ void put(ShortWeights& group, int vector, int lane, float weight) {
   }
 }
 
-template <class Weights>
+void put(Bfloat16Weights& group, int vector, int lane, float weight) {
+  const std::uint32_t bits = rounded_bits(weight, 16);
+  group.words[vector / 2][lane] |= vector % 2 == 0 ? bits >> 16 : bits;
+}
+
+// Bytes are in the order of the inputs.
+void put(Int8Group& group, int vector, int lane, float weight) {
+  auto* const bytes = reinterpret_cast<std::int8_t*>(group.words);
+  bytes[vector * kMaxLanes + lane] = static_cast<std::int8_t>(weight);
+}
+
+template <class Group>
 void pack(const float* weights, int out, int in, float* packed) {
-  std::fill_n(packed, DenseLayer<Weights>::size(out, in), 0.0F);
-  auto* row = reinterpret_cast<Weights*>(packed);
-  for (int n = 0; n < out; ++n, row += DenseLayer<Weights>::groups(in)) {
+  auto* row = reinterpret_cast<Group*>(packed);
+  for (int n = 0; n < out; ++n, row += Dense::groups(in)) {
     for (int k = 0; k < in; ++k) {
       put(row[k / kGroupWeights], k % kGroupWeights / kMaxLanes, k % kMaxLanes,
           weights[std::ptrdiff_t{n} * in + k]);
@@ -35,12 +45,18 @@ void pack(const float* weights, int out, int in, float* packed) {
 
 }  // namespace
 
-void pack_dense(const float* weights, int out, int in, float* packed) {
-  pack<FullWeights>(weights, out, in, packed);
-}
-
-void pack_short_dense(const float* weights, int out, int in, float* packed) {
-  pack<ShortWeights>(weights, out, in, packed);
+void pack_dense(WeightFormat format, const float* weights, int out, int in, float* packed) {
+  std::fill_n(packed, Dense::size(format, out, in), 0.0F);
+  switch (format) {
+    case WeightFormat::kFloat32:
+      return pack<Float32Weights>(weights, out, in, packed);
+    case WeightFormat::kFloat24:
+      return pack<Float24Weights>(weights, out, in, packed);
+    case WeightFormat::kBfloat16:
+      return pack<Bfloat16Weights>(weights, out, in, packed);
+    case WeightFormat::kInt8:
+      return pack<Int8Group>(weights, out, in, packed);
+  }
 }
 
 }  // namespace ghostnet::cpu

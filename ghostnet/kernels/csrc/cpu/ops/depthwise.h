@@ -12,6 +12,7 @@
 
 #include "ops/activation.h"
 #include "ops/planes.h"
+#include "ops/quantization.h"
 #include "ops/range.h"
 #include "simd/multipliers.h"
 #include "simd/vector.h"
@@ -23,7 +24,10 @@ struct Depthwise {
   int stride;            // 1 or 2
   const float* weights;  // [channel][kernel][kernel]
   const float* bias;
+  Quantizer quantizer;
+  const float* steps;  // of each channel of a quantized layer, whose weights are whole numbers
 
+  bool is_quantized() const { return steps != nullptr; }
   const float* filter(std::ptrdiff_t channel) const { return weights + channel * kernel * kernel; }
 };
 
@@ -37,6 +41,7 @@ struct DepthwiseParams {
   const float* residual;  // on out_grid, added after the activation; may be null
   float* out;
   Grid out_grid;
+  const float* step = nullptr;  // multiplies the sum, where it is not null
 };
 
 // A vector for each column of the kernel, or for each phase of the pixels: with stride 2 the even
@@ -102,10 +107,11 @@ inline Floats<Lanes> add_columns(const DepthwiseParams& params, std::ptrdiff_t p
   return add_shifted<Stride, Lanes>(sums, right, keep, std::make_index_sequence<Kernel>{});
 }
 
-// Adds the bias to a vector of sums, activates, and adds the residual.
+// Scales a vector of sums, adds the bias, activates, and adds the residual.
 template <int Lanes, Activation Act>
 inline Floats<Lanes> outputs_of(const DepthwiseParams& params, std::ptrdiff_t position,
                                 Floats<Lanes> sum) {
+  if (params.step != nullptr) sum = in_register<Lanes>(sum * *params.step);
   const Floats<Lanes> value = activate<Lanes>(Act, sum + broadcast<Lanes>(params.bias));
   if (params.residual == nullptr) return value;
   return value + load<Lanes>(params.residual + position);

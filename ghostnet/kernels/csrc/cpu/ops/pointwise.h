@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "ops/activation.h"
@@ -31,10 +32,9 @@ struct Pointwise {
   bool is_deep;  // has enough input channels for AMX to be faster than vectors
   const float* weights;
   AmxWeights amx_weights;
-  Int8Weights int8_weights;  // instead of the others, where the network has them
+  Int8Weights int8_weights;            // instead of the others, where the network has them
+  const std::int32_t* bfloat16_pairs;  // the same; [pair of inputs][channel of the tile]
   const float* bias;
-
-  bool is_int8() const { return int8_weights.groups != nullptr; }
 
   static ChannelTiles tiles_of(int out) { return {out, kChannelTile}; }
 };
@@ -44,6 +44,16 @@ std::ptrdiff_t pointwise_size(int out, int in);
 
 // Packs weights [out][in].
 void pack_pointwise(const float* weights, int out, int in, float* packed);
+
+// The same as pairs of bfloat16, the last zero-padded.
+constexpr std::ptrdiff_t bfloat16_size(int out, int in) {
+  return std::ptrdiff_t{out} * ((in + 1) / 2);
+}
+void pack_bfloat16(const float* weights, int out, int in, float* packed);
+
+// Whether a layer gains from bfloat16: with fewer outputs, rounding the inputs takes longer than it
+// saves.
+constexpr bool is_faster_in_bfloat16(int out) { return out >= 8; }
 
 // Where the input planes begin, in floats from the first: an equal distance apart, or, for a k×k
 // convolution, at a distance of its own for each tap.
@@ -278,6 +288,7 @@ template <int Lanes>
 class VectorPointwise {
  public:
   static constexpr int kLanes = Lanes;
+  using Products = void;  // it has no bytes
 
   VectorPointwise(float* /*scratch*/, Prefetcher& prefetcher) : prefetcher_(&prefetcher) {}
 

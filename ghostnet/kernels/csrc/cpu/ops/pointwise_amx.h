@@ -23,6 +23,7 @@ namespace ghostnet::cpu {
 class AmxPointwise {
  public:
   static constexpr int kLanes = 16;
+  using Products = void;  // it has no bytes
 
   // `scratch` has room for amx_input_size() floats.
   AmxPointwise(float* scratch, Prefetcher& prefetcher)

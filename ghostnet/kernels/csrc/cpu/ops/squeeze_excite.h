@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/dense.h"
+#include "ops/dense_int8.h"
 #include "ops/range.h"
 #include "simd/vector.h"
 
@@ -13,15 +14,19 @@ struct SqueezeExcite {
   Dense expand;
 };
 
-template <int Lanes>
-void squeeze(const Dense& reduce, ChannelRows means, ChannelRows squeezed, int images, Range rows) {
-  dense<Lanes>(reduce, means, squeezed, images, rows);
+template <class PointwiseKernel>
+void squeeze(const Dense& reduce, ChannelRows means, ChannelRows squeezed, int images, Range rows,
+             ByteRows bytes) {
+  constexpr int Lanes = PointwiseKernel::kLanes;
+  dense_layer<PointwiseKernel>(reduce, means, squeezed, images, rows, bytes);
   for_each_vector<Lanes>(squeezed, images, rows, [](Floats<Lanes> x) { return relu<Lanes>(x); });
 }
 
-template <int Lanes>
-void excite(const Dense& expand, ChannelRows squeezed, ChannelRows gates, int images, Range rows) {
-  dense<Lanes>(expand, squeezed, gates, images, rows);
+template <class PointwiseKernel>
+void excite(const Dense& expand, ChannelRows squeezed, ChannelRows gates, int images, Range rows,
+            ByteRows bytes) {
+  constexpr int Lanes = PointwiseKernel::kLanes;
+  dense_layer<PointwiseKernel>(expand, squeezed, gates, images, rows, bytes);
   for_each_vector<Lanes>(gates, images, rows,
                          [](Floats<Lanes> x) { return hard_sigmoid<Lanes>(x); });
 }

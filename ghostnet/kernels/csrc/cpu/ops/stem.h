@@ -12,14 +12,22 @@
 #include "ops/activation.h"
 #include "ops/planes.h"
 #include "ops/pointwise.h"
+#include "ops/quantization.h"
 #include "ops/range.h"
 #include "simd/prefetch.h"
 
 namespace ghostnet::cpu {
 
+// The weights of a quantized stem are whole numbers, and the bias of its taps is zero: their sums
+// are scaled afterwards.
 struct Stem {
   static constexpr int kTaps = 27;  // [color][row][column]
   Pointwise taps;
+  Quantizer quantizer;
+  const float* steps;  // of each output of a quantized stem
+  const float* bias;   // of the same
+
+  bool is_quantized() const { return steps != nullptr; }
 };
 
 // Planes [color][row][column].
@@ -77,21 +85,42 @@ void split_row(const float* in, int width, int first, float* out, int columns) {
   }
 }
 
+// Floats of a row of the image as a quantized stem reads it. `grid` is that of the output.
+constexpr std::ptrdiff_t quantized_row_size(const Grid& grid) { return 2 * grid.width + kMaxLanes; }
+
+struct StemParams {
+  const Stem& layer;
+  Activation activation;
+  Image image;
+  const Grid& grid;  // of the output
+  Planes out;
+  float* phases;     // scratch memory of PhaseLayout(grid).size() floats
+  float* quantized;  // the same of quantized_row_size(grid) floats, for a quantized stem
+  Prefetcher* prefetcher;
+};
+
 // Writes the phases of some rows of output and of the row before them.
 template <int Lanes>
-void split_phases(const Image& image, const Grid& grid, const PhaseLayout& layout, Range rows,
-                  float* phases) {
-  for (int plane = 0; plane < PhaseLayout::kPlanes; ++plane) {
+void split_phases(const StemParams& params, const PhaseLayout& layout, Range rows) {
+  const Image& image = params.image;
+  const std::ptrdiff_t width = params.grid.width;
+  for (int plane = 0; plane < PhaseLayout::kPlanes; plane += 3) {
     const int color = plane / 6;
     const int row_parity = plane / 3 % 2;
-    const int x = plane % 3;
-    float* out = phases + layout.begin(color, row_parity, x);
-    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row, out += grid.width) {
+    for (std::ptrdiff_t row = rows.begin - 1; row < rows.end; ++row) {
       const std::ptrdiff_t from = 2 * row + row_parity;
       const bool inside = from >= 0 && from < image.height;
       const float* in =
           image.pixels + (std::ptrdiff_t{color} * image.height + (inside ? from : 0)) * image.width;
-      split_row<Lanes>(in, inside ? image.width : 0, x - 1, out, grid.width);
+      if (params.layer.is_quantized()) {
+        quantize_row<Lanes>(params.layer.quantizer, in, params.quantized, image.width);
+        in = params.quantized;
+      }
+      for (int x = 0; x < 3; ++x) {
+        float* const out = params.phases + layout.begin(color, row_parity, x);
+        split_row<Lanes>(in, inside ? image.width : 0, x - 1, out + (row - rows.begin + 1) * width,
+                         params.grid.width);
+      }
     }
   }
 }
@@ -106,20 +135,20 @@ inline void tap_offsets(const Grid& grid, const PhaseLayout& layout,
   }
 }
 
-struct StemParams {
-  const Stem& layer;
-  Activation activation;
-  Image image;
-  const Grid& grid;  // of the output
-  Planes out;
-  float* phases;  // scratch memory of PhaseLayout(grid).size() floats
-  Prefetcher* prefetcher;
-};
+// Scales the sums of a quantized stem.
+template <int Lanes>
+void scale_channels(const StemParams& params, Range channels, Range span) {
+  const Stem& layer = params.layer;
+  for (std::ptrdiff_t c = channels.begin; c < channels.end; ++c) {
+    scale_sums<Lanes>(layer.steps[c], layer.bias[c], params.activation, params.out.plane(c), span);
+  }
+}
 
 // Computes some rows of output.
 template <int Lanes>
 void stem(const StemParams& params, Range rows) {
   const Pointwise& taps = params.layer.taps;
+  const Activation activation = params.layer.is_quantized() ? Activation::kNone : params.activation;
   const PhaseLayout layout(params.grid);
   std::ptrdiff_t offsets[Stem::kTaps];
   tap_offsets(params.grid, layout, offsets);
@@ -127,7 +156,7 @@ void stem(const StemParams& params, Range rows) {
   for (std::ptrdiff_t row = rows.begin; row < rows.end; row += layout.rows()) {
     const Range part{row, std::min(rows.end, row + layout.rows())};
     const Range span = params.grid.span(part);
-    split_phases<Lanes>(params.image, params.grid, layout, part, params.phases);
+    split_phases<Lanes>(params, layout, part);
     for (int tile = 0; tile < tiles.count(); ++tile) {
       const Range channels = tiles.tile(tile);
       const ChannelTileParams<TapOffsets> tile_params{params.phases - span.begin,
@@ -135,10 +164,11 @@ void stem(const StemParams& params, Range rows) {
                                                       Stem::kTaps,
                                                       taps.weights + channels.begin * Stem::kTaps,
                                                       taps.bias + channels.begin,
-                                                      params.activation,
+                                                      activation,
                                                       params.out.from(channels.begin),
                                                       params.prefetcher};
       channel_tile<Lanes>(tile_params, channels.size(), span);
+      if (params.layer.is_quantized()) scale_channels<Lanes>(params, channels, span);
     }
   }
 }

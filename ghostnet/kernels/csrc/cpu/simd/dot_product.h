@@ -1,6 +1,6 @@
-// Products of bytes, which VNNI and the dot product of ARM add up four at a time. The instructions
-// are written down, so that they need no option of the compiler and no file of their own; the
-// caller has checked that the processor has them.
+// Products of bytes, which VNNI and the dot product of ARM add up four at a time, and others by
+// pairs. The instructions of the former are written down, so that they need no option of the
+// compiler and no file of their own; the caller has checked that the processor has them.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,90 @@
 
 #include "simd/vector.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace ghostnet::cpu {
+
+template <int Lanes>
+struct IntegerTypes {
+  typedef std::int16_t Pairs __attribute__((vector_size(Lanes * sizeof(float))));
+  typedef std::uint8_t Bytes __attribute__((vector_size(Lanes)));
+};
+
+// Two 16-bit numbers in each lane.
+template <int Lanes>
+using Pairs = typename IntegerTypes<Lanes>::Pairs;
+
+// A byte for each lane.
+template <int Lanes>
+using Bytes = typename IntegerTypes<Lanes>::Bytes;
+
+// The sum of the two products of the 16-bit numbers in each lane.
+template <int Lanes>
+inline Bits<Lanes> pair_products(Bits<Lanes> a, Bits<Lanes> b) {
+  return (a >> 16) * (b >> 16) + (a << 16 >> 16) * (b << 16 >> 16);
+}
+
+#if defined(__SSE2__)
+template <>
+inline Bits<4> pair_products<4>(Bits<4> a, Bits<4> b) {
+  return (Bits<4>)_mm_madd_epi16((__m128i)a, (__m128i)b);
+}
+#endif
+
+#if defined(__AVX2__)
+template <>
+inline Bits<8> pair_products<8>(Bits<8> a, Bits<8> b) {
+  return (Bits<8>)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+}
+#endif
+
+#if defined(__AVX512BW__)
+template <>
+inline Bits<16> pair_products<16>(Bits<16> a, Bits<16> b) {
+  return (Bits<16>)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+}
+#endif
+
+// The even or the odd bytes of each lane as two 16-bit numbers, unsigned or signed.
+template <int Lanes>
+inline Bits<Lanes> unsigned_pair(Bits<Lanes> bytes, int first) {
+  return bytes >> (8 * first) & 0x00FF00FF;
+}
+
+template <int Lanes>
+inline Bits<Lanes> signed_pair(Bits<Lanes> bytes, int first) {
+  const Bits<Lanes> upper = first == 0 ? bytes << 8 : bytes;
+  const Pairs<Lanes> pairs = reinterpret_cast<Pairs<Lanes>>(upper) >> 8;
+  return reinterpret_cast<Bits<Lanes>>(pairs);
+}
+
+// Adds to each lane of `sums` the products of its four unsigned bytes in `bytes` and its four
+// signed bytes in `weights`, as pairs of 16-bit numbers; exact, on any processor.
+struct PairProducts {
+  static constexpr bool kSignedPixels = false;
+
+  // Four signed bytes for each of `Count` channels.
+  template <int Count>
+  using Weights = const std::int32_t*;
+
+  template <int Lanes>
+  static Bits<Lanes> add(Bits<Lanes> sums, Bits<Lanes> bytes, Bits<Lanes> weights) {
+    for (int first = 0; first < 2; ++first) {
+      sums += pair_products<Lanes>(unsigned_pair<Lanes>(bytes, first),
+                                   signed_pair<Lanes>(weights, first));
+    }
+    return sums;
+  }
+
+  // The same with four bytes of weights for all lanes.
+  template <int Lanes>
+  static Bits<Lanes> add_scaled(Bits<Lanes> sums, Bits<Lanes> bytes, const std::int32_t& weights) {
+    return add<Lanes>(sums, bytes, Bits<Lanes>{} + weights);
+  }
+};
 
 #if defined(__x86_64__)
 
@@ -22,15 +105,26 @@ struct VnniProducts {
   // Adds to each lane of `sums` the products of its four unsigned bytes in `bytes` and the four
   // signed bytes in `weights`.
   template <int Lanes>
+  static Bits<Lanes> add(Bits<Lanes> sums, Bits<Lanes> bytes, Bits<Lanes> weights) {
+    if constexpr (Lanes == 16) {
+      asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(bytes), "v"(weights));
+    } else {
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(bytes), "x"(weights));
+    }
+    return sums;
+  }
+
+  // The same with four bytes of weights for all lanes.
+  template <int Lanes>
   static Bits<Lanes> add_scaled(Bits<Lanes> sums, Bits<Lanes> bytes, const std::int32_t& weights) {
     if constexpr (Lanes == 16) {
       asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(bytes), "m"(weights));
+      return sums;
     } else {
       Bits<Lanes> copies;
       asm("vpbroadcastd %1, %0" : "=x"(copies) : "m"(weights));
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(bytes), "x"(copies));
+      return add<Lanes>(sums, bytes, copies);
     }
-    return sums;
   }
 };
 

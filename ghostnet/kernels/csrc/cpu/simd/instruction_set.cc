@@ -63,6 +63,11 @@ bool has_vnni(InstructionSet set) {
   }
 }
 
+bool has_bfloat16(InstructionSet set) {
+  const bool is_wide = set == InstructionSet::kAvx512 || set == InstructionSet::kAmx;
+  return is_wide && has(Extension::kAvx512Bf16);
+}
+
 std::optional<InstructionSet> find_instruction_set(const char* wanted) {
   for (const InstructionSet set : supported_instruction_sets()) {
     if (std::strcmp(name(set), wanted) == 0) return set;

@@ -17,6 +17,9 @@ const std::vector<InstructionSet>& supported_instruction_sets();
 // Whether this processor has VNNI, which multiplies bytes, on the vectors of an instruction set.
 bool has_vnni(InstructionSet set);
 
+// Whether it has AVX512_BF16, which multiplies bfloat16, on the vectors of an instruction set.
+bool has_bfloat16(InstructionSet set);
+
 // The supported instruction set of that name.
 std::optional<InstructionSet> find_instruction_set(const char* name);
 
