@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "packing.h"
+#include "random_numbers.h"
 #include "reference.h"
 
 extern "C" {
@@ -54,18 +54,25 @@ void* operator new(std::size_t size) {
   return memory;
 }
 
+// Aligned memory lies in a larger allocation, whose address stands before it: not every system has
+// std::aligned_alloc.
 void* operator new(std::size_t size, std::align_val_t alignment) {
-  const auto align = static_cast<std::size_t>(alignment);
-  void* const memory =
-      fails() ? nullptr : std::aligned_alloc(align, (size + align - 1) / align * align);
-  if (memory == nullptr) throw std::bad_alloc();
+  const auto align = static_cast<std::uintptr_t>(alignment);
+  void* const whole = operator new(size + align + sizeof(void*));
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(whole) + sizeof(void*);
+  void** const memory = reinterpret_cast<void**>((first + align - 1) / align * align);
+  memory[-1] = whole;
   return memory;
 }
 
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept {
+  if (memory != nullptr) std::free(static_cast<void**>(memory)[-1]);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t alignment) noexcept {
+  operator delete(memory, alignment);
+}
 
 namespace {
 
@@ -80,10 +87,9 @@ void check(bool holds, const std::string& what) {
 }
 
 Floats random_floats(std::size_t count) {
-  static std::mt19937 generator(1);
-  std::normal_distribution<float> normal(0, 1);
+  static reference::RandomNumbers random(1);
   Floats values(count);
-  for (float& value : values) value = normal(generator);
+  for (float& value : values) value = static_cast<float>(random.normal(0, 1));
   return values;
 }
 

@@ -6,8 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <vector>
+
+#include "random_numbers.h"
 
 namespace reference {
 
@@ -45,11 +46,11 @@ struct Convolution {
   mutable std::vector<float> low;
   mutable std::vector<float> high;
 
-  Convolution(int in_, int out_, int kernel_, int stride_, int groups_, std::mt19937& random)
+  Convolution(int in_, int out_, int kernel_, int stride_, int groups_, RandomNumbers& random)
       : Convolution(in_, out_, kernel_, kernel_, stride_, groups_, random) {}
 
   Convolution(int in_, int out_, int kernel_, int kernel_width_, int stride_, int groups_,
-              std::mt19937& random)
+              RandomNumbers& random)
       : in(in_),
         out(out_),
         kernel(kernel_),
@@ -59,12 +60,11 @@ struct Convolution {
         low(in_),
         high(in_) {
     const int fan_in = in / groups * kernel * kernel_width;
-    std::normal_distribution<float> weight(0, std::sqrt(2.0F / fan_in));
-    std::normal_distribution<float> shift(0, 0.3F);
+    const double scale = std::sqrt(2.0 / fan_in);
     weights.resize(std::size_t(out) * fan_in);
     bias.resize(out);
-    for (float& value : weights) value = weight(random);
-    for (float& value : bias) value = shift(random);
+    for (float& value : weights) value = static_cast<float>(random.normal(0, scale));
+    for (float& value : bias) value = static_cast<float>(random.normal(0, 0.3));
   }
 
   Map operator()(const Map& x, Activation activation) const;
@@ -96,7 +96,7 @@ struct GhostModule {
   Convolution primary;
   Convolution cheap;
 
-  GhostModule(int in, int out, int parts_, std::mt19937& random)
+  GhostModule(int in, int out, int parts_, RandomNumbers& random)
       : parts(parts_),
         primary(in, out / parts, 1, 1, 1, random),
         cheap(out / parts, out / parts, 3, 1, out / parts, random) {}
@@ -134,7 +134,7 @@ struct Attention {
   Convolution horizontal;
   Convolution vertical;
 
-  Attention(Upsampling upsampling_, int in, int out, std::mt19937& random)
+  Attention(Upsampling upsampling_, int in, int out, RandomNumbers& random)
       : upsampling(upsampling_),
         pointwise(in, out, 1, 1, 1, random),
         horizontal(out, out, 1, 5, 1, out, random),
@@ -173,7 +173,7 @@ struct Bottleneck {
   std::vector<Convolution> squeeze_excite;
   std::vector<Convolution> shortcut;
 
-  Bottleneck(int in, Row row_, int parts, std::mt19937& random)
+  Bottleneck(int in, Row row_, int parts, RandomNumbers& random)
       : row(row_),
         ghost1(in, row.expanded, parts, random),
         ghost2(row.expanded, row.out, parts, random) {
@@ -219,7 +219,7 @@ struct InvertedResidual {
   Convolution depthwise;
   Convolution projection;
 
-  InvertedResidual(int in, Row row_, std::mt19937& random)
+  InvertedResidual(int in, Row row_, RandomNumbers& random)
       : row(row_),
         depthwise(row.expanded, row.expanded, row.kernel, row.stride, row.expanded, random),
         projection(row.expanded, row.out, 1, 1, 1, random) {
@@ -254,7 +254,7 @@ inline int channels_before(const Table& table, std::size_t block) {
 
 struct Network {
   Table table;
-  std::mt19937 random;
+  RandomNumbers random;
   Convolution stem;
   std::vector<Bottleneck> bottlenecks;  // or
   std::vector<InvertedResidual> inverted_residuals;

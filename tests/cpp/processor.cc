@@ -1,0 +1,13 @@
+// Prints the extensions of the processor, then the instruction sets that are supported.
+#include <cstdio>
+
+#include "simd/instruction_set.h"
+#include "simd/processor.h"
+
+int main() {
+  std::printf("%s\n", ghostnet::cpu::extension_names().c_str());
+  for (const auto set : ghostnet::cpu::supported_instruction_sets()) {
+    std::printf("%s ", ghostnet::cpu::name(set));
+  }
+  std::printf("\n");
+}
