@@ -3,6 +3,7 @@
 # make test-all: lint, types and every test; installs requirements/dev.txt.
 # make fuzz: ten minutes of damaged input for each kind that the package reads.
 # make lock: renew the pinned packages in requirements/; needs uv.
+# make wheels: the source distribution and the wheel of every platform, in dist; needs no compiler.
 # make docs: these pages as a site, in build/site; needs npm.
 # make notebooks: run the notebooks and keep their outputs.
 
@@ -43,6 +44,11 @@ lock:
 	$(LOCK) pyproject.toml --extra test --group build --constraint requirements/dev.txt \
 		--output-file requirements/test.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
+	$(LOCK) --group build --group wheels --constraint requirements/dev.txt \
+		--output-file requirements/wheels.txt
+
+wheels: $(VENV)/.installed-wheels
+	$(BIN)/python release/wheels.py
 
 docs: $(VENV)/.installed-docs website/node_modules
 	$(BIN)/mkdocs build --strict
@@ -64,6 +70,10 @@ $(VENV)/.installed-test $(VENV)/.installed-dev: $(VENV)/.installed-%: requiremen
 	$(INSTALL) --no-build-isolation --no-deps --editable .
 	touch $(VENV)/.installed $(VENV)/.installed-test $@
 
+$(VENV)/.installed-wheels: requirements/wheels.txt | $(VENV)
+	$(INSTALL) --require-hashes --requirement $<
+	touch $@
+
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(INSTALL) --editable '.[docs]'
 	touch $@
@@ -80,4 +90,4 @@ clean:
 	rm -rf $(VENV) build dist website/node_modules $(wildcard ghostnet/kernels/libghostnet_*)
 
 .NOTPARALLEL:
-.PHONY: run test test-all lint fuzz lock docs notebooks clean
+.PHONY: run test test-all lint fuzz lock wheels docs notebooks clean

@@ -23,6 +23,7 @@ LOCKS = {
     "test": [*CORE, *EXTRAS["test"]],
     "dev": [*CORE, *EXTRAS["dev"]],
     "fuzz": GROUPS["fuzz"],
+    "wheels": [*GROUPS["build"], *GROUPS["wheels"]],
 }
 
 LINUX = {
