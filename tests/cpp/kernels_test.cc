@@ -1,7 +1,7 @@
 // Compares the kernels with the reference, over shapes, batches, instruction sets and threads.
 // Meant to run under AddressSanitizer and UndefinedBehaviorSanitizer: every buffer is an allocation
-// of its own. Prints one line for each failure and exits with 1. The arguments are the largest batch
-// to try, by default 9, and the seed of the random numbers, by default 1.
+// of its own. Prints one line for each failure and exits with 1. The arguments are the largest
+// batch to try, by default 9, and the seed of the random numbers, by default 1.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>

@@ -1,8 +1,9 @@
 // Prints the extensions of the processor, then the instruction sets that are supported.
+#include "simd/processor.h"
+
 #include <cstdio>
 
 #include "simd/instruction_set.h"
-#include "simd/processor.h"
 
 int main() {
   std::printf("%s\n", ghostnet::cpu::extension_names().c_str());

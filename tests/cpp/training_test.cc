@@ -26,7 +26,7 @@ using reference::training::Batch;
 using reference::training::Norm;
 using reference::training::Values;
 
-constexpr double kTolerance = 2e-4;  // of the largest value
+constexpr double kTolerance = 2e-4;         // of the largest value
 constexpr double kRounding = 16 * 0x1p-24;  // of the largest term, where terms cancel
 constexpr int kThreads[] = {1, 3, 4, 8};
 constexpr float kCanary = -12345.5F;
@@ -104,8 +104,8 @@ class Call {
 
   Call& add(std::vector<int64_t> shape, const Values& values, bool input) {
     const std::size_t size = values.size() + 2 * kCanaries;
-    tensors_.push_back(std::make_unique<Tensor>(
-        Tensor{std::move(shape), values, input, terms_, std::unique_ptr<float[]>(new float[size])}));
+    tensors_.push_back(std::make_unique<Tensor>(Tensor{std::move(shape), values, input, terms_,
+                                                       std::unique_ptr<float[]>(new float[size])}));
     Tensor& tensor = *tensors_.back();
     std::fill_n(tensor.memory.get(), size, kCanary);
     std::copy(values.begin(), values.end(), tensor.memory.get() + kCanaries);

@@ -48,8 +48,8 @@ constexpr Entry kEntries[] = {
 
 bool is_set(const Entry& entry) {
   unsigned words[4];
-  return __get_cpuid_count(entry.leaf, entry.subleaf, &words[0], &words[1], &words[2],
-                           &words[3]) != 0 &&
+  return __get_cpuid_count(entry.leaf, entry.subleaf, &words[0], &words[1], &words[2], &words[3]) !=
+             0 &&
          (words[entry.word] >> entry.bit & 1) != 0;
 }
 
