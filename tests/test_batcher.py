@@ -228,8 +228,8 @@ def test_images_that_nobody_waits_for_do_not_run() -> None:
         await happens(network.decoded, 1 + AHEAD * batch)
         for answer in left:
             answer.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        assert batcher.unanswered == 1
+        while batcher.unanswered > 1:
+            await asyncio.sleep(0)
         network.gate.set()
         await asyncio.gather(*first, *batcher.submit(network, [image(7)]))
 

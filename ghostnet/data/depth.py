@@ -73,8 +73,10 @@ def _scaled(values: NDArray[Any], name: str, stated: Range | None) -> NDArray[np
     if stated and stated.holds(low, high):
         if not is_float and stated.bits and stated.bits >= DEPTHS[0]:
             return _shifted(values, stated.bits)
-        scale = 255 / (stated.high - stated.low)
-        return _rounded((values.astype(np.float32) - np.float32(stated.low)) * np.float32(scale))
+        scaled = values.astype(np.float32)
+        scaled -= np.float32(stated.low)
+        scaled *= np.float32(255 / (stated.high - stated.low))
+        return _rounded(scaled)
     if is_float and low >= 0 and high <= 255:
         return _rounded(values * (255 if high <= 1 else 1))
     depth = next((bits for bits in DEPTHS if low >= 0 and high < 1 << bits), None)
@@ -99,8 +101,10 @@ def _shifted(values: NDArray[Any], depth: int) -> NDArray[np.uint8]:
 
 
 def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
-    rounded: NDArray[np.uint8] = np.rint(values).clip(0, 255).astype(np.uint8)
-    return rounded
+    rounded = np.rint(values)
+    np.clip(rounded, 0, 255, out=rounded)
+    pixels: NDArray[np.uint8] = rounded.astype(np.uint8)
+    return pixels
 
 
 def _gray(image: Image.Image, name: str) -> Image.Image:

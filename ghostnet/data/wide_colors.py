@@ -55,7 +55,9 @@ def whole_values(content: bytes, format: str, high: NDArray[np.uint8]) -> NDArra
     if None in swapped:
         return None
     image.tile = swapped
-    values: NDArray[np.uint16] = high.astype(np.uint16) << 8 | np.asarray(image)
+    values = high.astype(np.uint16)
+    values <<= 8
+    values |= np.asarray(image)
     return values
 
 
