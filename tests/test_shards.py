@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from bundled_models import FLOWERS
 from command_line import Ghostnet
+from extras import needs_mindspore
 from packed import contents, pack
 from toy_images import COLORS, draw
 
@@ -188,6 +189,7 @@ def test_a_classifier_is_fitted_to_an_archive(
     assert model.predict(packed / "rot/0.png").label == "rot"
 
 
+@needs_mindspore
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_epochs_read_an_archive_in_any_order(
     tmp_path: Path, folder: Path, images: dict[str, bytes], kind: str
@@ -206,6 +208,7 @@ def test_epochs_read_an_archive_in_any_order(
         np.testing.assert_array_equal(of_files.labels, of_members.labels)
 
 
+@needs_mindspore
 def test_training_refuses_what_is_only_read_in_its_own_order(
     tmp_path: Path, images: dict[str, bytes]
 ) -> None:

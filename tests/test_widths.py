@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Ghostnet
+from extras import needs_mindspore
 from random_parameters import random_parameters
 
 from ghostnet import create_model
@@ -27,6 +28,7 @@ def test_a_network_of_any_width_is_found_by_name_and_by_content(name: str) -> No
     assert model_of(table.merged).architecture == table
 
 
+@needs_mindspore
 def test_widths_are_arguments_as_in_timm() -> None:
     assert (
         create_model("ghostnet_100", 5, width=0.75).architecture

@@ -69,7 +69,17 @@ class Cursor(io.RawIOBase):
 
 
 class Headers(io.BufferedReader):
-    """Content as a file from which only headers are read: a bomb's may claim any length."""
+    """Content as a file from which only headers are read: a bomb's may claim any length.
+
+    Attributes:
+        left: Bytes that may still be read of the header, in one piece or in several.
+    """
+
+    left = MAX_READ
+
+    def begin(self) -> None:
+        """Begin another header."""
+        self.left = MAX_READ
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read a header.
@@ -77,6 +87,7 @@ class Headers(io.BufferedReader):
         Raises:
             OSError: It is longer than `MAX_READ`.
         """
-        if size is None or not 0 <= size <= MAX_READ:
+        if size is None or not 0 <= size <= self.left:
             raise OSError(errno.EFBIG, f"a header claims to have more than {MAX_READ:,} bytes")
+        self.left -= size
         return super().read(size)

@@ -33,6 +33,7 @@ class Tar(Archive):
                 end = entry.offset_data
                 if not entry.isdir():
                     yield self._member(entry)
+                headers.begin()
             _check_end(self.content, tar.offset)
 
     def content_at(self, place: Place, length: int) -> bytes:
