@@ -7,7 +7,7 @@ import pytest
 import typer
 import yaml
 
-from ghostnet.cli.main import app
+from ghostnet.cli.main import command
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEPLOY = REPOSITORY / "deploy"
@@ -97,8 +97,8 @@ def containers() -> list[dict]:
 @pytest.mark.parametrize("container", containers(), ids=lambda container: container["name"])
 def test_a_container_starts_the_server_as_the_command_takes_it(container: dict) -> None:
     verb, *words = container["args"]
-    command = typer.main.get_command(app).commands[verb]
-    parameters = command.make_context(verb, words, resilient_parsing=True).params
+    serve = typer.main.get_command(command([verb])).commands[verb]
+    parameters = serve.make_context(verb, words, resilient_parsing=True).params
     assert parameters["port"] == container["ports"][0]["containerPort"]
     assert parameters["host"] == "0.0.0.0"
     memory = container["resources"]["limits"]["memory"]

@@ -86,7 +86,10 @@ def test_a_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_the_log_comes_back_as_far_as_it_is_wanted(tmp_path: Path) -> None:
-    rows = [Row(1, 0.1, 2.5, 0.25, 0.2, 30.1), Row(2, 0.05, 1 / 3, 0.5, 0.4, 29.0)]
+    rows = [
+        Row(1, 0.1, 2.5, {"top1": 0.25, "balanced": 0.2}, 30.1),
+        Row(2, 0.05, 1 / 3, {"top1": 0.5, "balanced": 0.4}, 29.0),
+    ]
     write_log(rows, tmp_path)
     assert read_log(tmp_path, 2) == rows
     assert read_log(tmp_path, 1) == rows[:1]
