@@ -1,11 +1,9 @@
 """The metadata of an exported file: its labels and its preprocessing."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ghostnet.data.transforms import MEAN, STD, Preprocess
-from ghostnet.errors import ExportError
 
 PRODUCER = "ghostnet"
 INPUT = "pictures"
@@ -13,7 +11,6 @@ OUTPUT = "logits"
 
 NORMALIZED = "normalized_in_graph"
 """Name in the metadata of whether the graph normalizes."""
-
 
 THRESHOLDS = "thresholds"
 """Name in the metadata of the thresholds."""
@@ -64,28 +61,3 @@ class Metadata:
         if self.thresholds is not None:
             properties[THRESHOLDS] = json.dumps(self.thresholds)
         return properties
-
-    @classmethod
-    def from_properties(cls, properties: Mapping[str, str], name: str) -> "Metadata":
-        """Read the metadata of an exported file.
-
-        Args:
-            properties: Properties of the file.
-            name: What errors call the file.
-
-        Raises:
-            ExportError: The properties are not those that `as_properties` returns.
-        """
-        try:
-            labels = json.loads(properties["labels"])
-            preprocessing = json.loads(properties["preprocessing"])
-            return cls(
-                tuple(str(label) for label in labels),
-                int(preprocessing["crop"]),
-                bool(preprocessing[NORMALIZED]),
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise ExportError(
-                f"{name} lacks the labels and the preprocessing that `ghostnet export` writes; "
-                "export the model again"
-            ) from error
